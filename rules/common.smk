@@ -1,0 +1,72 @@
+# Validation, paths, wildcard constraints and the named input functions. No logic.
+
+import os
+from pathlib import Path
+
+import yaml
+from snakemake.exceptions import WorkflowError
+from snakemake.utils import validate
+
+from shears.config import check, check_meaning
+from shears.errors import UserError
+from shears.sources import source_files
+
+ROOT = Path(workflow.basedir)
+SCHEMA = ROOT / "schemas/config.schema.yaml"
+
+try:
+    check(config, yaml.safe_load(SCHEMA.read_text()))
+    validate(config, str(SCHEMA))  # fills in the defaults
+    check_meaning(config)
+except UserError as error:
+    raise WorkflowError(f"config: {error}") from None
+
+BASE = Path(os.path.normpath(config["directory"]))
+RESULTS = BASE / "results"
+LOGS = BASE / "logs"
+BENCHMARKS = BASE / "benchmarks"
+ROUNDS = config["pruning"]["rounds"]
+CANDIDATES = ["baseline"] + [f"round_{n + 1}" for n in range(len(ROUNDS))]
+
+
+wildcard_constraints:
+    candidate="baseline|round_[0-9]+",
+    round="[0-9]+",
+
+
+def code(rule: str) -> list[str]:
+    """A rule's script and the library's modules behind it: editing these reruns it."""
+    files = source_files(ROOT / f"scripts/{rule}.py", ROOT)
+    return [os.path.relpath(file) for file in files]
+
+
+def recipe(name: str, **changes) -> dict:
+    """A recipe of the configuration, with some of its values changed."""
+    return {**config["recipes"][name], **changes}
+
+
+def tensorboard(candidate: str) -> str | None:
+    """The folder for a candidate's event files, if they are wanted."""
+    return str(LOGS / "tensorboard" / candidate) if config["tensorboard"] else None
+
+
+def archive(wildcards) -> dict[str, str]:
+    """What the data set is made of: the digits come with scikit-learn."""
+    if config["data"]["name"] == "digits":
+        return {}
+    return {"archive": rules.download_cifar10.output.archive}
+
+
+def this_round(wildcards) -> dict:
+    """The round's entry in the configuration."""
+    return ROUNDS[int(wildcards.round) - 1]
+
+
+def previous_weights(wildcards) -> str:
+    """The weights a round starts from: the baseline is round 0."""
+    return RESULTS / CANDIDATES[int(wildcards.round) - 1] / "weights.h5"
+
+
+def of_all_candidates(name: str) -> list[str]:
+    """A file of every candidate."""
+    return [RESULTS / candidate / name for candidate in CANDIDATES]

@@ -1,0 +1,35 @@
+rule download_cifar10:
+    input:
+        code=code("download_cifar10"),
+    output:
+        archive="resources/cifar-10-binary.tar.gz",
+    log:
+        LOGS / "download_cifar10.log",
+    conda:
+        "../envs/shears.yaml"
+    message:
+        "Getting the CIFAR-10 archive"
+    script:
+        "../scripts/download_cifar10.py"
+
+
+rule prepare_dataset:
+    input:
+        unpack(archive),
+        code=code("prepare_dataset"),
+    output:
+        dataset=RESULTS / "dataset.h5",
+    params:
+        name=config["data"]["name"],
+        validation_images=config["data"]["validation_images"],
+        seed=config["data"]["seed"],
+    log:
+        LOGS / "prepare_dataset.log",
+    benchmark:
+        BENCHMARKS / "prepare_dataset.tsv"
+    conda:
+        "../envs/shears.yaml"
+    message:
+        "Preparing the images of {params.name}"
+    script:
+        "../scripts/prepare_dataset.py"

@@ -1,0 +1,26 @@
+rule score_report:
+    input:
+        validation=of_all_candidates("score_validation.json"),
+        test=of_all_candidates("score_test.json"),
+        metrics=of_all_candidates("metrics.json"),
+        histories=of_all_candidates("history.csv"),
+        choice=rules.choose_submission.output.choice,
+        manifest=rules.package_submission.output.manifest,
+        template=os.path.relpath(ROOT / "report/report.html.j2"),
+        code=code("score_report"),
+    output:
+        report=report(
+            RESULTS / "report.html",
+            caption="../report/score_report.rst",
+            category="Submission",
+        ),
+    params:
+        candidates=CANDIDATES,
+    log:
+        LOGS / "score_report.log",
+    conda:
+        "../envs/shears.yaml"
+    message:
+        "Writing the report"
+    script:
+        "../scripts/score_report.py"

@@ -1,0 +1,18 @@
+rule score_candidate:
+    input:
+        weights=RESULTS / "{candidate}/weights.h5",
+        dataset=rules.prepare_dataset.output.dataset,
+        code=code("score_candidate"),
+    output:
+        validation=RESULTS / "{candidate}/score_validation.json",
+        test=RESULTS / "{candidate}/score_test.json",
+    log:
+        LOGS / "score_{candidate}.log",
+    benchmark:
+        BENCHMARKS / "score_{candidate}.tsv"
+    conda:
+        "../envs/shears.yaml"
+    message:
+        "Scoring {wildcards.candidate}"
+    script:
+        "../scripts/score_candidate.py"

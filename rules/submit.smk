@@ -1,0 +1,39 @@
+rule choose_submission:
+    input:
+        # Validation scores only: the test set has no say.
+        scores=of_all_candidates("score_validation.json"),
+        code=code("choose_submission"),
+    output:
+        choice=RESULTS / "choice.json",
+    params:
+        candidates=CANDIDATES,
+        margin=config["selection"]["margin"],
+    log:
+        LOGS / "choose_submission.log",
+    conda:
+        "../envs/shears.yaml"
+    message:
+        "Choosing the submission by validation score"
+    script:
+        "../scripts/choose_submission.py"
+
+
+rule package_submission:
+    input:
+        choice=rules.choose_submission.output.choice,
+        weights=of_all_candidates("weights.h5"),
+        scores=of_all_candidates("score_test.json"),
+        code=code("package_submission"),
+    output:
+        submission=RESULTS / "submission/my_model_weights.h5",
+        manifest=RESULTS / "submission/manifest.json",
+    params:
+        candidates=CANDIDATES,
+    log:
+        LOGS / "package_submission.log",
+    conda:
+        "../envs/shears.yaml"
+    message:
+        "Packaging the submission"
+    script:
+        "../scripts/package_submission.py"

@@ -1,0 +1,26 @@
+rule train_baseline:
+    input:
+        dataset=rules.prepare_dataset.output.dataset,
+        code=code("train_baseline"),
+    output:
+        weights=RESULTS / "baseline/weights.h5",
+        history=RESULTS / "baseline/history.csv",
+        metrics=RESULTS / "baseline/metrics.json",
+    params:
+        recipe=recipe(config["baseline"]["recipe"]),
+        precision=config["precision"],
+        seed=config["seed"],
+        tensorboard=tensorboard("baseline"),
+    log:
+        LOGS / "train_baseline.log",
+    benchmark:
+        BENCHMARKS / "train_baseline.tsv"
+    conda:
+        "../envs/shears.yaml"
+    threads: 16
+    resources:
+        mem_mb=4000,
+    message:
+        "Training the baseline for {params.recipe[epochs]} epochs"
+    script:
+        "../scripts/train_baseline.py"

@@ -1,0 +1,28 @@
+"""Chooses the submission from the validation scores."""
+
+from typing import TYPE_CHECKING
+
+from shears.files import read_json, write_json
+from shears.selection import choose
+from shears.stage import stage
+
+if TYPE_CHECKING:
+    from snakemake.iocontainers import snakemake
+
+
+def choose_submission(
+    *, candidates: list[str], scores: list[str], choice: str, margin: float
+) -> None:
+    """Reads each candidate's validation score and writes the choice."""
+    read = {name: read_json(path) for name, path in zip(candidates, scores, strict=True)}
+    write_json(choice, choose(read, margin))
+
+
+if __name__ == "__main__":
+    with stage("choose_submission", snakemake.log[0]):
+        choose_submission(
+            candidates=snakemake.params.candidates,
+            scores=snakemake.input.scores,
+            choice=snakemake.output.choice,
+            margin=snakemake.params.margin,
+        )

@@ -1,0 +1,38 @@
+"""Packages the chosen candidate under the name it is handed in with."""
+
+from typing import TYPE_CHECKING
+
+from shears.files import read_json
+from shears.stage import stage
+from shears.submission import package
+
+if TYPE_CHECKING:
+    from snakemake.iocontainers import snakemake
+
+
+def package_submission(
+    *,
+    candidates: list[str],
+    weights: list[str],
+    scores: list[str],
+    choice: str,
+    submission: str,
+    manifest: str,
+) -> None:
+    """Finds the chosen candidate's files and packages them."""
+    chosen = read_json(choice)
+    place = candidates.index(chosen["candidate"])
+    test = read_json(scores[place])
+    package(weights[place], submission, manifest, choice=chosen, test=test)
+
+
+if __name__ == "__main__":
+    with stage("package_submission", snakemake.log[0]):
+        package_submission(
+            candidates=snakemake.params.candidates,
+            weights=snakemake.input.weights,
+            scores=snakemake.input.scores,
+            choice=snakemake.input.choice,
+            submission=snakemake.output.submission,
+            manifest=snakemake.output.manifest,
+        )

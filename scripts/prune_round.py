@@ -1,0 +1,84 @@
+"""Prunes a candidate to a higher sparsity while it is fine-tuned."""
+
+from functools import partial
+from typing import TYPE_CHECKING
+
+from shears.candidate import save_candidate
+from shears.dataset import read_split
+from shears.errors import UserError
+from shears.machine import choose_precision, prepare_device
+from shears.pruning import make_mask, zeros_for
+from shears.schedules import zeros_by_step
+from shears.stage import stage
+from shears.training import Recipe, steps_per_epoch, train
+from shears.weights import clean, count_zeros, read_weights
+
+if TYPE_CHECKING:
+    from snakemake.iocontainers import snakemake
+
+
+def prune_round(
+    *,
+    dataset: str,
+    previous: str,
+    files: dict[str, str],
+    recipe: Recipe,
+    sparsity: float,
+    allocation: str,
+    ramp: float,
+    mask_updates: int,
+    precision: str,
+    seed: int,
+    threads: int,
+    tensorboard: str | None,
+) -> None:
+    """Takes the previous candidate's weights to exactly the round's sparsity."""
+    prepare_device(threads)
+    precision = choose_precision(precision)
+    training = read_split(dataset, "train")
+    weights = read_weights(previous)
+    zeros = zeros_for(sparsity)
+    trained, rows = train(
+        weights,
+        training,
+        read_split(dataset, "validation"),
+        recipe,
+        precision=precision,
+        seed=seed,
+        zeros_by_step=zeros_by_step(
+            count_zeros(weights),
+            zeros,
+            steps=recipe.epochs * steps_per_epoch(len(training.labels), recipe),
+            ramp=ramp,
+            updates=mask_updates,
+        ),
+        make_mask=partial(make_mask, allocation=allocation),
+        tensorboard=tensorboard,
+    )
+    trained = clean(trained)
+    found = count_zeros(trained)
+    if found != zeros:
+        raise UserError(
+            f"{files['weights']}: {found:,} weights are zero, expected exactly {zeros:,} "
+            f"for sparsity {sparsity}: training made others zero; change the round's seed "
+            "or its recipe"
+        )
+    save_candidate(trained, rows, **files, precision=precision, seed=seed)
+
+
+if __name__ == "__main__":
+    with stage(f"prune_round {snakemake.wildcards.round}", snakemake.log[0]):
+        prune_round(
+            dataset=snakemake.input.dataset,
+            previous=snakemake.input.previous,
+            files=dict(snakemake.output.items()),
+            recipe=Recipe(**snakemake.params.recipe),
+            sparsity=snakemake.params.sparsity,
+            allocation=snakemake.params.allocation,
+            ramp=snakemake.params.ramp,
+            mask_updates=snakemake.params.mask_updates,
+            precision=snakemake.params.precision,
+            seed=snakemake.params.seed,
+            threads=snakemake.threads,
+            tensorboard=snakemake.params.tensorboard,
+        )

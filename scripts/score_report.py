@@ -1,0 +1,40 @@
+"""Writes the HTML report."""
+
+from typing import TYPE_CHECKING
+
+from shears.files import read_csv, read_json
+from shears.report import Candidate, write_report
+from shears.stage import stage
+
+if TYPE_CHECKING:
+    from snakemake.iocontainers import snakemake
+
+
+def score_report(
+    *, candidates: list[str], files: dict[str, list[str]], choice: str, **rest: str
+) -> None:
+    """Reads what the stages before have measured and renders it."""
+    rows = zip(
+        candidates,
+        map(read_json, files["validation"]),
+        map(read_json, files["test"]),
+        map(read_json, files["metrics"]),
+        map(read_csv, files["histories"]),
+        strict=True,
+    )
+    write_report([Candidate(*row) for row in rows], read_json(choice), **rest)
+
+
+if __name__ == "__main__":
+    with stage("score_report", snakemake.log[0]):
+        score_report(
+            candidates=snakemake.params.candidates,
+            files={
+                kind: list(snakemake.input[kind])
+                for kind in ("validation", "test", "metrics", "histories")
+            },
+            choice=snakemake.input.choice,
+            manifest=snakemake.input.manifest,
+            template=snakemake.input.template,
+            report=snakemake.output.report,
+        )

@@ -1,0 +1,51 @@
+"""Trains the dense network that is pruned."""
+
+from typing import TYPE_CHECKING
+
+from shears.candidate import save_candidate
+from shears.dataset import read_split
+from shears.machine import choose_precision, prepare_device
+from shears.network import initial_weights
+from shears.stage import stage
+from shears.training import Recipe, train
+
+if TYPE_CHECKING:
+    from snakemake.iocontainers import snakemake
+
+
+def train_baseline(
+    *,
+    dataset: str,
+    files: dict[str, str],
+    recipe: Recipe,
+    precision: str,
+    seed: int,
+    threads: int,
+    tensorboard: str | None,
+) -> None:
+    """Trains from the initial weights and writes the candidate."""
+    prepare_device(threads)
+    precision = choose_precision(precision)
+    trained, rows = train(
+        initial_weights(seed),
+        read_split(dataset, "train"),
+        read_split(dataset, "validation"),
+        recipe,
+        precision=precision,
+        seed=seed,
+        tensorboard=tensorboard,
+    )
+    save_candidate(trained, rows, **files, precision=precision, seed=seed)
+
+
+if __name__ == "__main__":
+    with stage("train_baseline", snakemake.log[0]):
+        train_baseline(
+            dataset=snakemake.input.dataset,
+            files=dict(snakemake.output.items()),
+            recipe=Recipe(**snakemake.params.recipe),
+            precision=snakemake.params.precision,
+            seed=snakemake.params.seed,
+            threads=snakemake.threads,
+            tensorboard=snakemake.params.tensorboard,
+        )

@@ -1,0 +1,126 @@
+"""Checking the configuration before anything runs, with errors a person can read."""
+
+import difflib
+import math
+import re
+from collections.abc import Iterable, Mapping
+
+import jsonschema
+
+from shears.errors import UserError
+
+KINDS = {
+    "integer": "a whole number",
+    "number": "a number",
+    "string": "text",
+    "boolean": "true or false",
+    "object": "a mapping of keys",
+    "array": "a list",
+}
+
+
+def _show(value: object) -> str:
+    """Shows a value as it would stand in YAML, shortened."""
+    text = str(value).lower() if isinstance(value, bool) else repr(value)
+    return text if len(text) <= 60 else f"{text[:57]}..."
+
+
+def _where(path: Iterable) -> str:
+    """Writes a path into the configuration as `key: key[2]: key`."""
+    text = ""
+    for part in path:
+        text += f"[{part}]" if isinstance(part, int) else f": {part}" if text else part
+    return text or "the configuration"
+
+
+def _explain(error: jsonschema.ValidationError) -> str:
+    """Says a schema violation in one line: key, what was found, what is expected."""
+    where, found, rule = _where(error.absolute_path), error.instance, error.validator
+    meaning = str(error.schema.get("description", "")).split(".")[0].strip()
+    if rule == "additionalProperties":
+        known = list(error.schema.get("properties", {}))
+        unknown = next(str(key) for key in found if key not in known)
+        close = difflib.get_close_matches(unknown, known, 1)
+        hint = f"did you mean {close[0]}?" if close else f"known: {', '.join(known)}"
+        return f"{where}: unknown key {unknown!r}; {hint}"
+    if rule == "required":
+        missing = next(key for key in error.validator_value if key not in found)
+        return f"{where}: key {missing!r} is missing"
+    if rule == "type":
+        expected = KINDS[error.validator_value]
+        hint = ""
+        if isinstance(found, str) and re.fullmatch(r"[-+]?\d+e[-+]?\d+", found, re.I):
+            hint = f" (YAML needs a dot: {found.lower().replace('e', '.0e')})"
+    elif rule == "enum":
+        expected, hint = f"one of {', '.join(map(str, error.validator_value))}", ""
+    else:
+        words = {
+            "minimum": "at least {}",
+            "maximum": "at most {}",
+            "exclusiveMinimum": "more than {}",
+            "exclusiveMaximum": "less than {}",
+            "minItems": "at least {} items",
+            "maxItems": "at most {} items",
+            "minProperties": "at least {} entries",
+            "minLength": "at least {} characters",
+            "pattern": "text that matches {}",
+        }
+        expected, hint = words[rule].format(error.validator_value), ""
+    meaning = f" - {meaning}" if meaning else ""
+    return f"{where}: found {_show(found)}, expected {expected}{hint}{meaning}"
+
+
+def _not_finite(value: object, path: tuple = ()) -> Iterable[str]:
+    """Finds NaN and infinity, which every comparison of a schema lets pass."""
+    if isinstance(value, float) and not math.isfinite(value):
+        yield f"{_where(path)}: found {value}, expected a finite number"
+    items = value.items() if isinstance(value, Mapping) else ()
+    items = enumerate(value) if isinstance(value, list) else items
+    for key, item in items:
+        yield from _not_finite(item, (*path, key))
+
+
+def check(config: Mapping, schema: Mapping) -> None:
+    """Checks a configuration against the schema's types and ranges.
+
+    Args:
+        config: As read from YAML.
+        schema: JSON Schema (draft 2020-12).
+
+    Raises:
+        UserError: The first thing wrong: the key, what was found, what was expected.
+    """
+    validator = jsonschema.Draft202012Validator(schema)
+    errors = sorted(validator.iter_errors(config), key=lambda e: list(map(str, e.path)))
+    # An unknown key says more than a missing one: it is likely the same one, misspelt.
+    errors.sort(key=lambda e: e.validator != "additionalProperties")
+    for text in [*map(_explain, errors), *_not_finite(config)]:
+        raise UserError(text)
+
+
+def check_meaning(config: Mapping) -> None:
+    """Checks what a schema cannot say, once defaults are filled in.
+
+    Args:
+        config: A configuration that `check` accepts, with every key.
+
+    Raises:
+        UserError: An unknown recipe, or sparsities that do not rise.
+    """
+    recipes = config["recipes"]
+    named = {"baseline: recipe": config["baseline"]["recipe"]}
+    named["pruning: recipe"] = config["pruning"]["recipe"]
+    for key, name in named.items():
+        if name not in recipes:
+            raise UserError(
+                f"{key}: found {name!r}, expected one of the recipes: "
+                f"{', '.join(sorted(recipes))}"
+            )
+    before = 0.0
+    for i, entry in enumerate(config["pruning"]["rounds"]):
+        if entry["sparsity"] <= before:
+            raise UserError(
+                f"pruning: rounds[{i}]: sparsity: found {entry['sparsity']}, expected more "
+                f"than {before}, the round's before it: sparsities must rise"
+            )
+        before = entry["sparsity"]

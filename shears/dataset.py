@@ -1,0 +1,50 @@
+"""The prepared data: one HDF5 file with a group for each split."""
+
+import io
+from collections.abc import Mapping
+from pathlib import Path
+from typing import NamedTuple
+
+import h5py
+import numpy as np
+
+from shears.errors import UserError
+from shears.files import write_bytes
+
+
+class Split(NamedTuple):
+    """Images and what they show.
+
+    Attributes:
+        images: (N, 32, 32, 3) uint8.
+        labels: (N,) uint8, 0 to 9.
+    """
+
+    images: np.ndarray
+    labels: np.ndarray
+
+
+def write_dataset(path: str | Path, splits: Mapping[str, Split]) -> None:
+    """Writes one HDF5 file: a group a split, in it `images` and `labels`."""
+    content = io.BytesIO()  # HDF5 meets a full disk badly: make it in memory
+    with h5py.File(content, "w") as file:
+        for name, split in splits.items():
+            file.create_dataset(f"{name}/images", data=split.images)
+            file.create_dataset(f"{name}/labels", data=split.labels)
+    write_bytes(path, content.getbuffer())
+
+
+def read_split(path: str | Path, name: str) -> Split:
+    """Reads one split of a prepared file, and nothing of the others.
+
+    Raises:
+        UserError: The file is damaged or has no such split.
+    """
+    try:
+        with h5py.File(path, "r") as file:
+            return Split(file[name]["images"][:], file[name]["labels"][:])
+    except (OSError, KeyError) as error:
+        raise UserError(
+            f"{path}: cannot read the {name} split ({error}): delete the file and run "
+            "again, the workflow makes it anew"
+        ) from error

@@ -1,0 +1,67 @@
+"""The competition's score, from a weights file alone."""
+
+from pathlib import Path
+
+import numpy as np
+
+from shears.dataset import Split
+from shears.network import PARAMETERS, build_keras_model
+from shears.weights import count_zeros, read_weights
+
+LEAST_ACCURACY = 0.65
+
+
+def score(accuracy: float, zeros: int, parameters: int = PARAMETERS) -> float:
+    """Computes the assignment's score (homework 5, section 3.1).
+
+    Args:
+        accuracy: Share of images classified rightly.
+        zeros: Weights that are zero, biases counted.
+        parameters: All weights.
+
+    Returns:
+        (accuracy + zeros / parameters) / 2 when accuracy > 0.65, else 0.
+    """
+    if accuracy > LEAST_ACCURACY:
+        return (accuracy + zeros / parameters) / 2
+    return 0.0
+
+
+def count_correct(weights_file: str | Path, data: Split) -> int:
+    """Counts rightly classified images as the assignment's grader does.
+
+    The network is built afresh in Keras, in float32, and loads the file.
+    """
+    model = build_keras_model()
+    model.load_weights(str(weights_file))
+    # predict pads the last batch's end away; 500 keeps memory low and divides 10,000.
+    images = data.images.astype(np.float32) / 255
+    answers = model.predict(images, batch_size=500, verbose=0).argmax(axis=1)
+    return int((answers == data.labels).sum())
+
+
+def score_file(weights_file: str | Path, data: Split) -> dict:
+    """Scores a weights file on one split.
+
+    Args:
+        weights_file: In the layout of `shears.weights`.
+        data: Validation or test images.
+
+    Returns:
+        images, correct, accuracy, zeros, parameters, sparsity, score.
+
+    Raises:
+        UserError: The file is not fit to be scored (`read_weights`).
+    """
+    zeros = count_zeros(read_weights(weights_file))
+    correct = count_correct(weights_file, data)
+    accuracy = correct / len(data.labels)
+    return {
+        "images": len(data.labels),
+        "correct": correct,
+        "accuracy": accuracy,
+        "zeros": zeros,
+        "parameters": PARAMETERS,
+        "sparsity": zeros / PARAMETERS,
+        "score": score(accuracy, zeros),
+    }

@@ -1,0 +1,46 @@
+"""Which of the project's own files a script's result depends on."""
+
+import ast
+from pathlib import Path
+
+PACKAGE = "shears"
+
+
+def _imported(tree: ast.AST) -> set[str]:
+    """Names every module of the package that the syntax tree may import."""
+    names: set[str] = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            names.update(alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
+            names.add(node.module)
+            names.update(f"{node.module}.{alias.name}" for alias in node.names)
+    return {name for name in names if name.split(".")[0] == PACKAGE}
+
+
+def source_files(script: str | Path, root: str | Path) -> list[Path]:
+    """Lists a script and the package's modules it imports, directly or through others.
+
+    Args:
+        script: The script.
+        root: The folder the package `shears` is in.
+
+    Returns:
+        Paths, sorted. Imports of anything else are left to the environment's lock.
+    """
+    found: set[Path] = set()
+    queue = [Path(script)]
+    while queue:
+        path = queue.pop()
+        if path in found:
+            continue
+        found.add(path)
+        for name in _imported(ast.parse(path.read_bytes())):
+            parts = name.split(".")
+            # Importing a.b runs a/__init__.py too; a.b may also be a name inside a.
+            for depth in range(1, len(parts) + 1):
+                place = Path(root, *parts[:depth])
+                for file in (place / "__init__.py", place.with_suffix(".py")):
+                    if file.is_file():
+                        queue.append(file)
+    return sorted(found)

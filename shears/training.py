@@ -1,0 +1,289 @@
+"""Training and fine-tuning: one compiled step over data that is resident in memory."""
+
+import logging
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import tensorflow as tf
+
+from shears import network, schedules
+from shears.dataset import Split
+from shears.errors import UserError
+
+log = logging.getLogger(__name__)
+
+EVALUATION_BATCH = 1000
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How weights are trained. config.yaml describes each field, with unit and range."""
+
+    epochs: int
+    batch_size: int
+    optimizer: str
+    learning_rate: float
+    schedule: str
+    warmup_epochs: float
+    beta_1: float
+    beta_2: float
+    epsilon: float
+    momentum: float
+    weight_decay: float
+    label_smoothing: float
+    dropout: tuple[float, float, float]
+    flip: bool
+    crop: int
+
+
+class Step:
+    """The weights, the optimizer's state and the compiled update.
+
+    Every random number comes from the seed and a counter of steps, none from a stream.
+    """
+
+    def __init__(
+        self,
+        weights: Sequence[np.ndarray],
+        data: Split,
+        recipe: Recipe,
+        *,
+        precision: str,
+        seed: int,
+    ):
+        """Puts weights and data where the step runs.
+
+        Args:
+            weights: The twelve arrays to start from, float32.
+            data: Training images (N, 32, 32, 3) uint8 and labels (N,).
+            recipe: How to train.
+            precision: "float32" or "bfloat16" for all but the last layer and the update.
+            seed: Seed of augmentation and dropout.
+        """
+        self.recipe, self.seed = recipe, seed
+        self.dtype = tf.as_dtype(precision)
+        self.vector = tf.Variable(network.flatten(weights))
+        self.mask = tf.Variable(tf.ones_like(self.vector))
+        self.first = tf.Variable(tf.zeros_like(self.vector))  # Adam's m, momentum
+        self.second = tf.Variable(tf.zeros_like(self.vector))  # Adam's v
+        self.sums = tf.Variable(tf.zeros(2))  # loss, correct answers
+        pad = recipe.crop
+        border = ((0, 0), (pad, pad), (pad, pad), (0, 0))
+        self.images = tf.constant(np.pad(data.images, border, mode="reflect"))
+        self.labels = tf.constant(data.labels.astype(np.int32))
+
+    def set_mask(self, mask: np.ndarray) -> None:
+        """Sets the mask and the weights it cuts to zero; (PARAMETERS,) float32."""
+        self.mask.assign(mask)
+        self.vector.assign(self.vector * mask)
+
+    def _augment(self, rows: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
+        """Gathers a batch, each image cropped and flipped by chance: (B, 32, 32, 3)."""
+        images = tf.gather(self.images, rows)
+        count, pixels = tf.shape(rows)[0], tf.range(32)
+        if self.recipe.crop:
+            offset = tf.random.stateless_uniform(
+                (2, count), seed, 0, 2 * self.recipe.crop + 1, tf.int32
+            )
+        else:
+            offset = tf.zeros((2, count), tf.int32)
+        columns = offset[0][:, None] + pixels
+        if self.recipe.flip:
+            chance = tf.random.stateless_uniform((count, 1), seed + [0, 3])
+            reverse = offset[0][:, None] + 31 - pixels
+            columns = tf.where(chance < 0.5, columns, reverse)
+        if self.recipe.crop:
+            images = tf.gather(images, offset[1][:, None] + pixels, batch_dims=1)
+        if self.recipe.crop or self.recipe.flip:
+            images = tf.transpose(images, (0, 2, 1, 3))  # columns lead: cheap to gather
+            images = tf.gather(images, columns, batch_dims=1)
+            images = tf.transpose(images, (0, 2, 1, 3))
+        return images
+
+    @tf.function
+    def __call__(self, rows: tf.Tensor, step: tf.Tensor, rate: tf.Tensor) -> None:
+        """Takes one step.
+
+        Args:
+            rows: (B,) int32, the images of the batch.
+            step: int32 scalar, steps taken before.
+            rate: float32 scalar, the learning rate.
+        """
+        recipe = self.recipe
+        # Eight counters a step: 0-2 dropout, 3 flip, 4 crop.
+        seed = tf.stack([self.seed, 8 * step])
+        images = self._augment(rows, seed + [0, 4])
+        images = tf.cast(images, self.dtype) / 255
+        labels = tf.gather(self.labels, rows)
+        smooth = recipe.label_smoothing
+        targets = tf.one_hot(labels, network.CLASSES) * (1 - smooth)
+        targets += smooth / network.CLASSES
+        with tf.GradientTape() as tape:
+            outputs = network.logits(self.vector, images, recipe.dropout, seed)
+            losses = tf.nn.softmax_cross_entropy_with_logits(targets, outputs)
+            loss = tf.reduce_mean(losses)
+        gradient = tape.gradient(loss, self.vector)
+        if recipe.weight_decay:  # decoupled (Loshchilov and Hutter 2019, algorithm 2)
+            self.vector.assign(self.vector * (1 - rate * recipe.weight_decay))
+        self._update(gradient, step, rate)
+        self.vector.assign(self.vector * self.mask)
+        correct = tf.equal(tf.argmax(outputs, 1, tf.int32), labels)
+        correct = tf.reduce_mean(tf.cast(correct, tf.float32))
+        self.sums.assign_add(tf.stack([loss, correct]))
+
+    def _update(self, gradient: tf.Tensor, step: tf.Tensor, rate: tf.Tensor) -> None:
+        """Applies TensorFlow's fused update: one pass over the flat vector."""
+        recipe = self.recipe
+        if recipe.optimizer == "sgd":
+            tf.raw_ops.ResourceApplyKerasMomentum(
+                var=self.vector.handle,
+                accum=self.first.handle,
+                lr=rate,
+                grad=gradient,
+                momentum=recipe.momentum,
+            )
+            return
+        taken = tf.cast(step + 1, tf.float32)
+        # Kingma and Ba 2015, the order at the end of section 2: epsilon is their
+        # epsilon-hat, as in Keras.
+        tf.raw_ops.ResourceApplyAdam(
+            var=self.vector.handle,
+            m=self.first.handle,
+            v=self.second.handle,
+            beta1_power=tf.pow(recipe.beta_1, taken),
+            beta2_power=tf.pow(recipe.beta_2, taken),
+            lr=rate,
+            beta1=recipe.beta_1,
+            beta2=recipe.beta_2,
+            epsilon=recipe.epsilon,
+            grad=gradient,
+        )
+
+    @tf.function
+    def evaluate_batch(self, images: tf.Tensor, labels: tf.Tensor) -> tf.Tensor:
+        """Sums loss and correct answers over a batch: (2,) float32."""
+        images = tf.cast(images, self.dtype) / 255
+        outputs = network.logits(self.vector, images)
+        loss = tf.nn.sparse_softmax_cross_entropy_with_logits(labels, outputs)
+        correct = tf.equal(tf.argmax(outputs, 1, tf.int32), labels)
+        return tf.stack([tf.reduce_sum(loss), tf.reduce_sum(tf.cast(correct, "float32"))])
+
+    def evaluate(self, data: Split) -> tuple[float, float]:
+        """Computes mean loss and accuracy in the precision of training."""
+        sums = np.zeros(2)
+        for start in range(0, len(data.labels), EVALUATION_BATCH):
+            batch = slice(start, start + EVALUATION_BATCH)
+            labels = data.labels[batch].astype(np.int32)
+            sums += self.evaluate_batch(tf.constant(data.images[batch]), labels).numpy()
+        return tuple(float(value) for value in sums / len(data.labels))
+
+
+def steps_per_epoch(images: int, recipe: Recipe) -> int:
+    """Counts the batches of an epoch; a last incomplete one is left out."""
+    return max(1, images // recipe.batch_size)
+
+
+def steps_per_epoch(images: int, recipe: Recipe) -> int:
+    """Counts the batches of an epoch; a last incomplete one is left out."""
+    return max(1, images // recipe.batch_size)
+
+
+def train(
+    weights: Sequence[np.ndarray],
+    training: Split,
+    validation: Split,
+    recipe: Recipe,
+    *,
+    precision: str,
+    seed: int,
+    zeros_by_step: Mapping[int, int] | None = None,
+    make_mask: Callable[[np.ndarray, int], np.ndarray] | None = None,
+    tensorboard: str | Path | None = None,
+) -> tuple[list[np.ndarray], list[dict[str, float]]]:
+    """Trains and logs a line an epoch.
+
+    Args:
+        weights: The twelve arrays to start from, float32.
+        training: What to train on.
+        validation: What each epoch is measured on.
+        recipe: How to train.
+        precision: "float32" or "bfloat16".
+        seed: Seed of the order of images, augmentation and dropout.
+        zeros_by_step: At which steps to make a new mask, and with how many zeros.
+        make_mask: Makes it, from the weights (PARAMETERS,) and the number of zeros. Each
+            mask holds until the next one.
+        tensorboard: Folder for event files, if they are wanted.
+
+    Returns:
+        The twelve trained arrays, float32, and the history, one row an epoch.
+
+    Raises:
+        UserError: The loss is not a number any more.
+    """
+    step = Step(weights, training, recipe, precision=precision, seed=seed)
+    count = len(training.labels)
+    per_epoch = steps_per_epoch(count, recipe)
+    steps = per_epoch * recipe.epochs
+    warmup = round(recipe.warmup_epochs * per_epoch)
+    writer = tf.summary.create_file_writer(str(tensorboard)) if tensorboard else None
+    history = []
+    began = time.perf_counter()
+    for epoch in range(recipe.epochs):
+        epoch_began = time.perf_counter()
+        step.sums.assign(tf.zeros(2))
+        order = np.random.default_rng([seed, epoch]).permutation(count).astype(np.int32)
+        for i in range(per_epoch):
+            taken = epoch * per_epoch + i
+            if zeros_by_step and taken in zeros_by_step:
+                step.set_mask(make_mask(step.vector.numpy(), zeros_by_step[taken]))
+            rate = schedules.learning_rate(
+                taken,
+                steps,
+                peak=recipe.learning_rate,
+                schedule=recipe.schedule,
+                warmup=warmup,
+            )
+            rows = order[i * recipe.batch_size : (i + 1) * recipe.batch_size]
+            step(tf.constant(rows), tf.constant(taken), tf.constant(rate))
+        loss, accuracy = (float(value) for value in step.sums.numpy() / per_epoch)
+        seconds = time.perf_counter() - epoch_began
+        if not np.isfinite(loss):
+            raise UserError(
+                f"training diverged in epoch {epoch + 1} (loss {loss}): lower the recipe's "
+                f"learning_rate (it is {recipe.learning_rate:g}) or give it warmup_epochs"
+            )
+        validation_loss, validation_accuracy = step.evaluate(validation)
+        row = {
+            "epoch": epoch + 1,
+            "learning_rate": rate,
+            "loss": loss,
+            "accuracy": accuracy,
+            "validation_loss": validation_loss,
+            "validation_accuracy": validation_accuracy,
+            "sparsity": 1 - np.count_nonzero(step.vector.numpy()) / network.PARAMETERS,
+            "images_per_second": per_epoch * len(rows) / seconds,
+            "seconds": time.perf_counter() - began,
+        }
+        history.append(row)
+        log.info("%s", progress_line(row, recipe.epochs))
+        if writer:
+            with writer.as_default(step=epoch + 1):
+                for name, value in row.items():
+                    tf.summary.scalar(name, value)
+            writer.flush()
+    return network.unflatten(step.vector.numpy()), history
+
+
+def progress_line(row: Mapping[str, float], epochs: int) -> str:
+    """Says in one line how training goes and how long it will still take."""
+    left = row["seconds"] / row["epoch"] * (epochs - row["epoch"])
+    minutes, seconds = divmod(round(left), 60)
+    return (
+        f"epoch {row['epoch']}/{epochs}  loss {row['loss']:.4f}  "
+        f"validation accuracy {row['validation_accuracy']:.4f}  "
+        f"sparsity {row['sparsity']:.4f}  {row['images_per_second']:,.0f} images/s  "
+        f"{minutes}:{seconds:02d} left"
+    )

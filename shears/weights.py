@@ -1,0 +1,175 @@
+"""Weights files: the `.h5` layout that TensorFlow 2.1 to Keras 3 load alike.
+
+Keras 2's layout, written by h5py: `load_weights` finds the root's groups, `load_model`
+the `model_config` and the same data under `model_weights`. All attributes are
+fixed-length bytes, because TensorFlow 2.2 cannot read others.
+"""
+
+import io
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+import h5py
+import numpy as np
+
+from shears.errors import UserError
+from shears.files import write_bytes
+from shears.network import INPUT_SHAPE, LAYERS, PARAMETERS, SHAPES
+
+NAMES = tuple(
+    f"{layer.name}/{kind}:0" for layer in LAYERS for kind in ("kernel", "bias")
+)
+SMALLEST = np.finfo(np.float32).tiny  # below it a number is denormal
+
+
+def _model_config() -> str:
+    """Describes the network as Keras' JSON, keys that every version knows only."""
+
+    def conv(layer) -> dict:
+        return {
+            "name": layer.name,
+            "filters": layer.kernel[-1],
+            "kernel_size": list(layer.kernel[:2]),
+            "padding": layer.padding.lower(),
+            "activation": "relu",
+        }
+
+    def dense(layer, activation: str) -> dict:
+        return {
+            "name": layer.name,
+            "units": layer.kernel[-1],
+            "activation": activation,
+        }
+
+    def pool(name: str) -> tuple[str, dict]:
+        return "MaxPooling2D", {"name": name, "pool_size": [2, 2]}
+
+    def dropout(name: str, rate: float) -> tuple[str, dict]:
+        return "Dropout", {"name": name, "rate": rate}
+
+    c1, c2, c3, c4, d1, d2 = LAYERS
+    shape = [None, *INPUT_SHAPE]
+    layers = [
+        ("InputLayer", {"name": "input_1", "batch_input_shape": shape}),
+        ("Conv2D", conv(c1)),
+        ("Conv2D", conv(c2)),
+        pool("max_pooling2d"),
+        dropout("dropout", 0.25),
+        ("Conv2D", conv(c3)),
+        ("Conv2D", conv(c4)),
+        pool("max_pooling2d_1"),
+        dropout("dropout_1", 0.25),
+        ("Flatten", {"name": "flatten"}),
+        ("Dense", dense(d1, "relu")),
+        dropout("dropout_2", 0.5),
+        ("Dense", dense(d2, "softmax")),
+    ]
+    described = [{"class_name": kind, "config": config} for kind, config in layers]
+    return json.dumps(
+        {"class_name": "Sequential", "config": {"name": "shears", "layers": described}}
+    )
+
+
+def clean(weights: Sequence[np.ndarray]) -> list[np.ndarray]:
+    """Makes what loaders disagree on the same for all: denormals and -0.0 become 0.0.
+
+    Args:
+        weights: The twelve arrays.
+
+    Returns:
+        Copies, float32.
+    """
+    return [
+        np.where(np.abs(array) < SMALLEST, np.float32(0), array).astype(np.float32)
+        for array in weights
+    ]
+
+
+def write_weights(path: str | Path, weights: Sequence[np.ndarray]) -> None:
+    """Writes a weights file; the same weights give the same bytes.
+
+    Args:
+        path: Where to. Not a name that ends in ".weights.h5": Keras 3 expects another
+            layout there.
+        weights: The twelve arrays; written as `clean` makes them.
+
+    Raises:
+        UserError: A weight is NaN or infinite.
+    """
+    content = io.BytesIO()
+    with h5py.File(content, "w") as file:
+        file.attrs["layer_names"] = np.array([layer.name for layer in LAYERS], "S")
+        file.attrs["backend"] = np.bytes_("tensorflow")
+        file.attrs["keras_version"] = np.bytes_("2.3.0-tf")
+        file.attrs["model_config"] = np.bytes_(_model_config())
+        copy = file.create_group("model_weights")
+        for key in ("layer_names", "backend", "keras_version"):
+            copy.attrs[key] = file.attrs[key]
+        for name, array in zip(NAMES, clean(weights), strict=True):
+            if not np.isfinite(array).all():
+                raise UserError(f"{path}: {name} has a NaN or infinite weight; not written")
+            layer = name.split("/")[0]
+            group = file.require_group(layer)
+            group.create_dataset(
+                name, data=array, compression="gzip", shuffle=True, track_times=False
+            )
+        for layer in LAYERS:
+            names = [name for name in NAMES if name.startswith(f"{layer.name}/")]
+            file[layer.name].attrs["weight_names"] = np.array(names, "S")
+            copy[layer.name] = file[layer.name]  # a hard link, no second copy
+    write_bytes(path, content.getbuffer())
+
+
+def read_weights(path: str | Path) -> list[np.ndarray]:
+    """Reads a weights file in the layout of `write_weights`, and refuses any doubt.
+
+    Returns:
+        The twelve arrays, float32, finite, none denormal.
+
+    Raises:
+        UserError: It cannot be read; an array is missing, too many, of another shape or
+            dtype; a weight is NaN, infinite or denormal; the model is another network.
+    """
+    advice = "expected a weights file of this workflow; rerun the stage that makes it"
+    try:
+        with h5py.File(path, "r") as file:
+            found = {}
+            for group in (file[name] for name in file if name != "model_weights"):
+                if isinstance(group, h5py.Dataset):
+                    raise UserError(f"{path}: stray data set {group.name}; {advice}")
+                group.visititems(
+                    lambda _, item: (
+                        found.update({item.name: item[()]})
+                        if isinstance(item, h5py.Dataset)
+                        else None
+                    )
+                )
+            config = bytes(file.attrs.get("model_config", b"")).decode()
+    except (OSError, KeyError, RuntimeError, ValueError) as error:
+        raise UserError(f"{path}: cannot be read as HDF5 ({error}); {advice}") from error
+    expected = {f"/{name.split('/')[0]}/{name}": name for name in NAMES}
+    for name in [*(expected.keys() - found.keys()), *(found.keys() - expected.keys())]:
+        what = "no" if name in expected else "a stray"
+        raise UserError(f"{path}: there is {what} data set {name}; {advice}")
+    if config != _model_config():
+        raise UserError(f"{path}: model_config is not the fixed network's; {advice}")
+    weights = [found[name] for name in expected]
+    for name, array, shape in zip(NAMES, weights, SHAPES, strict=True):
+        if array.shape != shape or array.dtype != np.float32:
+            raise UserError(
+                f"{path}: {name} is {array.dtype} {array.shape}, expected float32 {shape}"
+            )
+        if not np.isfinite(array).all():
+            raise UserError(f"{path}: {name} has a NaN or infinite weight")
+        if ((array != 0) & (np.abs(array) < SMALLEST)).any():
+            raise UserError(
+                f"{path}: {name} has a denormal weight, which some versions count as zero "
+                "and some not; set it to 0"
+            )
+    return weights
+
+
+def count_zeros(weights: Sequence[np.ndarray]) -> int:
+    """Counts the zeros among all `PARAMETERS` weights, biases too."""
+    return PARAMETERS - sum(int(np.count_nonzero(array)) for array in weights)

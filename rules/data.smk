@@ -5,6 +5,8 @@ rule download_cifar10:
         archive="resources/cifar-10-binary.tar.gz",
     log:
         LOGS / "download_cifar10.log",
+    benchmark:
+        BENCHMARKS / "download_cifar10.tsv"
     conda:
         "../envs/shears.yaml"
     message:
@@ -19,16 +21,16 @@ rule prepare_dataset:
         code=code("prepare_dataset"),
     output:
         dataset=RESULTS / "dataset.h5",
-    params:
-        name=config["data"]["name"],
-        validation_images=config["data"]["validation_images"],
-        seed=config["data"]["seed"],
     log:
         LOGS / "prepare_dataset.log",
     benchmark:
         BENCHMARKS / "prepare_dataset.tsv"
     conda:
         "../envs/shears.yaml"
+    params:
+        name=config["data"]["name"],
+        validation_images=config["data"]["validation_images"],
+        seed=config["data"]["seed"],
     message:
         "Preparing the images of {params.name}"
     script:

@@ -7,6 +7,15 @@ rule prune_round:
         weights=RESULTS / "round_{round}/weights.h5",
         history=RESULTS / "round_{round}/history.csv",
         metrics=RESULTS / "round_{round}/metrics.json",
+    log:
+        LOGS / "prune_round_{round}.log",
+    benchmark:
+        BENCHMARKS / "prune_round_{round}.tsv"
+    conda:
+        "../envs/shears.yaml"
+    threads: 16
+    resources:
+        mem_mb=4000,
     params:
         sparsity=lambda wildcards: this_round(wildcards)["sparsity"],
         recipe=lambda wildcards: recipe(
@@ -19,15 +28,6 @@ rule prune_round:
         # Rounds do not see the images in the same order.
         seed=lambda wildcards: config["seed"] * 1000 + int(wildcards.round),
         tensorboard=lambda wildcards: tensorboard(f"round_{wildcards.round}"),
-    log:
-        LOGS / "prune_round_{round}.log",
-    benchmark:
-        BENCHMARKS / "prune_round_{round}.tsv"
-    conda:
-        "../envs/shears.yaml"
-    threads: 16
-    resources:
-        mem_mb=4000,
     message:
         "Pruning to a sparsity of {params.sparsity} in {params.recipe[epochs]} epochs"
     script:

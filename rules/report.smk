@@ -14,12 +14,14 @@ rule score_report:
             caption="../report/score_report.rst",
             category="Submission",
         ),
-    params:
-        candidates=CANDIDATES,
     log:
         LOGS / "score_report.log",
+    benchmark:
+        BENCHMARKS / "score_report.tsv"
     conda:
         "../envs/shears.yaml"
+    params:
+        candidates=CANDIDATES,
     message:
         "Writing the report"
     script:

@@ -5,13 +5,15 @@ rule choose_submission:
         code=code("choose_submission"),
     output:
         choice=RESULTS / "choice.json",
+    log:
+        LOGS / "choose_submission.log",
+    benchmark:
+        BENCHMARKS / "choose_submission.tsv"
+    conda:
+        "../envs/shears.yaml"
     params:
         candidates=CANDIDATES,
         margin=config["selection"]["margin"],
-    log:
-        LOGS / "choose_submission.log",
-    conda:
-        "../envs/shears.yaml"
     message:
         "Choosing the submission by validation score"
     script:
@@ -27,12 +29,14 @@ rule package_submission:
     output:
         submission=RESULTS / "submission/my_model_weights.h5",
         manifest=RESULTS / "submission/manifest.json",
-    params:
-        candidates=CANDIDATES,
     log:
         LOGS / "package_submission.log",
+    benchmark:
+        BENCHMARKS / "package_submission.tsv"
     conda:
         "../envs/shears.yaml"
+    params:
+        candidates=CANDIDATES,
     message:
         "Packaging the submission"
     script:

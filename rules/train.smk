@@ -6,11 +6,6 @@ rule train_baseline:
         weights=RESULTS / "baseline/weights.h5",
         history=RESULTS / "baseline/history.csv",
         metrics=RESULTS / "baseline/metrics.json",
-    params:
-        recipe=recipe(config["baseline"]["recipe"]),
-        precision=config["precision"],
-        seed=config["seed"],
-        tensorboard=tensorboard("baseline"),
     log:
         LOGS / "train_baseline.log",
     benchmark:
@@ -20,6 +15,11 @@ rule train_baseline:
     threads: 16
     resources:
         mem_mb=4000,
+    params:
+        recipe=recipe(config["baseline"]["recipe"]),
+        precision=config["precision"],
+        seed=config["seed"],
+        tensorboard=tensorboard("baseline"),
     message:
         "Training the baseline for {params.recipe[epochs]} epochs"
     script:

@@ -14,7 +14,9 @@ def choose_submission(
     *, candidates: list[str], scores: list[str], choice: str, margin: float
 ) -> None:
     """Reads each candidate's validation score and writes the choice."""
-    read = {name: read_json(path) for name, path in zip(candidates, scores, strict=True)}
+    read = {
+        name: read_json(path) for name, path in zip(candidates, scores, strict=True)
+    }
     write_json(choice, choose(read, margin))
 
 

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 def download_cifar10(*, archive: str) -> None:
     """Puts the archive where the workflow keeps it."""
-    # Read here, not in the rule: where the archive once came from must not rerun anything.
+    # Read here, not in the rule: where the archive came from must not rerun anything.
     source = os.environ.get("CIFAR10_ARCHIVE")
     if source:
         copy_archive(source, archive)

@@ -5,8 +5,8 @@ from typing import TYPE_CHECKING
 
 from shears.candidate import save_candidate
 from shears.dataset import read_split
+from shears.device import choose_precision, prepare
 from shears.errors import UserError
-from shears.machine import choose_precision, prepare_device
 from shears.pruning import make_mask, zeros_for
 from shears.schedules import zeros_by_step
 from shears.stage import stage
@@ -33,7 +33,7 @@ def prune_round(
     tensorboard: str | None,
 ) -> None:
     """Takes the previous candidate's weights to exactly the round's sparsity."""
-    prepare_device(threads)
+    device = prepare(threads)
     precision = choose_precision(precision)
     training = read_split(dataset, "train")
     weights = read_weights(previous)
@@ -59,11 +59,13 @@ def prune_round(
     found = count_zeros(trained)
     if found != zeros:
         raise UserError(
-            f"{files['weights']}: {found:,} weights are zero, expected exactly {zeros:,} "
-            f"for sparsity {sparsity}: training made others zero; change the round's seed "
-            "or its recipe"
+            f"{files['weights']}: {found:,} weights are zero, expected exactly "
+            f"{zeros:,} for sparsity {sparsity}: training made others zero; change the "
+            "seed or the recipe"
         )
-    save_candidate(trained, rows, **files, precision=precision, seed=seed)
+    save_candidate(
+        trained, rows, **files, device=device, precision=precision, seed=seed
+    )
 
 
 if __name__ == "__main__":

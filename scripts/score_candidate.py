@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING
 
 from shears.dataset import read_split
 from shears.files import write_json
-from shears.scoring import score_file
+from shears.grading import score_file
 from shears.stage import stage
 
 if TYPE_CHECKING:

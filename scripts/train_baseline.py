@@ -2,10 +2,10 @@
 
 from typing import TYPE_CHECKING
 
+from shears.architecture import initial_weights
 from shears.candidate import save_candidate
 from shears.dataset import read_split
-from shears.machine import choose_precision, prepare_device
-from shears.network import initial_weights
+from shears.device import choose_precision, prepare
 from shears.stage import stage
 from shears.training import Recipe, train
 
@@ -24,7 +24,7 @@ def train_baseline(
     tensorboard: str | None,
 ) -> None:
     """Trains from the initial weights and writes the candidate."""
-    prepare_device(threads)
+    device = prepare(threads)
     precision = choose_precision(precision)
     trained, rows = train(
         initial_weights(seed),
@@ -35,7 +35,9 @@ def train_baseline(
         seed=seed,
         tensorboard=tensorboard,
     )
-    save_candidate(trained, rows, **files, precision=precision, seed=seed)
+    save_candidate(
+        trained, rows, **files, device=device, precision=precision, seed=seed
+    )
 
 
 if __name__ == "__main__":

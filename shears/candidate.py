@@ -6,8 +6,8 @@ from pathlib import Path
 import numpy as np
 
 from shears import machine
+from shears.architecture import LAYERS, PARAMETERS
 from shears.files import write_csv, write_json
-from shears.network import LAYERS, PARAMETERS
 from shears.weights import count_zeros, write_weights
 
 
@@ -18,6 +18,7 @@ def save_candidate(
     weights: str | Path,
     history: str | Path,
     metrics: str | Path,
+    device: str,
     precision: str,
     seed: int,
 ) -> None:
@@ -29,6 +30,7 @@ def save_candidate(
         weights: Weights file (`shears.weights`).
         history: CSV file.
         metrics: JSON file: epochs, seed, precision, time, zeros, densities, machine.
+        device: What it ran on (`shears.device.prepare`).
         precision: What the forward and backward pass computed in.
         seed: The training's seed.
     """
@@ -42,6 +44,7 @@ def save_candidate(
         {
             "epochs": len(rows),
             "seed": seed,
+            "device": device,
             "precision": precision,
             "seconds": rows[-1]["seconds"],
             "images_per_second": float(np.median(speeds)),

@@ -120,7 +120,7 @@ def check_meaning(config: Mapping) -> None:
     for i, entry in enumerate(config["pruning"]["rounds"]):
         if entry["sparsity"] <= before:
             raise UserError(
-                f"pruning: rounds[{i}]: sparsity: found {entry['sparsity']}, expected more "
-                f"than {before}, the round's before it: sparsities must rise"
+                f"pruning: rounds[{i}]: sparsity: found {entry['sparsity']}, expected "
+                f"more than {before}, the round's before it: sparsities must rise"
             )
         before = entry["sparsity"]

@@ -42,8 +42,8 @@ def expected_checksum(archive: Path) -> tuple[str, str, Path] | None:
             value = words[0].lower() if words else ""
             if not re.fullmatch(f"[0-9a-f]{{{digits}}}", value):
                 raise UserError(
-                    f"{path}: found no {algorithm} checksum ({digits} hexadecimal digits) "
-                    "at its beginning: mend or delete the file"
+                    f"{path}: found no {algorithm} checksum ({digits} hexadecimal "
+                    "digits) at its beginning: mend or delete the file"
                 )
             return algorithm, value, path
     return None

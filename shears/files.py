@@ -13,7 +13,7 @@ from pathlib import Path
 
 @contextmanager
 def whole_file(path: str | Path) -> Iterator[Path]:
-    """Yields a temporary path beside `path` that takes its place when the block succeeds.
+    """Yields a temporary path that takes `path`'s place when the block succeeds.
 
     Args:
         path: The final name; its folder is made if it is missing.

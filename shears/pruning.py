@@ -1,16 +1,16 @@
 """Masks: which weights stay when so many must be zero.
 
-All twelve arrays count, so all are ranked in one order and the lowest are cut: first what
-is zero already (pruned stays pruned), then kernels by their score, then biases. Ties are
-broken by index, so the number of zeros is exactly what was asked for.
+All twelve arrays count, so all are ranked in one order and the lowest are cut: first
+what is zero already (pruned stays pruned), then kernels by their score, then biases.
+Ties are broken by index, so the number of zeros is exactly what was asked for.
 """
 
 from collections.abc import Sequence
 
 import numpy as np
 
+from shears.architecture import KERNELS, PARAMETERS, flatten, unflatten
 from shears.errors import UserError
-from shears.network import KERNELS, PARAMETERS, flatten, unflatten
 
 
 def magnitude_scores(weights: Sequence[np.ndarray]) -> list[np.ndarray]:
@@ -28,8 +28,9 @@ def magnitude_scores(weights: Sequence[np.ndarray]) -> list[np.ndarray]:
 def lamp_scores(weights: Sequence[np.ndarray]) -> list[np.ndarray]:
     """Scores by layer-adaptive magnitude (LAMP; Lee et al. 2021, eq. 4).
 
-    Within an array sorted by magnitude, score(u) = w_u^2 / sum of w_v^2 over v >= u. The
-    largest weight of each scores 1, so no array is emptied before all are at their last.
+    Within an array sorted by magnitude, score(u) = w_u^2 / sum of w_v^2 over v >= u.
+    The largest weight of each scores 1: no array is emptied before all are at their
+    last.
 
     Args:
         weights: The twelve arrays, float32.
@@ -40,11 +41,11 @@ def lamp_scores(weights: Sequence[np.ndarray]) -> list[np.ndarray]:
     scores = []
     for array in weights:
         square = array.astype(np.float64).ravel() ** 2
-        order = np.argsort(square, kind="stable")
+        kept = np.flatnonzero(square)  # few, late in pruning: sorting is what costs
+        order = kept[np.argsort(square[kept], kind="stable")]
         tail = np.cumsum(square[order][::-1])[::-1]
-        score = np.empty_like(square)
-        # 0 / 0 where a whole array is zero: those are cut first whatever they score.
-        score[order] = square[order] / np.where(tail > 0, tail, 1)
+        score = np.zeros_like(square)
+        score[order] = square[order] / tail
         scores.append(score.reshape(array.shape))
     return scores
 

@@ -59,12 +59,17 @@ def read_archive(path: str | Path) -> tuple[Split, Split]:
                     continue
                 where = f"{path}, member {name}"
                 if name in found:
-                    raise UserError(f"{where}: it is there twice; get the archive again")
-                if not member.isfile() or member.size != size:
-                    what = f"{member.size:,} bytes" if member.isfile() else "no plain file"
                     raise UserError(
-                        f"{where}: found {what}, expected a file of {size:,} bytes: this "
-                        "is not the binary CIFAR-10 archive, or it is damaged; get it again"
+                        f"{where}: it is there twice; get the archive again"
+                    )
+                if not member.isfile() or member.size != size:
+                    what = (
+                        f"{member.size:,} bytes" if member.isfile() else "no plain file"
+                    )
+                    raise UserError(
+                        f"{where}: found {what}, expected a file of {size:,} bytes: "
+                        "this is not the binary CIFAR-10 archive, or it is damaged; "
+                        "get it again"
                     )
                 found[name] = _decode_member(archive.extractfile(member).read(), where)
     except FileNotFoundError:
@@ -99,7 +104,9 @@ def read_digits(seed: int) -> tuple[Split, Split]:
     digits = load_digits()
     grey = np.kron(digits.images, np.ones((4, 4))) * (255 / 16)
     images = np.repeat(np.round(grey).astype(np.uint8)[..., None], 3, axis=-1)
-    return split_off(Split(images, digits.target.astype(np.uint8)), DIGITS_TEST_IMAGES, seed)
+    return split_off(
+        Split(images, digits.target.astype(np.uint8)), DIGITS_TEST_IMAGES, seed
+    )
 
 
 def split_off(data: Split, count: int, seed: int) -> tuple[Split, Split]:
@@ -119,9 +126,8 @@ def split_off(data: Split, count: int, seed: int) -> tuple[Split, Split]:
     total = len(data.labels)
     if not 10 <= count <= total - 10:
         raise UserError(
-            f"data: validation_images: found {count:,}, expected 10 to {total - 10:,} "
-            f"because the data set has {total:,} images to train with; change it in the "
-            "configuration"
+            f"data: validation_images: found {count:,}, expected 10 to "
+            f"{total - 10:,}: the data set has {total:,} images to train with"
         )
     rest, apart = train_test_split(
         np.arange(total), test_size=count, random_state=seed, stratify=data.labels

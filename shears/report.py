@@ -44,7 +44,9 @@ def plot_scores(candidates: Sequence[Candidate], chosen: str) -> Figure:
             values = [getattr(c, split)[key] for c in candidates]
             color = "tab:blue" if key == "score" else "tab:orange"
             label = f"{key}, {split}"
-            axes.plot(sparsity, values, style, marker=marker, ms=4, color=color, label=label)
+            axes.plot(
+                sparsity, values, style, marker=marker, ms=4, color=color, label=label
+            )
     best = next(c for c in candidates if c.name == chosen)
     axes.plot(
         best.test["sparsity"],
@@ -64,7 +66,7 @@ def plot_scores(candidates: Sequence[Candidate], chosen: str) -> Figure:
 
 
 def plot_histories(candidates: Sequence[Candidate]) -> Figure:
-    """Plots loss, validation accuracy and sparsity over all epochs, stage after stage."""
+    """Plots loss, accuracy and sparsity over all epochs, stage after stage."""
     figure = Figure(figsize=(7, 6), layout="constrained")
     top, middle, bottom = figure.subplots(3, sharex=True)
     start = 0
@@ -86,7 +88,9 @@ def plot_histories(candidates: Sequence[Candidate]) -> Figure:
             if start:
                 axes.axvline(start + 0.5, color="0.8", zorder=0)
         name = candidate.name.replace("_", " ")
-        top.annotate(name, (start + 1, 1.02), xycoords=("data", "axes fraction"), size=8)
+        top.annotate(
+            name, (start + 1, 1.02), xycoords=("data", "axes fraction"), size=8
+        )
         start += len(epochs)
     top.set_ylabel("loss")
     middle.set_ylabel("accuracy")

@@ -42,16 +42,16 @@ def choose(scores: Mapping[str, Mapping[str, float]], margin: float) -> dict:
         best = max(scores, key=lambda name: scores[name]["accuracy"])
         raise UserError(
             f"no candidate is safely above an accuracy of {LEAST_ACCURACY}: the best, "
-            f"{best}, has {scores[best]['accuracy']:.4f} on {images:,} validation images, "
-            f"expected more than {least:.4f} ({margin:g} standard errors above); train "
-            "longer or prune less"
+            f"{best}, has {scores[best]['accuracy']:.4f} on {images:,} validation "
+            f"images, expected more than {least:.4f} ({margin:g} standard errors "
+            "above); train longer or prune less"
         )
     name = max(safe, key=lambda name: (safe[name]["score"], safe[name]["sparsity"]))
     return {
         "candidate": name,
         "reason": (
-            f"best validation score ({safe[name]['score']:.4f}) of {len(safe)} candidates "
-            f"with a validation accuracy above {least:.4f}"
+            f"best validation score ({safe[name]['score']:.4f}) of {len(safe)} "
+            f"candidates with a validation accuracy above {least:.4f}"
         ),
         "least_accuracy": least,
         "refused": [other for other in scores if other not in safe],

@@ -32,6 +32,7 @@ def stage(name: str, log_file: str | Path) -> Iterator[None]:
     to_terminal = logging.StreamHandler(sys.stderr)
     for handler in (to_file, to_terminal):
         handler.setFormatter(form)
+    logging.raiseExceptions = False  # a full disk is told once, below, not a line a log
     root = logging.getLogger()
     root.handlers = [to_file, to_terminal]
     root.setLevel(logging.WARNING)

@@ -43,7 +43,9 @@ def package(
             "zeros": test["zeros"],
             "parameters": test["parameters"],
             "sparsity": test["sparsity"],
-            "validation": {key: choice["validation"][key] for key in ("accuracy", "score")},
+            "validation": {
+                key: choice["validation"][key] for key in ("accuracy", "score")
+            },
             "test": {key: test[key] for key in ("accuracy", "score")},
             "machine": machine.describe(),
         },

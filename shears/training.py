@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import tensorflow as tf
 
-from shears import network, schedules
+from shears import architecture, network, schedules
+from shears.backend import tf
 from shears.dataset import Split
 from shears.errors import UserError
 
@@ -20,7 +20,7 @@ EVALUATION_BATCH = 1000
 
 @dataclass(frozen=True)
 class Recipe:
-    """How weights are trained. config.yaml describes each field, with unit and range."""
+    """How weights are trained; config.yaml says what each field means."""
 
     epochs: int
     batch_size: int
@@ -60,12 +60,13 @@ class Step:
             weights: The twelve arrays to start from, float32.
             data: Training images (N, 32, 32, 3) uint8 and labels (N,).
             recipe: How to train.
-            precision: "float32" or "bfloat16" for all but the last layer and the update.
+            precision: "float32" or "bfloat16"; the last layer and the update are
+                float32 in both.
             seed: Seed of augmentation and dropout.
         """
         self.recipe, self.seed = recipe, seed
         self.dtype = tf.as_dtype(precision)
-        self.vector = tf.Variable(network.flatten(weights))
+        self.vector = tf.Variable(architecture.flatten(weights))
         self.mask = tf.Variable(tf.ones_like(self.vector))
         self.first = tf.Variable(tf.zeros_like(self.vector))  # Adam's m, momentum
         self.second = tf.Variable(tf.zeros_like(self.vector))  # Adam's v
@@ -119,8 +120,8 @@ class Step:
         images = tf.cast(images, self.dtype) / 255
         labels = tf.gather(self.labels, rows)
         smooth = recipe.label_smoothing
-        targets = tf.one_hot(labels, network.CLASSES) * (1 - smooth)
-        targets += smooth / network.CLASSES
+        targets = tf.one_hot(labels, architecture.CLASSES) * (1 - smooth)
+        targets += smooth / architecture.CLASSES
         with tf.GradientTape() as tape:
             outputs = network.logits(self.vector, images, recipe.dropout, seed)
             losses = tf.nn.softmax_cross_entropy_with_logits(targets, outputs)
@@ -169,7 +170,9 @@ class Step:
         outputs = network.logits(self.vector, images)
         loss = tf.nn.sparse_softmax_cross_entropy_with_logits(labels, outputs)
         correct = tf.equal(tf.argmax(outputs, 1, tf.int32), labels)
-        return tf.stack([tf.reduce_sum(loss), tf.reduce_sum(tf.cast(correct, "float32"))])
+        return tf.stack(
+            [tf.reduce_sum(loss), tf.reduce_sum(tf.cast(correct, "float32"))]
+        )
 
     def evaluate(self, data: Split) -> tuple[float, float]:
         """Computes mean loss and accuracy in the precision of training."""
@@ -179,11 +182,6 @@ class Step:
             labels = data.labels[batch].astype(np.int32)
             sums += self.evaluate_batch(tf.constant(data.images[batch]), labels).numpy()
         return tuple(float(value) for value in sums / len(data.labels))
-
-
-def steps_per_epoch(images: int, recipe: Recipe) -> int:
-    """Counts the batches of an epoch; a last incomplete one is left out."""
-    return max(1, images // recipe.batch_size)
 
 
 def steps_per_epoch(images: int, recipe: Recipe) -> int:
@@ -213,8 +211,8 @@ def train(
         precision: "float32" or "bfloat16".
         seed: Seed of the order of images, augmentation and dropout.
         zeros_by_step: At which steps to make a new mask, and with how many zeros.
-        make_mask: Makes it, from the weights (PARAMETERS,) and the number of zeros. Each
-            mask holds until the next one.
+        make_mask: Makes it, from the weights (PARAMETERS,) and the number of zeros.
+            Each mask holds until the next one.
         tensorboard: Folder for event files, if they are wanted.
 
     Returns:
@@ -252,8 +250,9 @@ def train(
         seconds = time.perf_counter() - epoch_began
         if not np.isfinite(loss):
             raise UserError(
-                f"training diverged in epoch {epoch + 1} (loss {loss}): lower the recipe's "
-                f"learning_rate (it is {recipe.learning_rate:g}) or give it warmup_epochs"
+                f"training diverged in epoch {epoch + 1} (loss {loss}): lower the "
+                f"recipe's learning_rate (it is {recipe.learning_rate:g}) or give it "
+                "warmup_epochs"
             )
         validation_loss, validation_accuracy = step.evaluate(validation)
         row = {
@@ -263,7 +262,8 @@ def train(
             "accuracy": accuracy,
             "validation_loss": validation_loss,
             "validation_accuracy": validation_accuracy,
-            "sparsity": 1 - np.count_nonzero(step.vector.numpy()) / network.PARAMETERS,
+            "sparsity": 1
+            - np.count_nonzero(step.vector.numpy()) / architecture.PARAMETERS,
             "images_per_second": per_epoch * len(rows) / seconds,
             "seconds": time.perf_counter() - began,
         }
@@ -274,7 +274,7 @@ def train(
                 for name, value in row.items():
                     tf.summary.scalar(name, value)
             writer.flush()
-    return network.unflatten(step.vector.numpy()), history
+    return architecture.unflatten(step.vector.numpy()), history
 
 
 def progress_line(row: Mapping[str, float], epochs: int) -> str:

@@ -13,9 +13,9 @@ from pathlib import Path
 import h5py
 import numpy as np
 
+from shears.architecture import INPUT_SHAPE, LAYERS, PARAMETERS, SHAPES
 from shears.errors import UserError
 from shears.files import write_bytes
-from shears.network import INPUT_SHAPE, LAYERS, PARAMETERS, SHAPES
 
 NAMES = tuple(
     f"{layer.name}/{kind}:0" for layer in LAYERS for kind in ("kernel", "bias")
@@ -108,7 +108,9 @@ def write_weights(path: str | Path, weights: Sequence[np.ndarray]) -> None:
             copy.attrs[key] = file.attrs[key]
         for name, array in zip(NAMES, clean(weights), strict=True):
             if not np.isfinite(array).all():
-                raise UserError(f"{path}: {name} has a NaN or infinite weight; not written")
+                raise UserError(
+                    f"{path}: {name} has a NaN or infinite weight; not written"
+                )
             layer = name.split("/")[0]
             group = file.require_group(layer)
             group.create_dataset(
@@ -147,7 +149,9 @@ def read_weights(path: str | Path) -> list[np.ndarray]:
                 )
             config = bytes(file.attrs.get("model_config", b"")).decode()
     except (OSError, KeyError, RuntimeError, ValueError) as error:
-        raise UserError(f"{path}: cannot be read as HDF5 ({error}); {advice}") from error
+        raise UserError(
+            f"{path}: cannot be read as HDF5 ({error}); {advice}"
+        ) from error
     expected = {f"/{name.split('/')[0]}/{name}": name for name in NAMES}
     for name in [*(expected.keys() - found.keys()), *(found.keys() - expected.keys())]:
         what = "no" if name in expected else "a stray"
@@ -158,14 +162,15 @@ def read_weights(path: str | Path) -> list[np.ndarray]:
     for name, array, shape in zip(NAMES, weights, SHAPES, strict=True):
         if array.shape != shape or array.dtype != np.float32:
             raise UserError(
-                f"{path}: {name} is {array.dtype} {array.shape}, expected float32 {shape}"
+                f"{path}: {name} is {array.dtype} {array.shape}, expected float32 "
+                f"{shape}"
             )
         if not np.isfinite(array).all():
             raise UserError(f"{path}: {name} has a NaN or infinite weight")
         if ((array != 0) & (np.abs(array) < SMALLEST)).any():
             raise UserError(
-                f"{path}: {name} has a denormal weight, which some versions count as zero "
-                "and some not; set it to 0"
+                f"{path}: {name} has a denormal weight, which some versions of "
+                "TensorFlow count as zero and some not; set it to 0"
             )
     return weights
 

@@ -1,0 +1,73 @@
+# Each target sets up what it needs: a .venv with exactly what the lock file names.
+#   make demo        the whole workflow in minutes, on data that needs no download
+#   make reproduce   the whole workflow on CIFAR-10 (CIFAR10_ARCHIVE=... if it is at hand)
+#   make test        all tests          make lint    style and workflow checks
+#   make bench       speed of the training step against Keras' fit
+#   make results     docs/results.md from the last reproduction
+#   make lock        compile the lock files anew (needs uv)
+# GPU=1 takes the lock with the CUDA libraries (.venv-gpu).
+
+CORES ?= all
+ifeq ($(GPU),1)
+ENV := .venv-gpu
+LOCK := envs/requirements-gpu.lock
+else
+ENV := .venv
+LOCK := envs/requirements.lock
+endif
+BIN := $(ENV)/bin
+READY := $(ENV)/installed
+
+.PHONY: help env demo reproduce test lint bench results lock
+help:
+	@sed -n 's/^#   //p' Makefile
+
+env: $(READY)
+
+# The marker comes last, so an installation that was cut off is done anew.
+$(READY): $(LOCK)
+	@for python in $(PYTHON) python3 python3.13 python3.12 python3.11; do \
+	  if $$python -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' \
+	    2>/dev/null; then found=$$python; break; fi; \
+	done; \
+	if [ -z "$$found" ]; then \
+	  echo "Shears needs Python 3.11, 3.12 or 3.13 (TensorFlow and Snakemake run on no other);" \
+	    "found $$($(or $(PYTHON),python3) --version 2>&1 | tail -n 1)." >&2; \
+	  echo "Install one of them, or name it: make PYTHON=/path/to/python3.12 $(MAKECMDGOALS)" >&2; \
+	  exit 1; \
+	fi; \
+	rm -rf $(ENV); \
+	$$found -m venv $(ENV) || { \
+	  echo "$$found cannot make a virtual environment; on Debian and Ubuntu:" \
+	    "apt install python3-venv" >&2; exit 1; }; \
+	echo "Installing what $(LOCK) names into $(ENV) (a few minutes, once)"; \
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes \
+	  -r $(LOCK)
+	@touch $@
+
+demo: $(READY)
+	$(BIN)/snakemake --cores $(CORES) --configfile config/demo.yaml
+
+reproduce: $(READY)
+	$(BIN)/snakemake --cores $(CORES)
+
+test: $(READY)
+	$(BIN)/python -m pytest $(ARGS)
+
+lint: $(READY)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/snakefmt --check Snakefile rules
+	$(BIN)/snakemake --lint
+
+bench: $(READY)
+	$(BIN)/python tools/bench_training.py
+
+results: $(READY)
+	$(BIN)/python tools/write_results.py
+
+COMPILE := uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
+  --no-header --no-emit-index-url --no-emit-find-links
+lock:
+	$(COMPILE) envs/requirements.in -o envs/requirements.lock
+	$(COMPILE) envs/requirements-gpu.in -o envs/requirements-gpu.lock

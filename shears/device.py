@@ -1,0 +1,52 @@
+"""The device that training runs on, and the precision it gains by."""
+
+import logging
+
+from shears.backend import tf
+from shears.machine import cpu_fields
+
+log = logging.getLogger(__name__)
+
+
+def prepare(threads: int | None = None) -> str:
+    """Sets TensorFlow up for one stage; call it before any tensor is made.
+
+    Args:
+        threads: Threads of an operation on the CPU; None for all cores.
+
+    Returns:
+        The first GPU's name when TensorFlow sees one, else "cpu".
+    """
+    tf.config.threading.set_intra_op_parallelism_threads(threads or 0)
+    # Same machine and configuration, same bytes: no op may depend on thread timing.
+    tf.config.experimental.enable_op_determinism()
+    gpus = tf.config.list_physical_devices("GPU")
+    for gpu in gpus:
+        tf.config.experimental.set_memory_growth(gpu, True)
+    if not gpus:
+        return "cpu"
+    return tf.config.experimental.get_device_details(gpus[0]).get("device_name", "gpu")
+
+
+def choose_precision(setting: str) -> str:
+    """Turns the setting into what the forward and backward pass compute in.
+
+    Args:
+        setting: "auto", "float32" or "bfloat16".
+
+    Returns:
+        For "auto": "bfloat16" where the hardware has instructions for it (a processor
+        with AVX512_BF16 or AMX, a GPU of compute capability 8 or more), because
+        elsewhere it is slower; else "float32".
+    """
+    if setting != "auto":
+        return setting
+    gpus = tf.config.list_physical_devices("GPU")
+    if gpus:
+        capability = tf.config.experimental.get_device_details(gpus[0]).get(
+            "compute_capability", (0, 0)
+        )
+        return "bfloat16" if capability >= (8, 0) else "float32"
+    flags = cpu_fields().get("flags", "").split()
+    gains = {"avx512_bf16", "amx_bf16"} & set(flags)
+    return "bfloat16" if gains else "float32"

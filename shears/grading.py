@@ -1,0 +1,51 @@
+"""Scoring a weights file the way the assignment's grader does."""
+
+from pathlib import Path
+
+import numpy as np
+
+from shears.architecture import PARAMETERS
+from shears.dataset import Split
+from shears.network import build_keras_model
+from shears.scoring import score
+from shears.weights import count_zeros, read_weights
+
+
+def count_correct(weights_file: str | Path, data: Split) -> int:
+    """Counts rightly classified images as the assignment's grader does.
+
+    The network is built afresh in Keras, in float32, and loads the file.
+    """
+    model = build_keras_model()
+    model.load_weights(str(weights_file))
+    # predict pads the last batch's end away; 500 keeps memory low and divides 10,000.
+    images = data.images.astype(np.float32) / 255
+    answers = model.predict(images, batch_size=500, verbose=0).argmax(axis=1)
+    return int((answers == data.labels).sum())
+
+
+def score_file(weights_file: str | Path, data: Split) -> dict:
+    """Scores a weights file on one split.
+
+    Args:
+        weights_file: In the layout of `shears.weights`.
+        data: Validation or test images.
+
+    Returns:
+        images, correct, accuracy, zeros, parameters, sparsity, score.
+
+    Raises:
+        UserError: The file is not fit to be scored (`read_weights`).
+    """
+    zeros = count_zeros(read_weights(weights_file))
+    correct = count_correct(weights_file, data)
+    accuracy = correct / len(data.labels)
+    return {
+        "images": len(data.labels),
+        "correct": correct,
+        "accuracy": accuracy,
+        "zeros": zeros,
+        "parameters": PARAMETERS,
+        "sparsity": zeros / PARAMETERS,
+        "score": score(accuracy, zeros),
+    }

@@ -1,0 +1,67 @@
+"""Fixtures that several test files share."""
+
+import io
+import tarfile
+from collections.abc import Callable, Iterable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from shears.architecture import SHAPES
+from shears.raw_data import FOLDER, ROW_BYTES, ROWS, TEST_MEMBER, TRAINING_MEMBERS
+
+
+def make_weights(seed: int, *, zeros: float = 0.0) -> list[np.ndarray]:
+    """Draws the twelve arrays, a share of them zero."""
+    rng = np.random.default_rng(seed)
+    weights = [rng.normal(0, 0.05, shape).astype(np.float32) for shape in SHAPES]
+    for array in weights:
+        array[rng.random(array.shape) < zeros] = 0
+    return weights
+
+
+def member_bytes(index: int) -> bytes:
+    """Makes a batch file: labels in turn, pixels all of one value but a marked one."""
+    rows = np.full((ROWS, ROW_BYTES), index, np.uint8)
+    rows[:, 0] = np.arange(ROWS) % 10
+    rows[:, 1] = 200  # red, row 0, column 0
+    rows[:, 1 + 1024 + 33] = 100  # green, row 1, column 1
+    return rows.tobytes()
+
+
+@pytest.fixture(scope="session")
+def members() -> dict[str, bytes]:
+    names = (*TRAINING_MEMBERS, TEST_MEMBER)
+    return {name: member_bytes(i) for i, name in enumerate(names, 1)}
+
+
+@pytest.fixture
+def make_archive(tmp_path) -> Callable[[Iterable[tuple[str, bytes]]], Path]:
+    """Returns a function that writes a tar.gz of (name, content) pairs."""
+
+    def write(content: Iterable[tuple[str, bytes | tarfile.TarInfo]]) -> Path:
+        path = tmp_path / "cifar-10-binary.tar.gz"
+        with tarfile.open(path, "w:gz", compresslevel=1) as archive:
+            for name, data in content:
+                if isinstance(data, tarfile.TarInfo):
+                    archive.addfile(data)
+                    continue
+                info = tarfile.TarInfo(name)
+                info.size = len(data)
+                archive.addfile(info, io.BytesIO(data))
+        return path
+
+    return write
+
+
+@pytest.fixture(scope="session")
+def good_archive(members, tmp_path_factory) -> Path:
+    path = tmp_path_factory.mktemp("archive") / "cifar-10-binary.tar.gz"
+    with tarfile.open(path, "w:gz", compresslevel=1) as archive:
+        archive.addfile(tarfile.TarInfo(f"{FOLDER}/batches.meta.txt"))
+        for name, data in members.items():
+            info = tarfile.TarInfo(name)
+            info.size = len(data)
+            archive.addfile(info, io.BytesIO(data))
+    return path

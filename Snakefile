@@ -3,10 +3,15 @@
 
 from snakemake.utils import min_version
 
+from shears.config import check_yaml
+from shears.errors import plain_errors
+
 min_version("9.27")
+with plain_errors():
+    check_yaml(f"{workflow.basedir}/config.yaml")
 
 
-configfile: workflow.source_path("config.yaml")
+configfile: f"{workflow.basedir}/config.yaml"
 
 
 include: "rules/common.smk"

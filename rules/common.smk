@@ -4,22 +4,19 @@ import os
 from pathlib import Path
 
 import yaml
-from snakemake.exceptions import WorkflowError
 from snakemake.utils import validate
 
 from shears.config import check, check_meaning
-from shears.errors import UserError
+from shears.errors import plain_errors
 from shears.sources import source_files
 
 ROOT = Path(workflow.basedir)
 SCHEMA = ROOT / "schemas/config.schema.yaml"
 
-try:
+with plain_errors():
     check(config, yaml.safe_load(SCHEMA.read_text()))
     validate(config, str(SCHEMA))  # fills in the defaults
     check_meaning(config)
-except UserError as error:
-    raise WorkflowError(f"config: {error}") from None
 
 BASE = Path(os.path.normpath(config["directory"]))
 RESULTS = BASE / "results"

@@ -4,8 +4,10 @@ import difflib
 import math
 import re
 from collections.abc import Iterable, Mapping
+from pathlib import Path
 
 import jsonschema
+import yaml
 
 from shears.errors import UserError
 
@@ -19,6 +21,26 @@ KINDS = {
 }
 
 
+def check_yaml(path: str) -> None:
+    """Checks that a file is YAML with keys, before anything reads it.
+
+    Raises:
+        UserError: It is not YAML, or not a mapping of keys: where, and why.
+    """
+    try:
+        content = yaml.safe_load(Path(path).read_text())
+    except yaml.MarkedYAMLError as error:
+        mark = error.problem_mark
+        raise UserError(
+            f"{path}: line {mark.line + 1}, column {mark.column + 1}: {error.problem}: "
+            "not valid YAML; mend it there or just above"
+        ) from None
+    except (UnicodeDecodeError, yaml.YAMLError):
+        raise UserError(f"{path}: not a text file in UTF-8, expected YAML") from None
+    if not isinstance(content, dict):
+        raise UserError(f"{path}: found {_show(content)}, expected a mapping of keys")
+
+
 def _show(value: object) -> str:
     """Shows a value as it would stand in YAML, shortened."""
     text = str(value).lower() if isinstance(value, bool) else repr(value)
@@ -30,7 +52,7 @@ def _where(path: Iterable) -> str:
     text = ""
     for part in path:
         text += f"[{part}]" if isinstance(part, int) else f": {part}" if text else part
-    return text or "the configuration"
+    return text or "configuration"
 
 
 def _explain(error: jsonschema.ValidationError) -> str:

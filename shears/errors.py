@@ -1,9 +1,22 @@
 """The one error that is meant for the person who runs the workflow."""
 
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 
 class UserError(Exception):
     """Something a user can cause and can mend.
 
     Its text is one or two lines: the file or key, what was found, what was expected and
-    what to do. Stages print it without a traceback and exit with 1.
+    what to do. It is shown without a traceback, and the exit code is 1.
     """
+
+
+@contextmanager
+def plain_errors() -> Iterator[None]:
+    """Ends the program with a UserError's text alone, where there is no log yet."""
+    try:
+        yield
+    except UserError as error:
+        sys.exit(f"error: {error}")

@@ -1,8 +1,9 @@
 """Prints images a second of our training step and of Keras' fit, and their ratio.
 
-Both train the fixed network on the same random images, batch 128, in one process on one
-machine; the two take turns so that a busy moment hits both. Ours does what the default
-recipe asks for (augmentation, dropout, weight decay) in the precision that `auto` picks.
+Both train the fixed network on the same random images, batch 128, in one process on
+one machine; the two take turns so that a busy moment hits both. Ours does what the
+default recipe asks for (augmentation, dropout, weight decay) in the precision that
+`auto` picks.
 """
 
 import argparse

@@ -1,0 +1,185 @@
+import copy
+from pathlib import Path
+
+import jsonschema
+import pytest
+import yaml
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from snakemake.utils import validate
+
+from shears.config import check, check_meaning
+from shears.errors import UserError
+
+ROOT = Path(__file__).parents[2]
+SCHEMA_FILE = ROOT / "schemas/config.schema.yaml"
+SCHEMA = yaml.safe_load(SCHEMA_FILE.read_text())
+CONFIG = yaml.safe_load((ROOT / "config.yaml").read_text())
+
+
+def check_all(config: dict) -> dict:
+    """What the Snakefile does: check, fill in defaults, check the rest."""
+    check(config, SCHEMA)
+    validate(config, str(SCHEMA_FILE))
+    check_meaning(config)
+    return config
+
+
+def test_the_schema_is_a_schema():
+    jsonschema.Draft202012Validator.check_schema(SCHEMA)
+
+
+def test_the_shipped_configuration_is_accepted_and_spells_out_the_defaults():
+    filled = check_all(copy.deepcopy(CONFIG))
+    for key in ("data", "baseline", "pruning", "selection"):
+        assert filled[key] == CONFIG[key]
+    assert filled["recipes"]["assignment"]["beta_2"] == 0.999
+
+
+def test_defaults_are_filled_in():
+    filled = check_all(
+        {
+            "recipes": {
+                "strong": {"learning_rate": 0.1},
+                "finetune": {"learning_rate": 1},
+            }
+        }
+    )
+    assert filled["pruning"]["rounds"] == []
+    assert filled["recipes"]["strong"]["dropout"] == [0.25, 0.25, 0.5]
+
+
+def test_the_assignments_recipe_is_the_assignments():
+    recipe = check_all(copy.deepcopy(CONFIG))["recipes"]["assignment"]
+    assert (recipe["epochs"], recipe["batch_size"], recipe["learning_rate"]) == (
+        50,
+        32,
+        1e-4,
+    )
+    assert (recipe["optimizer"], recipe["schedule"]) == ("adam", "constant")
+    assert (recipe["flip"], recipe["crop"], recipe["weight_decay"]) == (False, 0, 0)
+
+
+BAD = {
+    "unknown key": ("sed: 1", "unknown key 'sed'; did you mean seed?"),
+    "unknown key inside": (
+        "pruning: {round: []}",
+        "pruning: unknown key 'round'; did you",
+    ),
+    "unknown key in a round": (
+        "pruning: {rounds: [{sparsity: 0.9, epochs: 1, lr: 1}]}",
+        "pruning: rounds[0]: unknown key 'lr'; known: sparsity, epochs",
+    ),
+    "wrong type": ("seed: one", "seed: found 'one', expected a whole number"),
+    "boolean": ("seed: true", "seed: found true, expected a whole number"),
+    "list for mapping": ("pruning: []", "pruning: found [], expected a mapping"),
+    "null": ("data: null", "data: found None, expected a mapping"),
+    "exponent without a dot": (
+        "recipes: {strong: {learning_rate: 2e-3}}",
+        "learning_rate: found '2e-3', expected a number (YAML needs a dot: 2.0e-3)",
+    ),
+    "sparsity 1": (
+        "pruning: {rounds: [{sparsity: 1, epochs: 1}]}",
+        "expected less than 1",
+    ),
+    "sparsity 0": (
+        "pruning: {rounds: [{sparsity: 0, epochs: 1}]}",
+        "expected more than 0",
+    ),
+    "sparsity in percent": (
+        "pruning: {rounds: [{sparsity: 95, epochs: 1}]}",
+        "pruning: rounds[0]: sparsity: found 95, expected less than 1 - Share of all",
+    ),
+    "sparsity NaN": (
+        "pruning: {rounds: [{sparsity: .nan, epochs: 1}]}",
+        "pruning: rounds[0]: sparsity: found nan, expected a finite number",
+    ),
+    "not rising": (
+        "pruning: {rounds: [{sparsity: 0.9, epochs: 1}, {sparsity: 0.9, epochs: 1}]}",
+        "pruning: rounds[1]: sparsity: found 0.9, expected more than 0.9",
+    ),
+    "zero epochs": (
+        "pruning: {rounds: [{sparsity: 0.9, epochs: 0}]}",
+        "pruning: rounds[0]: epochs: found 0, expected at least 1",
+    ),
+    "epochs missing": (
+        "pruning: {rounds: [{sparsity: 0.9}]}",
+        "pruning: rounds[0]: key 'epochs' is missing",
+    ),
+    "unknown recipe": (
+        "baseline: {recipe: stong}",
+        "baseline: recipe: found 'stong', expected one of the recipes: assignment,",
+    ),
+    "unknown allocation": (
+        "pruning: {allocation: lmap}",
+        "pruning: allocation: found 'lmap', expected one of lamp, magnitude",
+    ),
+    "two dropout rates": (
+        "recipes: {strong: {dropout: [0.1, 0.2]}}",
+        "recipes: strong: dropout: found [0.1, 0.2], expected at least 3 items",
+    ),
+    "learning rate 0": (
+        "recipes: {strong: {learning_rate: 0}}",
+        "recipes: strong: learning_rate: found 0, expected more than 0",
+    ),
+    "no recipes": ("recipes: {}", "recipes: found {}, expected at least 1 entries"),
+}
+
+
+def merge(base: dict, change: dict) -> dict:
+    """Overrides one level deep, and recipes two."""
+    result = copy.deepcopy(base)
+    for key, value in change.items():
+        if key == "recipes" and value:
+            for name, recipe in value.items():
+                result[key][name].update(recipe)
+        elif isinstance(value, dict) and value:
+            result[key].update(value)
+        else:
+            result[key] = value
+    return result
+
+
+@pytest.mark.parametrize("kind", BAD)
+def test_bad_configurations_are_refused_in_one_line(kind):
+    change, message = BAD[kind]
+    with pytest.raises(UserError) as caught:
+        check_all(merge(CONFIG, yaml.safe_load(change)))
+    assert message in str(caught.value)
+    assert "\n" not in str(caught.value)
+    assert len(str(caught.value)) < 250
+
+
+scalars = st.one_of(
+    st.none(), st.booleans(), st.integers(), st.floats(), st.text(max_size=8)
+)
+values = st.recursive(
+    scalars,
+    lambda inner: st.one_of(
+        st.lists(inner, max_size=3),
+        st.dictionaries(st.text(max_size=8), inner, max_size=3),
+    ),
+    max_leaves=5,
+)
+
+
+def paths(node: object, path: tuple = ()) -> list[tuple]:
+    """Every place in the configuration."""
+    items = node.items() if isinstance(node, dict) else ()
+    items = enumerate(node) if isinstance(node, list) else items
+    found = [path] if path else []
+    return found + [p for key, item in items for p in paths(item, (*path, key))]
+
+
+@settings(max_examples=150, deadline=None)
+@given(place=st.sampled_from(paths(CONFIG)), value=values)
+def test_any_value_anywhere_is_accepted_or_refused_plainly(place, value):
+    config = copy.deepcopy(CONFIG)
+    node = config
+    for key in place[:-1]:
+        node = node[key]
+    node[place[-1]] = value
+    try:
+        check_all(config)
+    except UserError as error:
+        assert "\n" not in str(error)

@@ -1,0 +1,119 @@
+from html.parser import HTMLParser
+from pathlib import Path
+
+import pytest
+
+from shears.files import write_json
+from shears.report import Candidate, write_report
+
+TEMPLATE = Path(__file__).parents[2] / "report/report.html.j2"
+
+
+def candidate(name: str, accuracy: float, sparsity: float) -> Candidate:
+    score = {
+        "images": 5000,
+        "accuracy": accuracy,
+        "sparsity": sparsity,
+        "score": (accuracy + sparsity) / 2,
+    }
+    row = {
+        "epoch": 1.0,
+        "loss": 1.0,
+        "validation_loss": 1.1,
+        "accuracy": 0.5,
+        "validation_accuracy": accuracy,
+        "sparsity": sparsity,
+    }
+    metrics = {
+        "epochs": 2,
+        "seconds": 90.0,
+        "images_per_second": 1234.5,
+        "kernel_density": {"conv2d": 0.5, "dense": 0.01},
+        "device": "cpu",
+        "precision": "float32",
+        "seed": 0,
+    }
+    history = [row, {**row, "epoch": 2.0}]
+    return Candidate(name, score, {**score, "images": 10_000}, metrics, history)
+
+
+@pytest.fixture
+def render(tmp_path):
+    manifest = {
+        "file": "my_model_weights.h5",
+        "sha256": "ab" * 32,
+        "zeros": 1_188_315,
+        "parameters": 1_250_858,
+        "sparsity": 0.95,
+        "test": {"accuracy": 0.81, "score": 0.88},
+        "machine": {
+            "cpu": "<b>cpu</b>",
+            "cores": 2,
+            "system": "Linux",
+            "python": "3",
+            "tensorflow": "2",
+            "keras": "3",
+            "commit": None,
+        },
+    }
+    write_json(tmp_path / "manifest.json", manifest)
+    choice = {"candidate": "round_1", "reason": "best of two", "refused": ["round_2"]}
+
+    def write() -> str:
+        write_report(
+            [candidate("baseline", 0.85, 0.0), candidate("round_1", 0.81, 0.95)],
+            choice,
+            manifest=tmp_path / "manifest.json",
+            template=TEMPLATE,
+            report=tmp_path / "report.html",
+        )
+        return (tmp_path / "report.html").read_text()
+
+    return write
+
+
+class Page(HTMLParser):
+    def __init__(self, text):
+        super().__init__()
+        self.rows, self.images, self.chosen = [], [], 0
+        self.feed(text)
+
+    def handle_starttag(self, tag, attrs):
+        attrs = dict(attrs)
+        if tag == "tr":
+            self.rows.append([])
+            self.chosen += attrs.get("class") == "chosen"
+        if tag == "img":
+            self.images.append(attrs["src"])
+
+    def handle_data(self, data):
+        if self.rows and data.strip():
+            self.rows[-1].append(data.strip())
+
+
+def test_the_page_shows_each_candidate_and_marks_the_chosen(render):
+    page = Page(render())
+    row = next(row for row in page.rows if row[0] == "round 1")
+    assert row[:9] == [
+        *("round 1", "0.9500", "0.8100", "0.8800", "0.8100", "0.8800"),
+        *("2", "1.5", "1,234"),
+    ]
+    assert page.chosen == 2  # in both tables
+
+
+def test_the_page_needs_nothing_from_elsewhere(render):
+    text = render()
+    page = Page(text)
+    assert len(page.images) == 2
+    assert all(src.startswith("data:image/svg+xml;base64,") for src in page.images)
+    assert "http" not in text.replace("http-equiv", "")
+
+
+def test_what_is_shown_is_escaped_and_refusals_are_named(render):
+    text = render()
+    assert "&lt;b&gt;cpu&lt;/b&gt;" in text
+    assert "not safely above 0.65: round 2" in text
+
+
+def test_the_same_input_gives_the_same_bytes(render):
+    assert render() == render()

@@ -1,0 +1,46 @@
+from pathlib import Path
+
+import pytest
+
+from shears.sources import source_files
+
+ROOT = Path(__file__).parents[2]
+
+
+def names(script: str) -> set[str]:
+    files = source_files(ROOT / f"scripts/{script}.py", ROOT)
+    return {str(file.relative_to(ROOT)) for file in files}
+
+
+def test_imports_are_followed_through_modules(tmp_path):
+    package = tmp_path / "shears"
+    package.mkdir()
+    (package / "__init__.py").write_text("")
+    (package / "a.py").write_text("def f():\n    from shears import b\n")
+    (package / "b.py").write_text("import numpy\nimport shears.c as c\n")
+    (package / "c.py").write_text("from shears.a import f\n")
+    (package / "d.py").write_text("")
+    script = tmp_path / "script.py"
+    script.write_text("from shears.a import f\n")
+    found = [file.name for file in source_files(script, tmp_path)]
+    assert found == ["script.py", "__init__.py", "a.py", "b.py", "c.py"]
+
+
+def test_the_baseline_does_not_depend_on_pruning_nor_a_round_on_the_report():
+    assert "shears/training.py" in names("train_baseline")
+    assert "shears/pruning.py" not in names("train_baseline")
+    assert "shears/pruning.py" in names("prune_round")
+    assert "shears/report.py" not in names("prune_round")
+
+
+@pytest.mark.parametrize(
+    "script", ["choose_submission", "score_report", "download_cifar10"]
+)
+def test_stages_that_compute_nothing_do_not_start_tensorflow(script):
+    assert "shears/backend.py" not in names(script)
+
+
+def test_the_library_knows_nothing_of_snakemake():
+    for file in (ROOT / "shears").glob("*.py"):
+        assert "import snakemake" not in file.read_text().lower()
+        assert "from snakemake" not in file.read_text().lower()

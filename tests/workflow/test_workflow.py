@@ -1,0 +1,252 @@
+"""The real DAG on small data, once; then what edits would rerun, by `snakemake -n`."""
+
+import csv
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+import pytest
+import yaml
+from snakemake.utils import update_config
+
+from shears.pruning import zeros_for
+from shears.weights import read_weights
+from tests.grade import grade
+
+ROOT = Path(__file__).parents[2]
+PROJECT = (
+    "Snakefile config.yaml config envs profiles report rules schemas scripts shears"
+)
+
+
+def copy_project(folder: Path) -> Path:
+    """Copies what a run needs, with the small configuration as its config.yaml."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for name in PROJECT.split():
+        source = ROOT / name
+        if source.is_dir():
+            ignore = shutil.ignore_patterns("__pycache__")
+            shutil.copytree(source, folder / name, ignore=ignore)
+        else:
+            shutil.copy2(source, folder / name)
+    config = yaml.safe_load((ROOT / "config.yaml").read_text())
+    update_config(
+        config, yaml.safe_load((ROOT / "tests/workflow/small.yaml").read_text())
+    )
+    (folder / "config.yaml").write_text(yaml.safe_dump(config))
+    return folder
+
+
+def snakemake(folder: Path, *arguments: str, **environment: str):
+    return subprocess.run(
+        [sys.executable, "-m", "snakemake", "--cores", "all", *arguments],
+        cwd=folder,
+        env={**os.environ, **environment},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+
+
+@pytest.fixture(scope="module")
+def project(tmp_path_factory) -> Path:
+    return copy_project(tmp_path_factory.mktemp("project"))
+
+
+@pytest.fixture(scope="module")
+def finished(project) -> tuple[Path, str]:
+    """A project after a whole run, and what the run printed."""
+    run = snakemake(project)
+    assert run.returncode == 0, run.stdout[-3000:]
+    return project, run.stdout
+
+
+def jobs(folder: Path, *arguments: str) -> dict[str, int]:
+    """The jobs that a run would have, by rule."""
+    run = snakemake(folder, "-n", *arguments)
+    assert run.returncode == 0, run.stdout
+    if "Nothing to be done" in run.stdout:
+        return {}
+    table = run.stdout.split("Job stats:")[1].split("total")[0]
+    return {name: int(n) for name, n in re.findall(r"^(\w+) +(\d+)$", table, re.M)}
+
+
+@contextmanager
+def edited(path: Path, before: str, after: str) -> Iterator[None]:
+    """Changes a file's text and puts the old one back."""
+    text, times = path.read_text(), path.stat()
+    assert before in text
+    path.write_text(text.replace(before, after, 1))
+    try:
+        yield
+    finally:
+        path.write_text(text)
+        os.utime(path, ns=(times.st_atime_ns, times.st_mtime_ns))
+
+
+AFTERWARDS = {
+    "choose_submission": 1,
+    "package_submission": 1,
+    "score_report": 1,
+    "all": 1,
+}
+
+
+def test_a_whole_run_makes_a_submission_that_a_grader_scores_alike(finished):
+    project, output = finished
+    manifest = json.loads((project / "results/submission/manifest.json").read_text())
+    submission = project / "results/submission/my_model_weights.h5"
+    found = grade(str(submission), str(project / "results/dataset.h5"))
+    assert found["score"] == pytest.approx(manifest["test"]["score"], abs=1e-9)
+    assert found["accuracy"] > 0.85
+    assert found["zeros"] == manifest["zeros"] == zeros_for(0.9)
+    assert manifest["candidate"] == "round_2"
+    assert "report:     results/report.html" in output
+    assert "submission: results/submission/my_model_weights.h5" in output
+    assert "<h1>Score report</h1>" in (project / "results/report.html").read_text()
+
+
+def test_progress_can_be_followed_on_the_terminal_and_in_the_log(finished):
+    project, output = finished
+    line = r"epoch 1/4  loss \d.\d+  validation accuracy 0.\d+  .*images/s  \d:\d+ left"
+    assert re.search(line, output)
+    assert re.search(line, (project / "logs/train_baseline.log").read_text())
+    with (project / "results/baseline/history.csv").open() as file:
+        assert [row["epoch"] for row in csv.DictReader(file)] == ["1", "2", "3", "4"]
+
+
+def test_rounds_have_exactly_their_zeros_and_pruned_stays_pruned(finished):
+    project, _ = finished
+    before = None
+    for number, sparsity in ((1, 0.8), (2, 0.9)):
+        weights = read_weights(project / f"results/round_{number}/weights.h5")
+        zero = np.concatenate([array.ravel() == 0 for array in weights])
+        assert zero.sum() == zeros_for(sparsity)
+        if before is not None:
+            assert zero[before].all()
+        before = zero
+
+
+def test_memory_stays_below_4_gib(finished):
+    project, _ = finished
+    tables = list((project / "benchmarks").iterdir())
+    assert len(tables) == 10  # every job
+    for table in tables:
+        (row,) = csv.DictReader(table.open(), delimiter="\t")
+        assert row["max_rss"] == "NA" or float(row["max_rss"]) < 4096  # MiB
+
+
+def test_nothing_is_left_to_do_and_a_touch_does_not_change_that(finished):
+    project, _ = finished
+    assert jobs(project) == {}
+    for folder in ("scripts", "shears", "report"):
+        for path in (project / folder).iterdir():
+            path.touch()
+    assert jobs(project) == {}
+
+
+def test_editing_the_last_rounds_sparsity_runs_it_and_what_follows(finished):
+    project, _ = finished
+    with edited(project / "config.yaml", "sparsity: 0.9", "sparsity: 0.91"):
+        expected = {"prune_round": 1, "score_candidate": 1, **AFTERWARDS}
+        assert jobs(project) == expected
+        assert "round_1/weights" not in snakemake(project, "-n", "-q", "reason").stdout
+
+
+def test_a_new_round_adds_only_itself(finished):
+    project, _ = finished
+    config = yaml.safe_load((project / "config.yaml").read_text())
+    config["pruning"]["rounds"].append({"sparsity": 0.95, "epochs": 1})
+    text = (project / "config.yaml").read_text()
+    with edited(project / "config.yaml", text, yaml.safe_dump(config)):
+        assert jobs(project) == {"prune_round": 1, "score_candidate": 1, **AFTERWARDS}
+
+
+EDITS = {
+    "shears/pruning.py": {"prune_round": 2, "score_candidate": 2, **AFTERWARDS},
+    "shears/training.py": {
+        "train_baseline": 1,
+        "prune_round": 2,
+        "score_candidate": 3,
+        **AFTERWARDS,
+    },
+    "shears/grading.py": {"score_candidate": 3, **AFTERWARDS},
+    "shears/selection.py": AFTERWARDS,
+    "shears/submission.py": {"package_submission": 1, "score_report": 1, "all": 1},
+    "shears/report.py": {"score_report": 1, "all": 1},
+    "shears/download.py": {},
+    "scripts/prune_round.py": {"prune_round": 2, "score_candidate": 2, **AFTERWARDS},
+    "report/report.html.j2": {"score_report": 1, "all": 1},
+}
+
+
+@pytest.mark.parametrize("name", EDITS)
+def test_an_edit_reruns_the_stages_that_use_the_file_and_what_follows(finished, name):
+    project, _ = finished
+    text = (project / name).read_text()
+    with edited(project / name, text, text + "\n# edited\n"):
+        assert jobs(project) == EDITS[name]
+
+
+def test_the_choice_does_not_depend_on_test_scores(finished):
+    project, _ = finished
+    for path in project.glob("results/*/score_test.json"):
+        with edited(path, '"correct": ', '"correct": 9'):
+            assert "choose_submission" not in jobs(project)
+
+
+def test_one_round_can_be_rerun(finished):
+    project, _ = finished
+    again = jobs(project, "--forcerun", "results/round_2/weights.h5")
+    assert again == {"prune_round": 1, "score_candidate": 1, **AFTERWARDS}
+
+
+def test_the_shipped_configurations_plan_the_whole_workflow(project, tmp_path):
+    whole = copy_project(tmp_path / "whole")
+    shutil.copy2(ROOT / "config.yaml", whole)
+    planned = jobs(whole)
+    assert planned["download_cifar10"] == planned["train_baseline"] == 1
+    assert planned["score_candidate"] == planned["prune_round"] + 1
+    demo = jobs(whole, "--configfile", "config/demo.yaml")
+    assert "download_cifar10" not in demo
+    assert demo["prune_round"] >= 2
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "message"),
+    [
+        ("seed: 0", "sead: 0", "unknown key 'sead'; did you mean seed?"),
+        ("epochs: 1", "epochs: 0", "epochs: found 0, expected at least 1"),
+        ("sparsity: 0.9", "sparsity: 0.7", "sparsities must rise"),
+        ("recipe: strong", "recipe: weak", "found 'weak', expected one of the recipes"),
+        ("seed: 0", "seed: [0", "config.yaml: line "),
+    ],
+)
+def test_a_bad_configuration_is_told_plainly(project, before, after, message):
+    with edited(project / "config.yaml", before, after):
+        run = snakemake(project, "-n")
+    assert run.returncode != 0
+    assert message in run.stdout
+    assert "Traceback" not in run.stdout
+    assert len(run.stdout.splitlines()) <= 8, run.stdout
+
+
+@pytest.mark.parametrize("name", ["none.tar.gz", "config.yaml"])
+def test_a_bad_archive_is_told_plainly_and_leaves_no_file(project, name):
+    archive = project / name
+    run = snakemake(
+        project, "resources/cifar-10-binary.tar.gz", CIFAR10_ARCHIVE=str(archive)
+    )
+    assert run.returncode != 0
+    assert f"error: CIFAR10_ARCHIVE={archive}" in run.stdout or (
+        f"error: {archive}: not a whole tar.gz" in run.stdout
+    )
+    assert "Traceback" not in run.stdout
+    assert not any((project / "resources").glob("*"))

@@ -61,10 +61,10 @@ lint: $(READY)
 	$(BIN)/snakemake --lint
 
 bench: $(READY)
-	$(BIN)/python tools/bench_training.py
+	$(BIN)/python -m tools.bench_training
 
 results: $(READY)
-	$(BIN)/python tools/write_results.py
+	$(BIN)/python -m tools.write_results
 
 COMPILE := uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
   --no-header --no-emit-index-url --no-emit-find-links

@@ -9,7 +9,6 @@ from typing import NamedTuple
 import jinja2
 import matplotlib
 from matplotlib.figure import Figure
-from matplotlib.ticker import PercentFormatter
 
 from shears.files import read_json, write_bytes
 
@@ -38,18 +37,19 @@ def plot_scores(candidates: Sequence[Candidate], chosen: str) -> Figure:
     """Plots score and accuracy of every candidate against its sparsity."""
     figure = Figure(figsize=(7, 4), layout="constrained")
     axes = figure.subplots()
-    sparsity = [c.test["sparsity"] for c in candidates]
+    # High sparsities lie close together: share out the axis by the log of the density.
+    density = [1 - c.test["sparsity"] for c in candidates]
     for key, marker in (("score", "o"), ("accuracy", "s")):
         for split, style in (("validation", "--"), ("test", "-")):
             values = [getattr(c, split)[key] for c in candidates]
             color = "tab:blue" if key == "score" else "tab:orange"
             label = f"{key}, {split}"
             axes.plot(
-                sparsity, values, style, marker=marker, ms=4, color=color, label=label
+                density, values, style, marker=marker, ms=4, color=color, label=label
             )
     best = next(c for c in candidates if c.name == chosen)
     axes.plot(
-        best.test["sparsity"],
+        1 - best.test["sparsity"],
         best.test["score"],
         "o",
         ms=13,
@@ -59,7 +59,10 @@ def plot_scores(candidates: Sequence[Candidate], chosen: str) -> Figure:
         label="chosen",
     )
     axes.set(xlabel="sparsity (share of zeros)", ylabel="score, accuracy")
-    axes.xaxis.set_major_formatter(PercentFormatter(1, 0))
+    axes.set_xscale("log")
+    axes.invert_xaxis()
+    axes.set_xticks(density, [f"{100 * c.test['sparsity']:.4g} %" for c in candidates])
+    axes.minorticks_off()
     axes.grid(alpha=0.3)
     axes.legend(frameon=False)
     return figure

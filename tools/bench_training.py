@@ -8,14 +8,11 @@ default recipe asks for (augmentation, dropout, weight decay) in the precision t
 
 import argparse
 import statistics
-import sys
 import time
 from pathlib import Path
 
 import numpy as np
 import yaml
-
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from shears import machine
 from shears.architecture import initial_weights

@@ -5,18 +5,22 @@
 #   make bench       speed of the training step against Keras' fit
 #   make results     docs/results.md from the last reproduction
 #   make lock        compile the lock files anew (needs uv)
-# GPU=1 takes the lock with the CUDA libraries (.venv-gpu).
+# GPU=1 takes the lock with the CUDA libraries (.venv-gpu); PYTHON=... names the Python.
+
+ifneq ($(words $(CURDIR)),1)
+$(error Snakemake cannot run from a folder with a space in its path: move "$(CURDIR)")
+endif
 
 CORES ?= all
 ifeq ($(GPU),1)
-ENV := .venv-gpu
-LOCK := envs/requirements-gpu.lock
+override VENV := .venv-gpu
+override LOCK := envs/requirements-gpu.lock
 else
-ENV := .venv
-LOCK := envs/requirements.lock
+override VENV := .venv
+override LOCK := envs/requirements.lock
 endif
-BIN := $(ENV)/bin
-READY := $(ENV)/installed
+override BIN := $(VENV)/bin
+override READY := $(VENV)/installed
 
 .PHONY: help env demo reproduce test lint bench results lock
 help:
@@ -26,30 +30,37 @@ env: $(READY)
 
 # The marker comes last, so an installation that was cut off is done anew.
 $(READY): $(LOCK)
-	@for python in $(PYTHON) python3 python3.13 python3.12 python3.11; do \
-	  if $$python -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' \
+	@found=; \
+	for python in $(or $(PYTHON),python3 python3.13 python3.12 python3.11); do \
+	  if "$$python" -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' \
 	    2>/dev/null; then found=$$python; break; fi; \
 	done; \
 	if [ -z "$$found" ]; then \
 	  echo "Shears needs Python 3.11, 3.12 or 3.13 (TensorFlow and Snakemake run on no other);" \
-	    "found $$($(or $(PYTHON),python3) --version 2>&1 | tail -n 1)." >&2; \
+	    "found: $$("$(or $(PYTHON),python3)" --version 2>&1 | tail -n 1)" >&2; \
 	  echo "Install one of them, or name it: make PYTHON=/path/to/python3.12 $(MAKECMDGOALS)" >&2; \
 	  exit 1; \
 	fi; \
-	rm -rf $(ENV); \
-	$$found -m venv $(ENV) || { \
+	case $$(uname -sm) in "Linux x86_64"|"Linux aarch64"|"Darwin arm64") ;; *) \
+	  echo "$(LOCK) has no packages for $$(uname -sm), only for Linux on x86_64 and" \
+	    "aarch64 and macOS on arm64" >&2; exit 1 ;; esac; \
+	rm -rf $(VENV); \
+	"$$found" -m venv $(VENV) || { \
 	  echo "$$found cannot make a virtual environment; on Debian and Ubuntu:" \
 	    "apt install python3-venv" >&2; exit 1; }; \
-	echo "Installing what $(LOCK) names into $(ENV) (a few minutes, once)"; \
+	echo "Installing what $(LOCK) names into $(VENV) (a few minutes, once)"; \
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes \
 	  -r $(LOCK)
 	@touch $@
 
 demo: $(READY)
 	$(BIN)/snakemake --cores $(CORES) --configfile config/demo.yaml
+	@echo "report:     demo/results/report.html"
+	@echo "submission: demo/results/submission/my_model_weights.h5"
 
 reproduce: $(READY)
 	$(BIN)/snakemake --cores $(CORES)
+	@echo "report and submission: report.html and submission/ in results/"
 
 test: $(READY)
 	$(BIN)/python -m pytest $(ARGS)

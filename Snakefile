@@ -28,8 +28,3 @@ rule all:
     input:
         rules.package_submission.output,
         rules.score_report.output,
-
-
-onsuccess:
-    print(f"report:     {rules.score_report.output.report}")
-    print(f"submission: {rules.package_submission.output.submission}")

@@ -1,4 +1,4 @@
-# Validation, paths, wildcard constraints and the named input functions. No logic.
+# Validation, paths, wildcard constraints and the named input functions.
 
 import os
 from pathlib import Path
@@ -27,8 +27,8 @@ CANDIDATES = ["baseline"] + [f"round_{n + 1}" for n in range(len(ROUNDS))]
 
 
 wildcard_constraints:
-    candidate="baseline|round_[0-9]+",
-    round="[0-9]+",
+    candidate="|".join(CANDIDATES),
+    round="|".join(str(n + 1) for n in range(len(ROUNDS))) or "none",
 
 
 def code(rule: str) -> list[str]:
@@ -40,11 +40,6 @@ def code(rule: str) -> list[str]:
 def recipe(name: str, **changes) -> dict:
     """A recipe of the configuration, with some of its values changed."""
     return {**config["recipes"][name], **changes}
-
-
-def tensorboard(candidate: str) -> str | None:
-    """The folder for a candidate's event files, if they are wanted."""
-    return str(LOGS / "tensorboard" / candidate) if config["tensorboard"] else None
 
 
 def archive(wildcards) -> dict[str, str]:
@@ -59,11 +54,11 @@ def this_round(wildcards) -> dict:
     return ROUNDS[int(wildcards.round) - 1]
 
 
-def previous_weights(wildcards) -> str:
+def previous_weights(wildcards) -> Path:
     """The weights a round starts from: the baseline is round 0."""
     return RESULTS / CANDIDATES[int(wildcards.round) - 1] / "weights.h5"
 
 
-def of_all_candidates(name: str) -> list[str]:
+def of_all_candidates(name: str) -> list[Path]:
     """A file of every candidate."""
     return [RESULTS / candidate / name for candidate in CANDIDATES]

@@ -27,7 +27,6 @@ rule prune_round:
         precision=config["precision"],
         # Rounds do not see the images in the same order.
         seed=lambda wildcards: config["seed"] * 1000 + int(wildcards.round),
-        tensorboard=lambda wildcards: tensorboard(f"round_{wildcards.round}"),
     message:
         "Pruning to a sparsity of {params.sparsity} in {params.recipe[epochs]} epochs"
     script:

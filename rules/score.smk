@@ -12,6 +12,9 @@ rule score_candidate:
         BENCHMARKS / "score_{candidate}.tsv"
     conda:
         "../envs/shears.yaml"
+    threads: 2
+    resources:
+        mem_mb=2000,
     message:
         "Scoring {wildcards.candidate}"
     script:

@@ -19,7 +19,6 @@ rule train_baseline:
         recipe=recipe(config["baseline"]["recipe"]),
         precision=config["precision"],
         seed=config["seed"],
-        tensorboard=tensorboard("baseline"),
     message:
         "Training the baseline for {params.recipe[epochs]} epochs"
     script:

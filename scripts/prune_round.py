@@ -1,6 +1,7 @@
 """Prunes a candidate to a higher sparsity while it is fine-tuned."""
 
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from shears.candidate import save_candidate
@@ -30,7 +31,8 @@ def prune_round(
     precision: str,
     seed: int,
     threads: int,
-    tensorboard: str | None,
+    log: Path,
+    tensorboard: bool,
 ) -> None:
     """Takes the previous candidate's weights to exactly the round's sparsity."""
     device = prepare(threads)
@@ -53,7 +55,7 @@ def prune_round(
             updates=mask_updates,
         ),
         make_mask=partial(make_mask, allocation=allocation),
-        tensorboard=tensorboard,
+        tensorboard=log.with_suffix(".tensorboard") if tensorboard else None,
     )
     trained = clean(trained)
     found = count_zeros(trained)
@@ -82,5 +84,7 @@ if __name__ == "__main__":
             precision=snakemake.params.precision,
             seed=snakemake.params.seed,
             threads=snakemake.threads,
-            tensorboard=snakemake.params.tensorboard,
+            log=Path(snakemake.log[0]),
+            # Not a parameter of the rule: wanting event files must not retrain.
+            tensorboard=snakemake.config["tensorboard"],
         )

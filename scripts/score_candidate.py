@@ -3,6 +3,7 @@
 from typing import TYPE_CHECKING
 
 from shears.dataset import read_split
+from shears.device import prepare
 from shears.files import write_json
 from shears.grading import score_file
 from shears.stage import stage
@@ -11,8 +12,11 @@ if TYPE_CHECKING:
     from snakemake.iocontainers import snakemake
 
 
-def score_candidate(*, weights: str, dataset: str, scores: dict[str, str]) -> None:
+def score_candidate(
+    *, weights: str, dataset: str, scores: dict[str, str], threads: int
+) -> None:
     """Writes one JSON file a split; no other stage reads the test images."""
+    prepare(threads)
     for split, path in scores.items():
         write_json(path, score_file(weights, read_split(dataset, split)))
 
@@ -23,4 +27,5 @@ if __name__ == "__main__":
             weights=snakemake.input.weights,
             dataset=snakemake.input.dataset,
             scores=dict(snakemake.output.items()),
+            threads=snakemake.threads,
         )

@@ -1,5 +1,6 @@
 """Trains the dense network that is pruned."""
 
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from shears.architecture import initial_weights
@@ -21,7 +22,8 @@ def train_baseline(
     precision: str,
     seed: int,
     threads: int,
-    tensorboard: str | None,
+    log: Path,
+    tensorboard: bool,
 ) -> None:
     """Trains from the initial weights and writes the candidate."""
     device = prepare(threads)
@@ -33,7 +35,7 @@ def train_baseline(
         recipe,
         precision=precision,
         seed=seed,
-        tensorboard=tensorboard,
+        tensorboard=log.with_suffix(".tensorboard") if tensorboard else None,
     )
     save_candidate(
         trained, rows, **files, device=device, precision=precision, seed=seed
@@ -49,5 +51,7 @@ if __name__ == "__main__":
             precision=snakemake.params.precision,
             seed=snakemake.params.seed,
             threads=snakemake.threads,
-            tensorboard=snakemake.params.tensorboard,
+            log=Path(snakemake.log[0]),
+            # Not a parameter of the rule: wanting event files must not retrain.
+            tensorboard=snakemake.config["tensorboard"],
         )

@@ -11,6 +11,7 @@ import yaml
 
 from shears.errors import UserError
 
+TRAINING_IMAGES = {"cifar10": 50_000, "digits": 1_500}  # validation among them
 KINDS = {
     "integer": "a whole number",
     "number": "a number",
@@ -29,6 +30,8 @@ def check_yaml(path: str) -> None:
     """
     try:
         content = yaml.safe_load(Path(path).read_text())
+    except OSError as error:
+        raise UserError(f"{path}: {error.strerror}; it must be there") from None
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark
         raise UserError(
@@ -84,7 +87,6 @@ def _explain(error: jsonschema.ValidationError) -> str:
             "minItems": "at least {} items",
             "maxItems": "at most {} items",
             "minProperties": "at least {} entries",
-            "minLength": "at least {} characters",
             "pattern": "text that matches {}",
         }
         expected, hint = words[rule].format(error.validator_value), ""
@@ -127,7 +129,8 @@ def check_meaning(config: Mapping) -> None:
         config: A configuration that `check` accepts, with every key.
 
     Raises:
-        UserError: An unknown recipe, or sparsities that do not rise.
+        UserError: An unknown recipe, settings that contradict each other, or
+            sparsities that do not rise.
     """
     recipes = config["recipes"]
     named = {"baseline: recipe": config["baseline"]["recipe"]}
@@ -137,6 +140,32 @@ def check_meaning(config: Mapping) -> None:
             raise UserError(
                 f"{key}: found {name!r}, expected one of the recipes: "
                 f"{', '.join(sorted(recipes))}"
+            )
+    count, total = (
+        config["data"]["validation_images"],
+        TRAINING_IMAGES[config["data"]["name"]],
+    )
+    if count > total - 10:
+        raise UserError(
+            f"data: validation_images: found {count:,}, expected at most "
+            f"{total - 10:,}: the data set has {total:,} to train with"
+        )
+    lengths = [("baseline", config["baseline"]["recipe"], None)]
+    for i, entry in enumerate(config["pruning"]["rounds"]):
+        name = config["pruning"]["recipe"]
+        lengths.append((f"pruning: rounds[{i}]", name, entry["epochs"]))
+    for key, name, epochs in lengths:
+        recipe = recipes[name]
+        epochs = epochs or recipe["epochs"]
+        if recipe["warmup_epochs"] >= epochs:
+            raise UserError(
+                f"recipes: {name}: warmup_epochs: found {recipe['warmup_epochs']}, "
+                f"expected less than the {epochs} epochs of {key}"
+            )
+        if recipe["learning_rate"] * recipe["weight_decay"] >= 1:
+            raise UserError(
+                f"recipes: {name}: weight_decay: found {recipe['weight_decay']}, "
+                f"expected less than {1 / recipe['learning_rate']:g}, 1 / learning_rate"
             )
     before = 0.0
     for i, entry in enumerate(config["pruning"]["rounds"]):

@@ -42,8 +42,13 @@ def read_split(path: str | Path, name: str) -> Split:
     """
     try:
         with h5py.File(path, "r") as file:
-            return Split(file[name]["images"][:], file[name]["labels"][:])
-    except (OSError, KeyError) as error:
+            split = Split(file[f"{name}/images"][:], file[f"{name}/labels"][:])
+        if split.images.shape != (len(split.labels), 32, 32, 3):
+            raise ValueError(f"images of shape {split.images.shape}")
+        if not split.images.dtype == split.labels.dtype == np.uint8:
+            raise ValueError(f"images of dtype {split.images.dtype}")
+        return split
+    except (OSError, KeyError, ValueError, TypeError, AttributeError) as error:
         raise UserError(
             f"{path}: cannot read the {name} split ({error}): delete the file and run "
             "again, the workflow makes it anew"

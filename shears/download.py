@@ -59,7 +59,7 @@ def copy_archive(source: str | Path, target: str | Path) -> None:
     Raises:
         UserError: No such file, wrong checksum, or not the archive (`read_archive`).
     """
-    source = Path(source).expanduser()
+    source = Path(source).expanduser().absolute()
     if not source.is_file():
         raise UserError(
             f"CIFAR10_ARCHIVE={source}: there is no such file; give the path of "
@@ -112,7 +112,10 @@ def _stream(url: str, partial: Path) -> None:
         if response.status_code == 416:  # nothing behind what we have: begin anew
             partial.unlink()
         response.raise_for_status()
-        resumes = response.status_code == 206
+        sent = response.headers.get("Content-Range", "")
+        resumes = response.status_code == 206 and sent.startswith(f"bytes {have}-")
+        if response.status_code == 206 and not resumes:
+            raise requests.ConnectionError(f"asked from byte {have}, got {sent!r}")
         have = have if resumes else 0
         length = response.headers.get("Content-Length")
         total = have + int(length) if length else None
@@ -159,11 +162,18 @@ def download_archive(
         before_sleep=_say_retry,
         reraise=True,
     )
+    resumed = partial.exists()
+    found = checksum(partial) if resumed else None
     try:
-        retry(_stream, url, partial)
+        if found != sha256:
+            retry(_stream, url, partial)
+            found = checksum(partial)
+        if found != sha256 and resumed:  # what was left of an earlier attempt was bad
+            partial.unlink()
+            retry(_stream, url, partial)
+            found = checksum(partial)
     except requests.RequestException as error:
         raise UserError(f"{url}: download failed ({error}); {advice}") from error
-    found = checksum(partial)
     if found != sha256:
         partial.unlink()
         raise UserError(

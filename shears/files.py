@@ -10,6 +10,8 @@ from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
+from shears.errors import UserError
+
 
 @contextmanager
 def whole_file(path: str | Path) -> Iterator[Path]:
@@ -19,7 +21,8 @@ def whole_file(path: str | Path) -> Iterator[Path]:
         path: The final name; its folder is made if it is missing.
 
     Raises:
-        OSError: The folder cannot be written or the disk is full; nothing is left.
+        OSError: The folder cannot be written or the disk is full; it names `path`, and
+            nothing is left.
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -34,6 +37,8 @@ def whole_file(path: str | Path) -> Iterator[Path]:
         os.umask(umask)
         temporary.chmod(0o666 & ~umask)  # mkstemp's are for the owner only
         temporary.replace(path)
+    except OSError as error:  # a failed write names no file, or the temporary one
+        raise OSError(error.errno, error.strerror or str(error), str(path)) from error
     finally:
         temporary.unlink(missing_ok=True)
 
@@ -50,9 +55,23 @@ def write_json(path: str | Path, content: Mapping) -> None:
     write_bytes(path, text.encode())
 
 
+def _damaged(path: str | Path, error: Exception) -> UserError:
+    """Says that a file a stage made is not whole, and how to make it anew."""
+    return UserError(
+        f"{path}: damaged ({error}): delete it and run again, it is made anew"
+    )
+
+
 def read_json(path: str | Path) -> dict:
-    """Reads a JSON file."""
-    return json.loads(Path(path).read_text())
+    """Reads a JSON file.
+
+    Raises:
+        UserError: It is damaged.
+    """
+    try:
+        return json.loads(Path(path).read_text())
+    except ValueError as error:
+        raise _damaged(path, error) from error
 
 
 def write_csv(path: str | Path, rows: Iterable[Mapping]) -> None:
@@ -66,10 +85,17 @@ def write_csv(path: str | Path, rows: Iterable[Mapping]) -> None:
 
 
 def read_csv(path: str | Path) -> list[dict[str, float]]:
-    """Reads a CSV file of numbers."""
-    with Path(path).open(newline="") as file:
-        rows = csv.DictReader(file)
-        return [{key: float(value) for key, value in row.items()} for row in rows]
+    """Reads a CSV file of numbers.
+
+    Raises:
+        UserError: It is damaged.
+    """
+    try:
+        with Path(path).open(newline="") as file:
+            rows = csv.DictReader(file, strict=True)
+            return [{key: float(value) for key, value in row.items()} for row in rows]
+    except (ValueError, TypeError, csv.Error) as error:
+        raise _damaged(path, error) from error
 
 
 def checksum(path: str | Path, algorithm: str = "sha256") -> str:

@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 
 from shears.architecture import PARAMETERS
+from shears.backend import tf
 from shears.dataset import Split
 from shears.network import build_keras_model
 from shears.scoring import score
@@ -16,6 +17,8 @@ def count_correct(weights_file: str | Path, data: Split) -> int:
 
     The network is built afresh in Keras, in float32, and loads the file.
     """
+    # On a GPU float32 may quietly mean TensorFloat-32, which is not what graders use.
+    tf.config.experimental.enable_tensor_float_32_execution(False)
     model = build_keras_model()
     model.load_weights(str(weights_file))
     # predict pads the last batch's end away; 500 keeps memory low and divides 10,000.

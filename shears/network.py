@@ -11,6 +11,33 @@ from shears.architecture import CLASSES, INPUT_SHAPE, LAYERS, SHAPES, SIZES
 from shears.backend import tf
 
 
+def drop_units(x: tf.Tensor, rate: float, seed: tf.Tensor) -> tf.Tensor:
+    """Drops units at random and scales the others up (Srivastava et al. 2014).
+
+    Two decisions are taken from each random 32-bit number, which makes it twice as fast
+    as TensorFlow's own; the rate is rounded to a multiple of 1 / 65,536.
+
+    Args:
+        x: (..., C), C even, any floating dtype.
+        rate: Share dropped, from 0 to below 1.
+        seed: (2,) int32.
+
+    Returns:
+        The same shape and dtype, the same mean.
+    """
+    shape = tf.shape(x)
+    drawn = tf.concat([shape[:-1], [x.shape[-1] // 2]], 0)
+    bits = tf.random.stateless_uniform(drawn, seed, None, None, tf.uint32)
+    numbers = tf.reshape(tf.bitcast(bits, tf.uint16), shape)
+    dropped = min(round(rate * 65536), 65535)
+    scale = 65536 / (65536 - dropped)
+    return x * tf.where(
+        numbers >= tf.constant(dropped, tf.uint16),
+        tf.constant(scale, x.dtype),
+        tf.constant(0, x.dtype),
+    )
+
+
 def logits(
     vector: tf.Tensor,
     images: tf.Tensor,
@@ -43,9 +70,7 @@ def logits(
     def drop(x: tf.Tensor, index: int) -> tf.Tensor:
         if dropout[index] == 0:
             return x
-        return tf.nn.experimental.stateless_dropout(
-            x, dropout[index], seed=seed + [0, index]
-        )
+        return drop_units(x, dropout[index], seed + [0, index])
 
     x = convolve(images, k1, b1, 0)  # (B, 32, 32, 32)
     x = convolve(x, k2, b2, 1)  # (B, 30, 30, 32)

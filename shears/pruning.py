@@ -11,6 +11,7 @@ import numpy as np
 
 from shears.architecture import KERNELS, PARAMETERS, flatten, unflatten
 from shears.errors import UserError
+from shears.weights import SMALLEST
 
 
 def magnitude_scores(weights: Sequence[np.ndarray]) -> list[np.ndarray]:
@@ -72,18 +73,19 @@ def make_mask(vector: np.ndarray, zeros: int, allocation: str) -> np.ndarray:
     Raises:
         UserError: More weights than that are zero already.
     """
-    found = int(np.count_nonzero(vector == 0))
+    zero = np.abs(vector) < SMALLEST  # denormals too: weights files have none
+    found = int(np.count_nonzero(zero))
     if found > zeros:
         raise UserError(
             f"{found:,} weights are zero already, more than the {zeros:,} of the mask "
             "asked for: raise the round's sparsity"
         )
     scores = ALLOCATIONS[allocation](unflatten(vector))
+    above = 1 + max(float(scores[i].max()) for i in KERNELS)
     for i, score in enumerate(scores):
         if i not in KERNELS:
-            # Few and dear: a bias goes only when no kernel has a weight left.
-            score += max(float(s.max()) for s in scores) + 1
-    flat = np.where(vector == 0, -1.0, flatten(scores))
+            score += above  # few and dear: a bias goes only when all kernels are empty
+    flat = np.where(zero, -1.0, flatten(scores))
     mask = np.ones(PARAMETERS, np.float32)
     if zeros > 0:
         threshold = np.partition(flat, zeros - 1)[zeros - 1]

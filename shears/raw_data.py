@@ -72,8 +72,8 @@ def read_archive(path: str | Path) -> tuple[Split, Split]:
                         "get it again"
                     )
                 found[name] = _decode_member(archive.extractfile(member).read(), where)
-    except FileNotFoundError:
-        raise UserError(f"{path}: there is no such file") from None
+    except (FileNotFoundError, PermissionError) as error:
+        raise UserError(f"{path}: {error.strerror}") from None
     except (tarfile.TarError, EOFError, zlib.error, OSError) as error:
         raise UserError(
             f"{path}: not a whole tar.gz ({error}): it is truncated or damaged; "
@@ -129,9 +129,14 @@ def split_off(data: Split, count: int, seed: int) -> tuple[Split, Split]:
             f"data: validation_images: found {count:,}, expected 10 to "
             f"{total - 10:,}: the data set has {total:,} images to train with"
         )
-    rest, apart = train_test_split(
-        np.arange(total), test_size=count, random_state=seed, stratify=data.labels
-    )
+    try:
+        rest, apart = train_test_split(
+            np.arange(total), test_size=count, random_state=seed, stratify=data.labels
+        )
+    except ValueError as error:
+        raise UserError(
+            f"the images cannot be split by class ({error}): this is not CIFAR-10"
+        ) from error
     rest.sort()
     apart.sort()
     return (

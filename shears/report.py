@@ -38,7 +38,7 @@ def plot_scores(candidates: Sequence[Candidate], chosen: str) -> Figure:
     figure = Figure(figsize=(7, 4), layout="constrained")
     axes = figure.subplots()
     # High sparsities lie close together: share out the axis by the log of the density.
-    density = [1 - c.test["sparsity"] for c in candidates]
+    density = [max(1 - c.test["sparsity"], 1e-6) for c in candidates]
     for key, marker in (("score", "o"), ("accuracy", "s")):
         for split, style in (("validation", "--"), ("test", "-")):
             values = [getattr(c, split)[key] for c in candidates]
@@ -49,7 +49,7 @@ def plot_scores(candidates: Sequence[Candidate], chosen: str) -> Figure:
             )
     best = next(c for c in candidates if c.name == chosen)
     axes.plot(
-        1 - best.test["sparsity"],
+        max(1 - best.test["sparsity"], 1e-6),
         best.test["score"],
         "o",
         ms=13,

@@ -1,10 +1,11 @@
 """What every stage does around its work: a log, plain errors, an exit code."""
 
+import contextlib
+import errno
 import logging
 import sys
 import traceback
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 from shears.errors import UserError
@@ -12,7 +13,7 @@ from shears.errors import UserError
 log = logging.getLogger(__name__)
 
 
-@contextmanager
+@contextlib.contextmanager
 def stage(name: str, log_file: str | Path) -> Iterator[None]:
     """Logs to the terminal and to a file, and turns errors into one plain line.
 
@@ -21,9 +22,9 @@ def stage(name: str, log_file: str | Path) -> Iterator[None]:
         log_file: Where the log goes; made anew.
 
     Raises:
-        SystemExit: With 1, after a UserError or an error of the operating system
-            (a full disk, a file that may not be read); its traceback is in the log
-            file only. Any other exception passes through: it is a defect of ours.
+        SystemExit: With 1, after a UserError or an error of the operating system (a
+            full disk, a file that may not be read); the latter's traceback is in the
+            log file only. Any other exception passes through: it is a defect of ours.
     """
     path = Path(log_file)
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -44,6 +45,13 @@ def stage(name: str, log_file: str | Path) -> Iterator[None]:
         sys.exit(1)
     except OSError as error:
         where = f"{error.filename}: " if error.filename else ""
-        log.error("error: %s%s", where, error.strerror or error)
-        to_file.stream.write(traceback.format_exc())
+        full = error.errno in (errno.ENOSPC, errno.EDQUOT)
+        advice = ": make room and run again" if full else ""
+        log.error("error: %s%s%s", where, error.strerror or error, advice)
+        with contextlib.suppress(OSError):
+            to_file.stream.write(traceback.format_exc())
         sys.exit(1)
+    finally:
+        root.handlers = []
+        with contextlib.suppress(OSError):  # what a full disk refused
+            to_file.close()

@@ -1,9 +1,10 @@
 """Training and fine-tuning: one compiled step over data that is resident in memory."""
 
 import logging
+import shutil
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 
 import numpy as np
@@ -37,6 +38,12 @@ class Recipe:
     dropout: tuple[float, float, float]
     flip: bool
     crop: int
+
+    def __post_init__(self) -> None:
+        """Makes whole numbers floats where fractions are meant: TensorFlow minds."""
+        for field in fields(self):
+            if field.type is float:
+                object.__setattr__(self, field.name, float(getattr(self, field.name)))
 
 
 class Step:
@@ -206,7 +213,7 @@ def train(
         zeros_by_step: At which steps to make a new mask, and with how many zeros.
         make_mask: Makes it, from the weights (PARAMETERS,) and the number of zeros.
             Each mask holds until the next one.
-        tensorboard: Folder for event files, if they are wanted.
+        tensorboard: Folder for event files, if they are wanted; made anew.
 
     Returns:
         The twelve trained arrays, float32, and the history, one row an epoch.
@@ -219,7 +226,10 @@ def train(
     per_epoch = steps_per_epoch(count, recipe)
     steps = per_epoch * recipe.epochs
     warmup = round(recipe.warmup_epochs * per_epoch)
-    writer = tf.summary.create_file_writer(str(tensorboard)) if tensorboard else None
+    writer = None
+    if tensorboard:
+        shutil.rmtree(tensorboard, ignore_errors=True)  # or curves of two runs overlay
+        writer = tf.summary.create_file_writer(str(tensorboard))
     history = []
     began = time.perf_counter()
     for epoch in range(recipe.epochs):

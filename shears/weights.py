@@ -147,8 +147,9 @@ def read_weights(path: str | Path) -> list[np.ndarray]:
                         else None
                     )
                 )
-            config = bytes(file.attrs.get("model_config", b"")).decode()
-    except (OSError, KeyError, RuntimeError, ValueError) as error:
+            config = file.attrs.get("model_config", b"")
+            config = config.decode() if isinstance(config, bytes) else config
+    except (OSError, KeyError, RuntimeError, ValueError, AttributeError) as error:
         raise UserError(
             f"{path}: cannot be read as HDF5 ({error}); {advice}"
         ) from error
@@ -156,7 +157,7 @@ def read_weights(path: str | Path) -> list[np.ndarray]:
     for name in [*(expected.keys() - found.keys()), *(found.keys() - expected.keys())]:
         what = "no" if name in expected else "a stray"
         raise UserError(f"{path}: there is {what} data set {name}; {advice}")
-    if config != _model_config():
+    if not isinstance(config, str) or config != _model_config():
         raise UserError(f"{path}: model_config is not the fixed network's; {advice}")
     weights = [found[name] for name in expected]
     for name, array, shape in zip(NAMES, weights, SHAPES, strict=True):

@@ -2,6 +2,7 @@
 
 import argparse
 import csv
+import sys
 from pathlib import Path
 
 import yaml
@@ -72,6 +73,9 @@ def main() -> None:
         )
         for name in ["baseline", *(f"round_{i + 1}" for i in range(rounds))]
     ]
+    commits = {c.metrics["machine"]["commit"] for c in candidates}
+    if len(commits) > 1 or "+" in str(commits):
+        sys.exit(f"stages of this run were made at {commits}: make them at one commit")
     metrics = candidates[0].metrics
     about = metrics["machine"]
     seconds, memory = stage_costs(run / "benchmarks")

@@ -122,6 +122,19 @@ BAD = {
         "recipes: {strong: {learning_rate: 0}}",
         "recipes: strong: learning_rate: found 0, expected more than 0",
     ),
+    "too many for validation": (
+        "data: {name: digits, validation_images: 1491}",
+        "data: validation_images: found 1,491, expected at most 1,490",
+    ),
+    "all warmup": (
+        "recipes: {finetune: {warmup_epochs: 8}}",
+        "warmup_epochs: found 8, expected less than the 8 epochs of pruning: rounds[0]",
+    ),
+    "too much decay": (
+        "recipes: {strong: {weight_decay: 10, learning_rate: 1}}",
+        "weight_decay: found 10, expected less than 1, 1 / learning_rate",
+    ),
+    "home directory": ("directory: ~/runs", "directory: found '~/runs', expected text"),
     "no recipes": ("recipes: {}", "recipes: found {}, expected at least 1 entries"),
 }
 

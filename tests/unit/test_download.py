@@ -29,7 +29,12 @@ class Server(BaseHTTPRequestHandler):
         body, start = server.body, 0
         if server.ranges and self.headers.get("Range"):
             start = int(self.headers["Range"].removeprefix("bytes=").rstrip("-"))
+            if start >= len(body):
+                self.send_error(416)
+                return
             self.send_response(206)
+            end = len(body)
+            self.send_header("Content-Range", f"bytes {start}-{end - 1}/{end}")
         else:
             self.send_response(200)
         self.send_header("Content-Length", str(len(body) - start))
@@ -37,6 +42,12 @@ class Server(BaseHTTPRequestHandler):
         length = server.plan.pop(0) if server.plan else None
         self.wfile.write(body[start:][:length])
         self.close_connection = True
+
+
+@pytest.fixture(autouse=True)
+def no_proxy(monkeypatch):
+    for name in ("NO_PROXY", "no_proxy"):
+        monkeypatch.setenv(name, "127.0.0.1")
 
 
 @contextmanager
@@ -78,6 +89,20 @@ def test_an_earlier_attempt_is_resumed(tmp_path):
     with serving() as (url, server):
         fetch(url, tmp_path / "a")
     assert server.asked == ["bytes=4000000-"]
+    assert (tmp_path / "a").read_bytes() == BODY
+
+
+def test_an_earlier_attempt_that_is_whole_needs_no_server(tmp_path):
+    (tmp_path / "a.part").write_bytes(BODY)
+    fetch("http://127.0.0.1:9/a.tar.gz", tmp_path / "a")
+    assert (tmp_path / "a").read_bytes() == BODY
+
+
+@pytest.mark.parametrize("left", [b"x" * 1000, b"x" * len(BODY), BODY + b"x"])
+def test_an_earlier_attempt_that_is_bad_is_begun_anew(tmp_path, left):
+    (tmp_path / "a.part").write_bytes(left)
+    with serving() as (url, _):
+        fetch(url, tmp_path / "a")
     assert (tmp_path / "a").read_bytes() == BODY
 
 

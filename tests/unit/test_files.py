@@ -2,6 +2,7 @@ import resource
 
 import pytest
 
+from shears.errors import UserError
 from shears.files import (
     read_csv,
     read_json,
@@ -26,7 +27,7 @@ def test_a_full_disk_leaves_no_file(tmp_path):
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (1000, hard))
     try:
-        with pytest.raises(OSError):
+        with pytest.raises(OSError, match=f"File too large: '{tmp_path}/a'"):
             write_bytes(tmp_path / "a", b"x" * 2000)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
@@ -37,6 +38,16 @@ def test_json_has_no_nan(tmp_path):
     with pytest.raises(ValueError):
         write_json(tmp_path / "a.json", {"a": float("nan")})
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("read", "text"),
+    [(read_json, '{"a": 1'), (read_csv, "a,b\n1\n"), (read_csv, "a\nx\n")],
+)
+def test_damaged_files_are_named(tmp_path, read, text):
+    (tmp_path / "a").write_text(text)
+    with pytest.raises(UserError, match=f"{tmp_path}/a: damaged"):
+        read(tmp_path / "a")
 
 
 def test_csv_round_trip(tmp_path):

@@ -1,4 +1,5 @@
 import numpy as np
+import pytest
 
 from shears.architecture import (
     LAYERS,
@@ -9,7 +10,7 @@ from shears.architecture import (
     unflatten,
 )
 from shears.backend import tf
-from shears.network import build_keras_model, logits
+from shears.network import build_keras_model, drop_units, logits
 from tests.conftest import make_weights
 
 IMAGES = np.random.default_rng(0).random((8, 32, 32, 3)).astype(np.float32)
@@ -36,6 +37,21 @@ def test_bfloat16_is_close_and_ends_in_float32():
     assert rough.dtype == tf.float32
     error = np.abs(rough - exact).max() / np.abs(exact).max()
     assert 0 < error < 0.02
+
+
+@pytest.mark.parametrize("rate", [0.1, 0.5])
+def test_dropped_units_are_the_share_asked_for_and_the_mean_stays(rate):
+    x = tf.ones((1000, 5, 64))
+    dropped = drop_units(x, rate, tf.constant([1, 2])).numpy()
+    # 320,000 draws: 6 standard errors.
+    assert abs((dropped == 0).mean() - rate) < 6 * np.sqrt(
+        rate * (1 - rate) / x.numpy().size
+    )
+    np.testing.assert_allclose(np.unique(dropped), [0, 1 / (1 - rate)], rtol=1e-4)
+    neighbours = (dropped[..., ::2] == 0) & (
+        dropped[..., 1::2] == 0
+    )  # one number's halves
+    assert abs(neighbours.mean() - rate**2) < 0.01
 
 
 def test_dropout_follows_seed_and_rate():

@@ -63,6 +63,23 @@ def test_biases_go_last():
         assert not any(mask.any() for mask in masks[::2])
 
 
+def test_of_biases_the_smallest_go_first():
+    weights = make_weights(2)
+    for i, bias in enumerate(weights[1::2]):
+        bias[:] = 0.1 * (6 - i)  # the last layer's are the smallest
+    masks = unflatten(
+        make_mask(flatten(weights), PARAMETERS - BIASES + 10, "magnitude")
+    )
+    assert [int(mask.sum()) for mask in masks[1::2]] == [32, 32, 64, 64, 512, 0]
+
+
+def test_denormals_count_as_zero():
+    vector = flatten(make_weights(2))
+    vector[-3:] = 1e-40
+    mask = make_mask(vector, 3, "lamp")
+    assert not mask[-3:].any()
+
+
 def test_lamp_by_hand():
     # Squares 1, 4, 9 in order of magnitude: 1/14, 4/13, 9/9.
     scores = lamp_scores([np.array([[3.0, -1.0], [0.0, 2.0]], np.float32)])[0]

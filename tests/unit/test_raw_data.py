@@ -48,7 +48,7 @@ def test_not_an_archive(tmp_path, content):
 
 
 def test_no_file(tmp_path):
-    with pytest.raises(UserError, match="no such file"):
+    with pytest.raises(UserError, match="No such file"):
         read_archive(tmp_path / "none.tar.gz")
 
 

@@ -197,6 +197,12 @@ def test_pruning_within_training_ends_at_exactly_the_zeros_asked_for(caplog):
     assert "sparsity 0.7995" in caplog.text
 
 
+def test_whole_numbers_do_where_fractions_are_meant():
+    recipe = replace(PLAIN, learning_rate=1, beta_1=0, beta_2=0, weight_decay=0)
+    take(make_step(recipe), 0, recipe.learning_rate)
+    assert isinstance(recipe.learning_rate, float)
+
+
 def test_divergence_is_told_plainly():
     with pytest.raises(UserError, match=r"diverged in epoch \d+ .*learning_rate"):
         run(replace(PLAIN, optimizer="sgd", learning_rate=10.0, epochs=30))

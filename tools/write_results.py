@@ -19,7 +19,7 @@ no spread can be given. {machine}.
 
 {table}
 
-The submission is **{chosen}**, chosen by its validation score ({reason}).
+The submission is **{chosen}**: {reason}.
 On the 10,000 test images it has accuracy {accuracy:.4f}, sparsity {sparsity:.4f} and
 score **{score:.4f}**. The score is computed in float32 from `my_model_weights.h5` alone
 (sha256 `{sha256}`),

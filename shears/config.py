@@ -76,6 +76,8 @@ def _explain(error: jsonschema.ValidationError) -> str:
         hint = ""
         if isinstance(found, str) and re.fullmatch(r"[-+]?\d+e[-+]?\d+", found, re.I):
             hint = f" (YAML needs a dot: {found.lower().replace('e', '.0e')})"
+        if expected == KINDS["boolean"] and isinstance(found, str):
+            hint = " (behind --config: True or False)"
     elif rule == "enum":
         expected, hint = f"one of {', '.join(map(str, error.validator_value))}", ""
     else:

@@ -82,13 +82,20 @@ def copy_archive(source: str | Path, target: str | Path) -> None:
     log.info("copied %s", source)
 
 
+def _reason(error: BaseException) -> str:
+    """Finds the innermost cause: requests wraps it in three layers of its own names."""
+    while error.__context__ is not None:
+        error = error.__context__
+    return str(error)
+
+
 def _say_retry(state: tenacity.RetryCallState) -> None:
     """Logs that an attempt failed and when the next one is."""
     log.warning(
         "attempt %d of %d failed (%s); again in %.0f s",
         state.attempt_number,
         ATTEMPTS,
-        state.outcome.exception(),
+        _reason(state.outcome.exception()),
         state.next_action.sleep,
     )
 
@@ -173,7 +180,9 @@ def download_archive(
             retry(_stream, url, partial)
             found = checksum(partial)
     except requests.RequestException as error:
-        raise UserError(f"{url}: download failed ({error}); {advice}") from error
+        raise UserError(
+            f"{url}: download failed ({_reason(error)}); {advice}"
+        ) from error
     if found != sha256:
         partial.unlink()
         raise UserError(

@@ -71,6 +71,10 @@ BAD = {
         "pruning: rounds[0]: unknown key 'lr'; known: sparsity, epochs",
     ),
     "wrong type": ("seed: one", "seed: found 'one', expected a whole number"),
+    "boolean as --config reads it": (
+        "tensorboard: 'true'",
+        "tensorboard: found 'true', expected true or false (behind --config: True or",
+    ),
     "boolean": ("seed: true", "seed: found true, expected a whole number"),
     "list for mapping": ("pruning: []", "pruning: found [], expected a mapping"),
     "null": ("data: null", "data: found None, expected a mapping"),

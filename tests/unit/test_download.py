@@ -132,7 +132,8 @@ def test_no_network(tmp_path):
     with pytest.raises(UserError, match="download failed") as caught:
         fetch("http://127.0.0.1:9/a.tar.gz", tmp_path / "a")
     assert "CIFAR10_ARCHIVE" in str(caught.value)
-    assert "\n" not in str(caught.value)
+    assert "Connection refused" in str(caught.value)
+    assert len(str(caught.value)) < 200
     assert list(tmp_path.iterdir()) == []
 
 

@@ -61,7 +61,8 @@ def plot_scores(candidates: Sequence[Candidate], chosen: str) -> Figure:
     axes.set(xlabel="sparsity (share of zeros)", ylabel="score, accuracy")
     axes.set_xscale("log")
     axes.invert_xaxis()
-    axes.set_xticks(density, [f"{100 * c.test['sparsity']:.4g} %" for c in candidates])
+    ticks = [f"{round(100 * c.test['sparsity'], 2):g} %" for c in candidates]
+    axes.set_xticks(density, ticks)
     axes.minorticks_off()
     axes.grid(alpha=0.3)
     axes.legend(frameon=False)

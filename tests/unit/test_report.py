@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 
 from shears.files import write_json
-from shears.report import Candidate, write_report
+from shears.report import Candidate, plot_scores, write_report
 
 TEMPLATE = Path(__file__).parents[2] / "report/report.html.j2"
 
@@ -113,6 +113,13 @@ def test_what_is_shown_is_escaped_and_refusals_are_named(render):
     text = render()
     assert "&lt;b&gt;cpu&lt;/b&gt;" in text
     assert "not safely above 0.65: round 2" in text
+
+
+def test_sparsities_on_the_axis_are_short():
+    candidates = [candidate(str(s), 0.8, s) for s in (8e-7, 0.9, 0.975, 0.9999999)]
+    (axes,) = plot_scores(candidates, "0.9").axes
+    labels = [label.get_text() for label in axes.get_xticklabels()]
+    assert labels == ["0 %", "90 %", "97.5 %", "100 %"]
 
 
 def test_the_same_input_gives_the_same_bytes(render):

@@ -141,7 +141,10 @@ def test_memory_stays_below_4_gib(finished):
     assert len(tables) == 10  # every job
     for table in tables:
         (row,) = csv.DictReader(table.open(), delimiter="\t")
-        assert row["max_rss"] == "NA" or float(row["max_rss"]) < 4096  # MiB
+        # A stage may end before Snakemake has looked at it; training does not.
+        least = 100 if table.stem.startswith(("train", "prune")) else 0
+        memory = 0 if row["max_rss"] == "NA" else float(row["max_rss"])
+        assert least <= memory < 4096  # MiB
 
 
 def test_nothing_is_left_to_do_and_a_touch_does_not_change_that(finished):

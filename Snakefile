@@ -1,14 +1,19 @@
 # Shears: train, prune, score and package the fixed CIFAR-10 network.
 # Each stage stands in its own file under rules/; config.yaml says what is run.
 
+import sys
+
 from snakemake.utils import min_version
 
+from shears.checkpoint import remove_finished
 from shears.config import check_yaml
 from shears.errors import plain_errors
+from shears.lock import hold_lock
 
 min_version("9.27")
 with plain_errors():
-    check_yaml(f"{workflow.basedir}/config.yaml")
+    for file in (f"{workflow.basedir}/config.yaml", *workflow.overwrite_configfiles):
+        check_yaml(file)
 
 
 configfile: f"{workflow.basedir}/config.yaml"
@@ -28,3 +33,23 @@ rule all:
     input:
         rules.package_submission.output,
         rules.score_report.output,
+
+
+onstart:
+    with plain_errors():
+        for folder in {Path.cwd(), BASE.absolute()}:
+            hold_lock(folder)
+
+
+onerror:
+    # What a stage that is killed from outside can no longer say itself.
+    if "Signals.SIGKILL" in Path(log).read_text(errors="replace"):
+        sys.stderr.write("error: a stage was killed, most often for want of memory\n")
+    sys.stderr.write(
+        "What is finished is kept, and training goes on behind its last whole epoch: "
+        "mend the cause named above and run again.\n"
+    )
+
+
+onsuccess:
+    remove_finished(CHECKPOINTS)

@@ -8,7 +8,7 @@ from snakemake.utils import validate
 
 from shears.config import check, check_meaning
 from shears.errors import plain_errors
-from shears.sources import source_files
+from shears.sources import code_digest
 
 ROOT = Path(workflow.basedir)
 SCHEMA = ROOT / "schemas/config.schema.yaml"
@@ -22,6 +22,7 @@ BASE = Path(os.path.normpath(config["directory"]))
 RESULTS = BASE / "results"
 LOGS = BASE / "logs"
 BENCHMARKS = BASE / "benchmarks"
+CHECKPOINTS = BASE / "checkpoints"
 ROUNDS = config["pruning"]["rounds"]
 CANDIDATES = ["baseline"] + [f"round_{n + 1}" for n in range(len(ROUNDS))]
 
@@ -31,15 +32,15 @@ wildcard_constraints:
     round="|".join(str(n + 1) for n in range(len(ROUNDS))) or "none",
 
 
-def code(rule: str) -> list[str]:
-    """A rule's script and the library's modules behind it: editing these reruns it."""
-    files = source_files(ROOT / f"scripts/{rule}.py", ROOT)
-    return [os.path.relpath(file) for file in files]
+def code(rule: str) -> str:
+    """What a rule's script and the library behind it do: a change reruns the rule."""
+    return code_digest(ROOT / f"scripts/{rule}.py", ROOT)
 
 
 def recipe(name: str, **changes) -> dict:
     """A recipe of the configuration, with some of its values changed."""
-    return {**config["recipes"][name], **changes}
+    # Sorted, because another order of the keys is no other recipe.
+    return dict(sorted({**config["recipes"][name], **changes}.items()))
 
 
 def archive(wildcards) -> dict[str, str]:
@@ -49,9 +50,22 @@ def archive(wildcards) -> dict[str, str]:
     return {"archive": rules.download_cifar10.output.archive}
 
 
-def this_round(wildcards) -> dict:
-    """The round's entry in the configuration."""
-    return ROUNDS[int(wildcards.round) - 1]
+# A rule's settings are one dictionary: of parameters Snakemake compares the set of values
+# without their names, so two that change places would go unnoticed.
+def round_settings(wildcards) -> dict:
+    """What a round of pruning is made with."""
+    number, pruning = int(wildcards.round), config["pruning"]
+    entry = ROUNDS[number - 1]
+    return {
+        "sparsity": entry["sparsity"],
+        "recipe": recipe(pruning["recipe"], epochs=entry["epochs"]),
+        "allocation": pruning["allocation"],
+        "ramp": pruning["ramp"],
+        "mask_updates": pruning["mask_updates"],
+        "precision": config["precision"],
+        # Rounds do not see the images in the same order.
+        "seed": config["seed"] * 1000 + number,
+    }
 
 
 def previous_weights(wildcards) -> Path:

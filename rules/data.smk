@@ -18,7 +18,6 @@ rule download_cifar10:
 rule prepare_dataset:
     input:
         unpack(archive),
-        code=code("prepare_dataset"),
     output:
         dataset=RESULTS / "dataset.h5",
     log:
@@ -28,10 +27,13 @@ rule prepare_dataset:
     conda:
         "../envs/shears.yaml"
     params:
-        name=config["data"]["name"],
-        validation_images=config["data"]["validation_images"],
-        seed=config["data"]["seed"],
+        settings=dict(
+            name=config["data"]["name"],
+            validation_images=config["data"]["validation_images"],
+            seed=config["data"]["seed"],
+        ),
+        code=code("prepare_dataset"),
     message:
-        "Preparing the images of {params.name}"
+        "Preparing the images of {params.settings[name]}"
     script:
         "../scripts/prepare_dataset.py"

@@ -2,7 +2,6 @@ rule prune_round:
     input:
         dataset=rules.prepare_dataset.output.dataset,
         previous=previous_weights,
-        code=code("prune_round"),
     output:
         weights=RESULTS / "round_{round}/weights.h5",
         history=RESULTS / "round_{round}/history.csv",
@@ -17,17 +16,11 @@ rule prune_round:
     resources:
         mem_mb=4000,
     params:
-        sparsity=lambda wildcards: this_round(wildcards)["sparsity"],
-        recipe=lambda wildcards: recipe(
-            config["pruning"]["recipe"], epochs=this_round(wildcards)["epochs"]
-        ),
-        allocation=config["pruning"]["allocation"],
-        ramp=config["pruning"]["ramp"],
-        mask_updates=config["pruning"]["mask_updates"],
-        precision=config["precision"],
-        # Rounds do not see the images in the same order.
-        seed=lambda wildcards: config["seed"] * 1000 + int(wildcards.round),
+        settings=round_settings,
+        code=code("prune_round"),
+        checkpoint=f"{CHECKPOINTS}/round_{{round}}.npz",
     message:
-        "Pruning to a sparsity of {params.sparsity} in {params.recipe[epochs]} epochs"
+        "Pruning to a sparsity of {params.settings[sparsity]} in "
+        "{params.settings[recipe][epochs]} epochs"
     script:
         "../scripts/prune_round.py"

@@ -7,7 +7,6 @@ rule score_report:
         choice=rules.choose_submission.output.choice,
         manifest=rules.package_submission.output.manifest,
         template=os.path.relpath(ROOT / "report/report.html.j2"),
-        code=code("score_report"),
     output:
         report=report(
             RESULTS / "report.html",
@@ -22,6 +21,7 @@ rule score_report:
         "../envs/shears.yaml"
     params:
         candidates=CANDIDATES,
+        code=code("score_report"),
     message:
         "Writing the report"
     script:

@@ -2,7 +2,6 @@ rule score_candidate:
     input:
         weights=RESULTS / "{candidate}/weights.h5",
         dataset=rules.prepare_dataset.output.dataset,
-        code=code("score_candidate"),
     output:
         validation=RESULTS / "{candidate}/score_validation.json",
         test=RESULTS / "{candidate}/score_test.json",
@@ -15,6 +14,8 @@ rule score_candidate:
     threads: 2
     resources:
         mem_mb=2000,
+    params:
+        code=code("score_candidate"),
     message:
         "Scoring {wildcards.candidate}"
     script:

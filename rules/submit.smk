@@ -2,7 +2,6 @@ rule choose_submission:
     input:
         # Validation scores only: the test set has no say.
         scores=of_all_candidates("score_validation.json"),
-        code=code("choose_submission"),
     output:
         choice=RESULTS / "choice.json",
     log:
@@ -14,6 +13,7 @@ rule choose_submission:
     params:
         candidates=CANDIDATES,
         margin=config["selection"]["margin"],
+        code=code("choose_submission"),
     message:
         "Choosing the submission by validation score"
     script:
@@ -25,7 +25,6 @@ rule package_submission:
         choice=rules.choose_submission.output.choice,
         weights=of_all_candidates("weights.h5"),
         scores=of_all_candidates("score_test.json"),
-        code=code("package_submission"),
     output:
         submission=RESULTS / "submission/my_model_weights.h5",
         manifest=RESULTS / "submission/manifest.json",
@@ -37,6 +36,7 @@ rule package_submission:
         "../envs/shears.yaml"
     params:
         candidates=CANDIDATES,
+        code=code("package_submission"),
     message:
         "Packaging the submission"
     script:

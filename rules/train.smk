@@ -1,7 +1,6 @@
 rule train_baseline:
     input:
         dataset=rules.prepare_dataset.output.dataset,
-        code=code("train_baseline"),
     output:
         weights=RESULTS / "baseline/weights.h5",
         history=RESULTS / "baseline/history.csv",
@@ -16,10 +15,14 @@ rule train_baseline:
     resources:
         mem_mb=4000,
     params:
-        recipe=recipe(config["baseline"]["recipe"]),
-        precision=config["precision"],
-        seed=config["seed"],
+        settings=dict(
+            recipe=recipe(config["baseline"]["recipe"]),
+            precision=config["precision"],
+            seed=config["seed"],
+        ),
+        code=code("train_baseline"),
+        checkpoint=f"{CHECKPOINTS}/baseline.npz",
     message:
-        "Training the baseline for {params.recipe[epochs]} epochs"
+        "Training the baseline for {params.settings[recipe][epochs]} epochs"
     script:
         "../scripts/train_baseline.py"

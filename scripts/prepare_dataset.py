@@ -11,10 +11,10 @@ if TYPE_CHECKING:
 
 
 def prepare_dataset(
-    *, archive: str | None, dataset: str, validation_images: int, seed: int
+    *, archive: str | None, dataset: str, name: str, validation_images: int, seed: int
 ) -> None:
-    """Reads the archive, or scikit-learn's digits without one, and splits."""
-    rest, test = read_archive(archive) if archive else read_digits(seed)
+    """Reads the archive, or scikit-learn's digits, and splits."""
+    rest, test = read_digits(seed) if name == "digits" else read_archive(archive)
     train, validation = split_off(rest, validation_images, seed)
     write_dataset(dataset, {"train": train, "validation": validation, "test": test})
 
@@ -24,6 +24,5 @@ if __name__ == "__main__":
         prepare_dataset(
             archive=snakemake.input.get("archive"),
             dataset=snakemake.output.dataset,
-            validation_images=snakemake.params.validation_images,
-            seed=snakemake.params.seed,
+            **snakemake.params.settings,
         )

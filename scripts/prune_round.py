@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from shears.candidate import save_candidate
+from shears.checkpoint import Checkpoint, stage_key
 from shears.dataset import read_split
 from shears.device import choose_precision, prepare
 from shears.errors import UserError
@@ -23,20 +24,20 @@ def prune_round(
     dataset: str,
     previous: str,
     files: dict[str, str],
-    recipe: Recipe,
-    sparsity: float,
-    allocation: str,
-    ramp: float,
-    mask_updates: int,
-    precision: str,
-    seed: int,
+    settings: dict,
+    code: str,
+    checkpoint: str,
     threads: int,
     log: Path,
     tensorboard: bool,
 ) -> None:
     """Takes the previous candidate's weights to exactly the round's sparsity."""
     device = prepare(threads)
-    precision = choose_precision(precision)
+    seed, precision = settings["seed"], choose_precision(settings["precision"])
+    key = stage_key(
+        [dataset, previous], {**settings, "precision": precision, "code": code}
+    )
+    recipe, sparsity = Recipe(**settings["recipe"]), settings["sparsity"]
     training = read_split(dataset, "train")
     weights = read_weights(previous)
     zeros = zeros_for(sparsity)
@@ -51,10 +52,11 @@ def prune_round(
             count_zeros(weights),
             zeros,
             steps=recipe.epochs * steps_per_epoch(len(training.labels), recipe),
-            ramp=ramp,
-            updates=mask_updates,
+            ramp=settings["ramp"],
+            updates=settings["mask_updates"],
         ),
-        make_mask=partial(make_mask, allocation=allocation),
+        make_mask=partial(make_mask, allocation=settings["allocation"]),
+        checkpoint=Checkpoint(checkpoint, key),
         tensorboard=log.with_suffix(".tensorboard") if tensorboard else None,
     )
     trained = clean(trained)
@@ -76,13 +78,9 @@ if __name__ == "__main__":
             dataset=snakemake.input.dataset,
             previous=snakemake.input.previous,
             files=dict(snakemake.output.items()),
-            recipe=Recipe(**snakemake.params.recipe),
-            sparsity=snakemake.params.sparsity,
-            allocation=snakemake.params.allocation,
-            ramp=snakemake.params.ramp,
-            mask_updates=snakemake.params.mask_updates,
-            precision=snakemake.params.precision,
-            seed=snakemake.params.seed,
+            settings=snakemake.params.settings,
+            code=snakemake.params.code,
+            checkpoint=snakemake.params.checkpoint,
             threads=snakemake.threads,
             log=Path(snakemake.log[0]),
             # Not a parameter of the rule: wanting event files must not retrain.

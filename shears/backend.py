@@ -16,9 +16,14 @@ def _quiet() -> Iterator[None]:
     TensorFlow logs half a page a process before its own log level counts, which buries
     the lines that say how training goes.
     """
+    try:
+        kept = tempfile.TemporaryFile()
+    except OSError:  # no room for it anywhere: rather noisy than not at all
+        yield
+        return
     sys.stderr.flush()
     terminal = os.dup(2)
-    with tempfile.TemporaryFile() as kept:
+    with kept:
         os.dup2(kept.fileno(), 2)
         try:
             yield

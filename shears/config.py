@@ -3,15 +3,17 @@
 import difflib
 import math
 import re
+import reprlib
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 import jsonschema
 import yaml
 
-from shears.errors import UserError
+from shears.errors import UserError, brief
 
 TRAINING_IMAGES = {"cifar10": 50_000, "digits": 1_500}  # validation among them
+LARGEST = 100_000  # values in a configuration
 KINDS = {
     "integer": "a whole number",
     "number": "a number",
@@ -22,14 +24,47 @@ KINDS = {
 }
 
 
-def check_yaml(path: str) -> None:
+class _Loader(yaml.SafeLoader):
+    """Reads YAML, and refuses what it would otherwise let pass: a key given twice."""
+
+    def construct_mapping(self, node, deep=False):
+        seen = set()
+        for key, _ in node.value:
+            name = key.value if isinstance(key, yaml.ScalarNode) else None
+            if name in seen and name != "<<":
+                raise yaml.constructor.ConstructorError(
+                    problem=f"key {name!r} is there twice", problem_mark=key.start_mark
+                )
+            seen.add(name)
+        return super().construct_mapping(node, deep)
+
+
+def _size(value: object, known: dict[int, float]) -> float:
+    """Counts the values in a value, aliases written out; infinite if it holds itself.
+
+    Args:
+        value: As read from YAML.
+        known: Sizes by id, filled in.
+    """
+    if not isinstance(value, dict | list):
+        return 1
+    if id(value) not in known:
+        known[id(value)] = math.inf  # until it is known: met again inside, it is
+        items = value.values() if isinstance(value, dict) else value
+        known[id(value)] = 1 + sum(_size(item, known) for item in items)
+    return known[id(value)]
+
+
+def check_yaml(path: str | Path) -> None:
     """Checks that a file is YAML with keys, before anything reads it.
 
     Raises:
-        UserError: It is not YAML, or not a mapping of keys: where, and why.
+        UserError: It is not YAML, has a key twice, is far too large, or is not a
+            mapping of keys: where, and why.
     """
     try:
-        content = yaml.safe_load(Path(path).read_text())
+        content = yaml.load(Path(path).read_text(encoding="utf-8"), _Loader)
+        size = _size(content, {})
     except OSError as error:
         raise UserError(f"{path}: {error.strerror}; it must be there") from None
     except yaml.MarkedYAMLError as error:
@@ -40,13 +75,24 @@ def check_yaml(path: str) -> None:
         ) from None
     except (UnicodeDecodeError, yaml.YAMLError):
         raise UserError(f"{path}: not a text file in UTF-8, expected YAML") from None
+    except (ValueError, OverflowError, RecursionError) as error:  # dates, huge numbers
+        raise UserError(
+            f"{path}: a value in it cannot be read: {brief(error)}; mend it"
+        ) from None
+    if size > LARGEST:
+        raise UserError(
+            f"{path}: has more than {LARGEST:,} values with its aliases written out, "
+            "expected fewer"
+        )
     if not isinstance(content, dict):
         raise UserError(f"{path}: found {_show(content)}, expected a mapping of keys")
 
 
 def _show(value: object) -> str:
-    """Shows a value as it would stand in YAML, shortened."""
-    text = str(value).lower() if isinstance(value, bool) else repr(value)
+    """Shows a value about as it would stand in YAML, shortened."""
+    if value is None or isinstance(value, bool):
+        return {None: "null", True: "true", False: "false"}[value]
+    text = reprlib.repr(value)  # looks at a few items only, however large the value is
     return text if len(text) <= 60 else f"{text[:57]}..."
 
 

@@ -8,8 +8,8 @@ from typing import NamedTuple
 import h5py
 import numpy as np
 
-from shears.errors import UserError
-from shears.files import write_bytes
+from shears.errors import brief
+from shears.files import damaged, verify, write_bytes
 
 
 class Split(NamedTuple):
@@ -40,6 +40,7 @@ def read_split(path: str | Path, name: str) -> Split:
     Raises:
         UserError: The file is damaged or has no such split.
     """
+    verify(path)
     try:
         with h5py.File(path, "r") as file:
             split = Split(file[f"{name}/images"][:], file[f"{name}/labels"][:])
@@ -48,8 +49,5 @@ def read_split(path: str | Path, name: str) -> Split:
         if not split.images.dtype == split.labels.dtype == np.uint8:
             raise ValueError(f"images of dtype {split.images.dtype}")
         return split
-    except (OSError, KeyError, ValueError, TypeError, AttributeError) as error:
-        raise UserError(
-            f"{path}: cannot read the {name} split ({error}): delete the file and run "
-            "again, the workflow makes it anew"
-        ) from error
+    except Exception as error:  # h5py raises nearly anything on a damaged file
+        raise damaged(path, f"its {name} split: {brief(error)}") from error

@@ -13,6 +13,12 @@ class UserError(Exception):
     """
 
 
+def brief(error: object) -> str:
+    """Puts another library's message into a line of at most 150 characters."""
+    text = " ".join(str(error).split()) or type(error).__name__
+    return text if len(text) <= 150 else f"{text[:147]}..."
+
+
 @contextmanager
 def plain_errors() -> Iterator[None]:
     """Ends the program with a UserError's text alone, where there is no log yet."""

@@ -1,65 +1,96 @@
-"""Files that are written whole or not at all."""
+"""Files that are written whole or not at all, and noticed when they are damaged later.
+
+Beside each file `name` that a stage writes lies `.name.sha256`, in the form of
+`sha256sum`; reading compares. A file without one (brought from elsewhere) is taken as
+it is.
+"""
 
 import csv
+import fcntl
 import hashlib
 import io
 import json
 import os
-import tempfile
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
-from shears.errors import UserError
+from shears.errors import UserError, brief
 
 
 @contextmanager
 def whole_file(path: str | Path) -> Iterator[Path]:
     """Yields a temporary path that takes `path`'s place when the block succeeds.
 
+    The temporary file is `.name.part`. A killed process leaves it behind; the next
+    attempt overwrites it.
+
     Args:
         path: The final name; its folder is made if it is missing.
 
     Raises:
-        OSError: The folder cannot be written or the disk is full; it names `path`, and
-            nothing is left.
+        OSError: The folder cannot be written, the disk is full or another process is
+            writing the same file; it names `path`, and nothing is left.
     """
     path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    os.close(descriptor)
-    temporary = Path(name)
+    temporary = path.with_name(f".{path.name}.part")
     try:
-        yield temporary
-        with temporary.open("rb+") as file:
-            os.fsync(file.fileno())
-        umask = os.umask(0)
-        os.umask(umask)
-        temporary.chmod(0o666 & ~umask)  # mkstemp's are for the owner only
-        temporary.replace(path)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with temporary.open("ab") as file:
+            # Two writers would mix their bytes. The lock goes with the process.
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            try:
+                yield temporary
+                with temporary.open("rb+") as written:
+                    os.fsync(written.fileno())
+                temporary.replace(path)
+            except BaseException:
+                temporary.unlink(missing_ok=True)
+                raise
+    except BlockingIOError as error:
+        text = "another process is writing this file"
+        raise OSError(error.errno, text, str(path)) from error
     except OSError as error:  # a failed write names no file, or the temporary one
         raise OSError(error.errno, error.strerror or str(error), str(path)) from error
-    finally:
-        temporary.unlink(missing_ok=True)
+
+
+def _seal(path: Path) -> Path:
+    """Names the file that holds a file's checksum."""
+    return path.with_name(f".{path.name}.sha256")
 
 
 def write_bytes(path: str | Path, content: bytes) -> None:
-    """Writes a whole file."""
+    """Writes a whole file, and its checksum beside it."""
+    path = Path(path)
+    # The old checksum goes first: after a kill the file has none, not a wrong one.
+    _seal(path).unlink(missing_ok=True)
     with whole_file(path) as temporary:
         temporary.write_bytes(content)
+    with whole_file(_seal(path)) as temporary:
+        temporary.write_text(f"{hashlib.sha256(content).hexdigest()}  {path.name}\n")
 
 
-def write_json(path: str | Path, content: Mapping) -> None:
-    """Writes a JSON file, keys in the order given. NaN and infinity are refused."""
-    text = json.dumps(content, indent=2, allow_nan=False) + "\n"
-    write_bytes(path, text.encode())
-
-
-def _damaged(path: str | Path, error: Exception) -> UserError:
+def damaged(path: str | Path, reason: object) -> UserError:
     """Says that a file a stage made is not whole, and how to make it anew."""
     return UserError(
-        f"{path}: damaged ({error}): delete it and run again, it is made anew"
+        f"{path}: damaged ({brief(reason)}): delete it and run again, it is made anew"
     )
+
+
+def verify(path: str | Path) -> None:
+    """Compares a file with the checksum beside it, if there is one.
+
+    Raises:
+        UserError: The file is not what was written.
+    """
+    path = Path(path)
+    try:
+        expected = _seal(path).read_text(errors="replace").split()[:1]
+    except FileNotFoundError:
+        return
+    found = checksum(path)
+    if expected != [found]:
+        raise damaged(path, f"its sha256 is {found[:12]}..., not what was written")
 
 
 def read_json(path: str | Path) -> dict:
@@ -68,10 +99,17 @@ def read_json(path: str | Path) -> dict:
     Raises:
         UserError: It is damaged.
     """
+    verify(path)
     try:
         return json.loads(Path(path).read_text())
     except ValueError as error:
-        raise _damaged(path, error) from error
+        raise damaged(path, error) from error
+
+
+def write_json(path: str | Path, content: Mapping) -> None:
+    """Writes a JSON file, keys in the order given. NaN and infinity are refused."""
+    text = json.dumps(content, indent=2, allow_nan=False) + "\n"
+    write_bytes(path, text.encode())
 
 
 def write_csv(path: str | Path, rows: Iterable[Mapping]) -> None:
@@ -90,12 +128,13 @@ def read_csv(path: str | Path) -> list[dict[str, float]]:
     Raises:
         UserError: It is damaged.
     """
+    verify(path)
     try:
         with Path(path).open(newline="") as file:
             rows = csv.DictReader(file, strict=True)
             return [{key: float(value) for key, value in row.items()} for row in rows]
     except (ValueError, TypeError, csv.Error) as error:
-        raise _damaged(path, error) from error
+        raise damaged(path, error) from error
 
 
 def checksum(path: str | Path, algorithm: str = "sha256") -> str:

@@ -1,6 +1,7 @@
-"""Which of the project's own files a script's result depends on."""
+"""Which of the project's own code a script's result depends on."""
 
 import ast
+import hashlib
 from pathlib import Path
 
 PACKAGE = "shears"
@@ -44,3 +45,35 @@ def source_files(script: str | Path, root: str | Path) -> list[Path]:
                     if file.is_file():
                         queue.append(file)
     return sorted(found)
+
+
+def _without_docstrings(tree: ast.AST) -> ast.AST:
+    """Takes the docstrings out of a syntax tree, in place."""
+    owners = ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef
+    for node in ast.walk(tree):
+        if (
+            isinstance(node, owners)
+            and ast.get_docstring(node, clean=False) is not None
+        ):
+            del node.body[0]
+    return tree
+
+
+def code_digest(script: str | Path, root: str | Path) -> str:
+    """Computes a checksum of what a script does: its code and the modules' behind it.
+
+    Comments, docstrings and layout do not count: they change no result.
+
+    Args:
+        script: The script.
+        root: The folder the package `shears` is in.
+
+    Returns:
+        sha256 in hexadecimal; another one where Python's own syntax tree changes.
+    """
+    digest = hashlib.sha256()
+    for path in source_files(script, root):
+        tree = _without_docstrings(ast.parse(path.read_bytes()))
+        name = path.relative_to(root).as_posix()
+        digest.update(f"{name}\n{ast.dump(tree)}\n".encode())
+    return digest.hexdigest()

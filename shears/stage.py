@@ -8,9 +8,42 @@ import traceback
 from collections.abc import Iterator
 from pathlib import Path
 
-from shears.errors import UserError
+from shears.errors import UserError, brief
+from shears.lock import end_with_run
 
 log = logging.getLogger(__name__)
+
+
+def explain(error: Exception) -> str | None:
+    """Says in a line or two what an error that a user can mend means, else None.
+
+    Args:
+        error: What a stage raised: a UserError, one of the operating system (a full
+            disk, a file that may not be read), or want of memory, on the GPU too.
+    """
+    if isinstance(error, UserError):
+        return str(error)
+    text = brief(error)
+    of_tensorflow = type(error).__module__.startswith("tensorflow")
+    if isinstance(error, MemoryError) or (
+        of_tensorflow
+        and (
+            type(error).__name__ == "ResourceExhaustedError"
+            or "out of memory" in text.lower()
+        )
+    ):
+        return (
+            f"out of memory ({text}): lower the recipe's "
+            "batch_size or end other programs, then run again"
+        )
+    if of_tensorflow and "No space left on device" in text:
+        return f"{text}: make room and run again"
+    if isinstance(error, OSError):
+        where = f"{error.filename}: " if error.filename else ""
+        full = error.errno in (errno.ENOSPC, errno.EDQUOT)
+        advice = ": make room and run again" if full else ""
+        return f"{where}{error.strerror or error}{advice}"
+    return None
 
 
 @contextlib.contextmanager
@@ -22,36 +55,38 @@ def stage(name: str, log_file: str | Path) -> Iterator[None]:
         log_file: Where the log goes; made anew.
 
     Raises:
-        SystemExit: With 1, after a UserError or an error of the operating system (a
-            full disk, a file that may not be read); the latter's traceback is in the
+        SystemExit: With 1, after an error that `explain` knows; its traceback is in the
             log file only. Any other exception passes through: it is a defect of ours.
     """
+    end_with_run()
     path = Path(log_file)
-    path.parent.mkdir(parents=True, exist_ok=True)
     form = logging.Formatter(f"%(asctime)s {name}: %(message)s", "%H:%M:%S")
-    to_file = logging.FileHandler(path, mode="w")
     to_terminal = logging.StreamHandler(sys.stderr)
-    for handler in (to_file, to_terminal):
+    handlers = [to_terminal]
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handlers.append(logging.FileHandler(path, mode="w"))
+    except OSError as error:
+        sys.exit(f"{name}: error: {explain(error)}")
+    for handler in handlers:
         handler.setFormatter(form)
     logging.raiseExceptions = False  # a full disk is told once, below, not a line a log
     root = logging.getLogger()
-    root.handlers = [to_file, to_terminal]
+    root.handlers = handlers
     root.setLevel(logging.WARNING)
     logging.getLogger("shears").setLevel(logging.INFO)
     try:
         yield
-    except UserError as error:
-        log.error("error: %s", error)
-        sys.exit(1)
-    except OSError as error:
-        where = f"{error.filename}: " if error.filename else ""
-        full = error.errno in (errno.ENOSPC, errno.EDQUOT)
-        advice = ": make room and run again" if full else ""
-        log.error("error: %s%s%s", where, error.strerror or error, advice)
-        with contextlib.suppress(OSError):
-            to_file.stream.write(traceback.format_exc())
+    except Exception as error:
+        told = explain(error)
+        if told is None:
+            raise
+        log.error("error: %s", told)
+        if not isinstance(error, UserError):
+            with contextlib.suppress(OSError):
+                handlers[1].stream.write(traceback.format_exc())
         sys.exit(1)
     finally:
         root.handlers = []
         with contextlib.suppress(OSError):  # what a full disk refused
-            to_file.close()
+            handlers[1].close()

@@ -1,11 +1,10 @@
 """Packaging: the weights file that is handed in, and what is in it."""
 
-import shutil
 from collections.abc import Mapping
 from pathlib import Path
 
 from shears import machine
-from shears.files import checksum, whole_file, write_json
+from shears.files import checksum, write_bytes, write_json
 from shears.weights import read_weights
 
 
@@ -30,8 +29,7 @@ def package(
         UserError: The weights file is damaged.
     """
     read_weights(weights)
-    with whole_file(target) as temporary:
-        shutil.copyfile(weights, temporary)
+    write_bytes(target, Path(weights).read_bytes())
     write_json(
         manifest,
         {

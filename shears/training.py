@@ -11,12 +11,14 @@ import numpy as np
 
 from shears import architecture, network, schedules
 from shears.backend import tf
+from shears.checkpoint import Checkpoint, State
 from shears.dataset import Split
 from shears.errors import UserError
 
 log = logging.getLogger(__name__)
 
 EVALUATION_BATCH = 1000
+STATE = ("vector", "mask", "first", "second")  # the variables of a `Step` that last
 
 
 @dataclass(frozen=True)
@@ -84,6 +86,18 @@ class Step:
         self.side = padded.shape[1]
         self.pixels = tf.constant(padded.reshape(-1, 3))
         self.labels = tf.constant(data.labels.astype(np.int32))
+
+    def state(self) -> dict[str, np.ndarray]:
+        """Copies what the next steps depend on, by name; each (PARAMETERS,).
+
+        Random numbers come from the seed and the step's number, so they have no state.
+        """
+        return {name: getattr(self, name).numpy() for name in STATE}
+
+    def restore(self, arrays: Mapping[str, np.ndarray]) -> None:
+        """Goes back to a copied state."""
+        for name in STATE:
+            getattr(self, name).assign(arrays[name])
 
     def set_mask(self, mask: np.ndarray) -> None:
         """Sets the mask and the weights it cuts to zero; (PARAMETERS,) float32."""
@@ -199,6 +213,7 @@ def train(
     seed: int,
     zeros_by_step: Mapping[int, int] | None = None,
     make_mask: Callable[[np.ndarray, int], np.ndarray] | None = None,
+    checkpoint: Checkpoint | None = None,
     tensorboard: str | Path | None = None,
 ) -> tuple[list[np.ndarray], list[dict[str, float]]]:
     """Trains and logs a line an epoch.
@@ -213,6 +228,7 @@ def train(
         zeros_by_step: At which steps to make a new mask, and with how many zeros.
         make_mask: Makes it, from the weights (PARAMETERS,) and the number of zeros.
             Each mask holds until the next one.
+        checkpoint: Where to save the state after each epoch, and to resume from.
         tensorboard: Folder for event files, if they are wanted; made anew.
 
     Returns:
@@ -220,19 +236,26 @@ def train(
 
     Raises:
         UserError: The loss is not a number any more.
+        OSError: The state cannot be saved.
     """
     step = Step(weights, training, recipe, precision=precision, seed=seed)
     count = len(training.labels)
     per_epoch = steps_per_epoch(count, recipe)
     steps = per_epoch * recipe.epochs
     warmup = round(recipe.warmup_epochs * per_epoch)
-    writer = None
-    if tensorboard:
-        shutil.rmtree(tensorboard, ignore_errors=True)  # or curves of two runs overlay
-        writer = tf.summary.create_file_writer(str(tensorboard))
     history = []
     began = time.perf_counter()
-    for epoch in range(recipe.epochs):
+    if checkpoint and (saved := checkpoint.load()):
+        step.restore(saved.arrays)
+        history = saved.history
+        began -= history[-1]["seconds"]
+        log.info("resumed after epoch %d/%d", len(history), recipe.epochs)
+    writer = None
+    if tensorboard:
+        if not history:  # or curves of two runs overlay
+            shutil.rmtree(tensorboard, ignore_errors=True)
+        writer = tf.summary.create_file_writer(str(tensorboard))
+    for epoch in range(len(history), recipe.epochs):
         epoch_began = time.perf_counter()
         step.sums.assign(tf.zeros(2))
         order = np.random.default_rng([seed, epoch]).permutation(count).astype(np.int32)
@@ -271,6 +294,9 @@ def train(
             "seconds": time.perf_counter() - began,
         }
         history.append(row)
+        if checkpoint:
+            finished = epoch + 1 == recipe.epochs
+            checkpoint.save(State(step.state(), history, finished))
         log.info("%s", progress_line(row, recipe.epochs))
         if writer:
             with writer.as_default(step=epoch + 1):

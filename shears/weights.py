@@ -14,8 +14,8 @@ import h5py
 import numpy as np
 
 from shears.architecture import INPUT_SHAPE, LAYERS, PARAMETERS, SHAPES
-from shears.errors import UserError
-from shears.files import write_bytes
+from shears.errors import UserError, brief
+from shears.files import verify, write_bytes
 
 NAMES = tuple(
     f"{layer.name}/{kind}:0" for layer in LAYERS for kind in ("kernel", "bias")
@@ -123,6 +123,51 @@ def write_weights(path: str | Path, weights: Sequence[np.ndarray]) -> None:
     write_bytes(path, content.getbuffer())
 
 
+def _read_arrays(file: h5py.File) -> dict[str, np.ndarray]:
+    """Reads an open file's arrays, and nothing that is not what `write_weights` wrote.
+
+    Raises:
+        UserError: Without the file's name: what is wrong with it.
+    """
+    expected = {f"/{name.split('/')[0]}/{name}": name for name in NAMES}
+    found: dict[str, h5py.Dataset] = {}
+
+    def note(_, item: h5py.Group | h5py.Dataset) -> None:
+        if isinstance(item, h5py.Dataset):
+            found[item.name] = item
+
+    for name in file:
+        if not isinstance(file.get(name, getlink=True), h5py.HardLink):
+            raise UserError(f"{name} is a link to elsewhere")
+        if isinstance(file[name], h5py.Dataset):
+            raise UserError(f"there is a stray data set {name}")
+        if name != "model_weights":
+            file[name].visititems(note)
+    for name in [*(expected.keys() - found.keys()), *(found.keys() - expected.keys())]:
+        what = "no" if name in expected else "a stray"
+        raise UserError(f"there is {what} data set {name}")
+    for layer in LAYERS:
+        names = [name for name in NAMES if name.startswith(f"{layer.name}/")]
+        if list(file[layer.name].attrs["weight_names"].astype(str)) != names:
+            raise UserError(f"weight_names of {layer.name} are not the layer's")
+    if list(file.attrs["layer_names"].astype(str)) != [x.name for x in LAYERS]:
+        raise UserError("layer_names are not the fixed network's")
+    if file.attrs["model_config"] != np.bytes_(_model_config()):
+        raise UserError("model_config is not the fixed network's")
+    arrays = {}
+    for (path, name), shape in zip(expected.items(), SHAPES, strict=True):
+        item = found[path]
+        # Before the data are read: a damaged shape may ask for any amount of memory.
+        if item.shape != shape or item.dtype != np.float32:
+            raise UserError(
+                f"{name} is {item.dtype} {item.shape}, expected float32 {shape}"
+            )
+        if item.external or item.is_virtual:
+            raise UserError(f"the data of {name} are in another file")
+        arrays[name] = item[()]
+    return arrays
+
+
 def read_weights(path: str | Path) -> list[np.ndarray]:
     """Reads a weights file in the layout of `write_weights`, and refuses any doubt.
 
@@ -130,50 +175,33 @@ def read_weights(path: str | Path) -> list[np.ndarray]:
         The twelve arrays, float32, finite, none denormal.
 
     Raises:
-        UserError: It cannot be read; an array is missing, too many, of another shape or
-            dtype; a weight is NaN, infinite or denormal; the model is another network.
+        UserError: It is not what was written (`shears.files.verify`) or cannot be read;
+            an array is missing, too many, of another shape or dtype; a weight is NaN,
+            infinite or denormal; the model is another network.
     """
-    advice = "expected a weights file of this workflow; rerun the stage that makes it"
+    advice = (
+        "expected a weights file of this workflow: delete it and run again, it is made "
+        "anew"
+    )
+    verify(path)
     try:
         with h5py.File(path, "r") as file:
-            found = {}
-            for group in (file[name] for name in file if name != "model_weights"):
-                if isinstance(group, h5py.Dataset):
-                    raise UserError(f"{path}: stray data set {group.name}; {advice}")
-                group.visititems(
-                    lambda _, item: (
-                        found.update({item.name: item[()]})
-                        if isinstance(item, h5py.Dataset)
-                        else None
-                    )
-                )
-            config = file.attrs.get("model_config", b"")
-            config = config.decode() if isinstance(config, bytes) else config
-    except (OSError, KeyError, RuntimeError, ValueError, AttributeError) as error:
+            arrays = _read_arrays(file)
+    except UserError as error:
+        raise UserError(f"{path}: {error}; {advice}") from None
+    except Exception as error:  # h5py raises nearly anything on a damaged file
         raise UserError(
-            f"{path}: cannot be read as HDF5 ({error}); {advice}"
+            f"{path}: cannot be read as HDF5 ({brief(error)}); {advice}"
         ) from error
-    expected = {f"/{name.split('/')[0]}/{name}": name for name in NAMES}
-    for name in [*(expected.keys() - found.keys()), *(found.keys() - expected.keys())]:
-        what = "no" if name in expected else "a stray"
-        raise UserError(f"{path}: there is {what} data set {name}; {advice}")
-    if not isinstance(config, str) or config != _model_config():
-        raise UserError(f"{path}: model_config is not the fixed network's; {advice}")
-    weights = [found[name] for name in expected]
-    for name, array, shape in zip(NAMES, weights, SHAPES, strict=True):
-        if array.shape != shape or array.dtype != np.float32:
-            raise UserError(
-                f"{path}: {name} is {array.dtype} {array.shape}, expected float32 "
-                f"{shape}"
-            )
+    for name, array in arrays.items():
         if not np.isfinite(array).all():
-            raise UserError(f"{path}: {name} has a NaN or infinite weight")
+            raise UserError(f"{path}: {name} has a NaN or infinite weight; {advice}")
         if ((array != 0) & (np.abs(array) < SMALLEST)).any():
             raise UserError(
                 f"{path}: {name} has a denormal weight, which some versions of "
                 "TensorFlow count as zero and some not; set it to 0"
             )
-    return weights
+    return list(arrays.values())
 
 
 def count_zeros(weights: Sequence[np.ndarray]) -> int:

@@ -2,14 +2,28 @@
 
 import io
 import tarfile
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from shears.architecture import SHAPES
+from shears.errors import UserError
 from shears.raw_data import FOLDER, ROW_BYTES, ROWS, TEST_MEMBER, TRAINING_MEMBERS
+
+
+@contextmanager
+def refused(path: Path, message: str) -> Iterator[None]:
+    """Expects a refusal that names the file, in one or two lines."""
+    with pytest.raises(UserError) as caught:
+        yield
+    text = str(caught.value)
+    assert text.startswith(str(path))
+    assert message in text
+    assert text.count("\n") <= 1
+    assert len(text) < 400
 
 
 def make_weights(seed: int, *, zeros: float = 0.0) -> list[np.ndarray]:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import yaml
 
-from shears.files import read_csv, read_json, write_bytes
+from shears.files import read_csv, read_json, whole_file
 from shears.report import Candidate, plot_scores
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -125,7 +125,8 @@ def main() -> None:
             ],
         ),
     )
-    write_bytes(ROOT / "docs/results.md", page.encode())
+    with whole_file(ROOT / "docs/results.md") as temporary:
+        temporary.write_text(page)
     figure = plot_scores(candidates, choice["candidate"])
     figure.savefig(ROOT / "docs/results.png", dpi=120)
 

@@ -4,12 +4,13 @@ from pathlib import Path
 import jsonschema
 import pytest
 import yaml
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from snakemake.utils import validate
 
-from shears.config import check, check_meaning
+from shears.config import check, check_meaning, check_yaml
 from shears.errors import UserError
+from tests.conftest import refused
 
 ROOT = Path(__file__).parents[2]
 SCHEMA_FILE = ROOT / "schemas/config.schema.yaml"
@@ -31,8 +32,9 @@ def test_the_schema_is_a_schema():
 
 def test_the_shipped_configuration_is_accepted_and_spells_out_the_defaults():
     filled = check_all(copy.deepcopy(CONFIG))
-    for key in ("data", "baseline", "pruning", "selection"):
+    for key in ("baseline", "pruning", "selection"):
         assert filled[key] == CONFIG[key]
+    assert filled["data"].keys() - CONFIG["data"].keys() == {"urls", "sha256"}
     assert filled["recipes"]["assignment"]["beta_2"] == 0.999
 
 
@@ -77,7 +79,7 @@ BAD = {
     ),
     "boolean": ("seed: true", "seed: found true, expected a whole number"),
     "list for mapping": ("pruning: []", "pruning: found [], expected a mapping"),
-    "null": ("data: null", "data: found None, expected a mapping"),
+    "null": ("data: null", "data: found null, expected a mapping"),
     "exponent without a dot": (
         "recipes: {strong: {learning_rate: 2e-3}}",
         "learning_rate: found '2e-3', expected a number (YAML needs a dot: 2.0e-3)",
@@ -138,6 +140,33 @@ BAD = {
         "recipes: {strong: {weight_decay: 10, learning_rate: 1}}",
         "weight_decay: found 10, expected less than 1, 1 / learning_rate",
     ),
+    "a server that is none": (
+        "data: {urls: [ftp://host/a.tar.gz]}",
+        "data: urls[0]: found 'ftp://host/a.tar.gz', expected text that matches",
+    ),
+    "no server": ("data: {urls: []}", "data: urls: found [], expected at least 1"),
+    "a short checksum": (
+        "data: {sha256: c4a38c50}",
+        "data: sha256: found 'c4a38c50', expected text that matches",
+    ),
+    "a negative seed": ("seed: -1", "seed: found -1, expected at least 0"),
+    "a huge seed": ("seed: 1000001", "seed: found 1000001, expected at most 1000000"),
+    "half an epoch": (
+        "recipes: {strong: {epochs: 0.5}}",
+        "recipes: strong: epochs: found 0.5, expected a whole number",
+    ),
+    "no image a step": (
+        "recipes: {strong: {batch_size: 0}}",
+        "recipes: strong: batch_size: found 0, expected at least 1",
+    ),
+    "dropout 1": (
+        "recipes: {strong: {dropout: [0.1, 0.2, 1.0]}}",
+        "recipes: strong: dropout[2]: found 1.0, expected less than 1",
+    ),
+    "an optimizer nobody has": (
+        "recipes: {strong: {optimizer: adamm}}",
+        "recipes: strong: optimizer: found 'adamm', expected one of adam, sgd",
+    ),
     "home directory": ("directory: ~/runs", "directory: found '~/runs', expected text"),
     "no recipes": ("recipes: {}", "recipes: found {}, expected at least 1 entries"),
 }
@@ -165,6 +194,86 @@ def test_bad_configurations_are_refused_in_one_line(kind):
     assert message in str(caught.value)
     assert "\n" not in str(caught.value)
     assert len(str(caught.value)) < 250
+
+
+FILES = {
+    "no file": (None, "No such file or directory; it must be there"),
+    "empty": ("", "found null, expected a mapping of keys"),
+    "a list": ("- seed\n", "found ['seed'], expected a mapping of keys"),
+    "text": ("seed\n", "found 'seed', expected a mapping of keys"),
+    "not closed": ("seed: [0\n", "line 2, column 1"),
+    "a tab": ("seed:\n\t0\n", "line 2, column 1"),
+    "wrong indentation": ("data:\n  name: digits\n seed: 0\n", "line 3, column 2"),
+    "a key twice": (
+        "seed: 0\nseed: 1\n",
+        "line 2, column 1: key 'seed' is there twice",
+    ),
+    "a key twice inside": (
+        "data: {name: digits, name: cifar10}",
+        "line 1, column 22: key 'name' is there twice",
+    ),
+    "two documents": ("seed: 0\n---\nseed: 1\n", "line 2, column 1"),
+    "an unknown tag": ("seed: !!python/object:os.system ls", "line 1, column 7"),
+    "an unknown anchor": ("seed: *there", "line 1, column 7"),
+    "a key that is a list": ("{[a]: 1}", "line 1, column 2"),
+    "an impossible date": ("seed: 2020-13-45", "a value in it cannot be read: month"),
+    "a number of 5,000 digits": ("seed: " + "9" * 5000, "a value in it cannot be read"),
+    "nested without end": ("seed: " + "[" * 9999, "a value in it cannot be read"),
+    # Nine lists of nine of the one before: a billion values if written out.
+    "aliases that explode": (
+        "a0: &a0 [x]\n"
+        + "".join(
+            f"a{i}: &a{i} [{', '.join([f'*a{i - 1}'] * 9)}]\n" for i in range(1, 10)
+        ),
+        "has more than 100,000 values with its aliases written out",
+    ),
+    "a list that holds itself": ("seed: &a [*a]", "has more than 100,000 values"),
+    "not UTF-8": (b"seed: \xff\xfe", "not a text file in UTF-8"),
+    "binary": (b"\x00\x01\x02", "not a text file in UTF-8"),
+}
+
+
+@pytest.mark.parametrize("kind", FILES)
+def test_bad_configuration_files_are_refused_in_a_line(kind, tmp_path):
+    content, message = FILES[kind]
+    path = tmp_path / "config.yaml"
+    if content is not None:
+        path.write_bytes(content if isinstance(content, bytes) else content.encode())
+    with refused(path, message):
+        check_yaml(path)
+
+
+def test_the_shipped_files_are_read(tmp_path):
+    for path in (ROOT / "config.yaml", *(ROOT / "config").glob("*.yaml")):
+        check_yaml(path)
+
+
+LINES = (ROOT / "config.yaml").read_text().splitlines()
+
+
+@settings(
+    max_examples=200,
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
+)
+@given(
+    line=st.integers(0, len(LINES) - 1),
+    text=st.text(st.characters(codec="utf-8"), max_size=12),
+    place=st.integers(0, 40),
+)
+def test_any_text_typed_anywhere_is_accepted_or_refused_plainly(
+    tmp_path, line, text, place
+):
+    lines = list(LINES)
+    lines[line] = lines[line][:place] + text + lines[line][place:]
+    path = tmp_path / "config.yaml"
+    path.write_text("\n".join(lines), encoding="utf-8")
+    try:
+        check_yaml(path)
+        check_all(yaml.safe_load(path.read_text(encoding="utf-8")))
+    except UserError as error:
+        assert "\n" not in str(error)
+        assert len(str(error)) < 400
 
 
 scalars = st.one_of(

@@ -1,18 +1,22 @@
+import gzip
 import tarfile
+from pathlib import Path
 
 import h5py
 import numpy as np
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from shears.dataset import Split, read_split, write_dataset
 from shears.errors import UserError
 from shears.raw_data import (
     TEST_MEMBER,
-    TRAINING_MEMBERS,
     read_archive,
     read_digits,
     split_off,
 )
+from tests.conftest import refused
 
 
 def test_reads_images_in_row_column_channel_order(good_archive):
@@ -32,66 +36,193 @@ def test_reads_images_in_row_column_channel_order(good_archive):
         np.testing.assert_array_equal(image, expected)
 
 
-def test_truncated(good_archive, tmp_path):
-    path = tmp_path / "cut.tar.gz"
-    path.write_bytes(good_archive.read_bytes()[:-1000])
-    with pytest.raises(UserError, match="cut.tar.gz: not a whole tar.gz"):
-        read_archive(path)
+def member(name: str, kind: bytes = tarfile.REGTYPE, **fields) -> tarfile.TarInfo:
+    info = tarfile.TarInfo(name)
+    info.type = kind
+    for field, value in fields.items():
+        setattr(info, field, value)
+    return info
 
 
-@pytest.mark.parametrize("content", [b"", b"<html>404</html>", b"\x1f\x8b" + bytes(99)])
-def test_not_an_archive(tmp_path, content):
-    path = tmp_path / "page.tar.gz"
-    path.write_bytes(content)
-    with pytest.raises(UserError, match="not a whole tar.gz"):
-        read_archive(path)
+def header(name: str, kind: bytes = tarfile.REGTYPE, **fields) -> bytes:
+    return member(name, kind, **fields).tobuf(tarfile.GNU_FORMAT)
 
 
-def test_no_file(tmp_path):
-    with pytest.raises(UserError, match="No such file"):
-        read_archive(tmp_path / "none.tar.gz")
+def gzipped(content: bytes, path: Path) -> Path:
+    path.write_bytes(gzip.compress(content, 1))
+    return path
 
 
-def test_missing_member(make_archive, members):
-    path = make_archive([(TEST_MEMBER, members[TEST_MEMBER])])
-    with pytest.raises(UserError, match="data_batch_1.bin is missing"):
-        read_archive(path)
+def stored(source: Path, target: Path) -> Path:
+    """The same archive, not compressed inside: a flipped bit flips a pixel's."""
+    return write(target, gzip.compress(gzip.decompress(source.read_bytes()), 0))
 
 
-def test_wrong_member_size(make_archive, members):
-    path = make_archive([(TEST_MEMBER, members[TEST_MEMBER][:-1])])
-    with pytest.raises(
-        UserError, match="found 30,729,999 bytes, expected a file of 30,7"
-    ):
-        read_archive(path)
+def flipped(source: Path, target: Path, place: int) -> Path:
+    content = bytearray(source.read_bytes())
+    content[place] ^= 16
+    target.write_bytes(content)
+    return target
 
 
-def test_label_above_nine(make_archive, members):
+def with_label(members, row: int, label: int) -> bytes:
     data = bytearray(members[TEST_MEMBER])
-    data[17 * 3073] = 10
-    path = make_archive([(TEST_MEMBER, bytes(data))])
-    with pytest.raises(UserError, match="row 17 has label 10, expected 0 to 9"):
+    data[row * 3073] = label
+    return bytes(data)
+
+
+def bomb(path: Path) -> Path:
+    """A member of 2 GB of zeros: 2 MB on the disk."""
+    with gzip.open(path, "wb", compresslevel=1) as file:
+        file.write(header("zeros", size=2 << 30))
+        for _ in range(2048):
+            file.write(bytes(1 << 20))
+    return path
+
+
+# Each makes a bad archive, from (write an archive, members, good one, folder).
+BAD = {
+    "truncated": (
+        lambda w, m, g, d: write(d / "a", g.read_bytes()[:-1000]),
+        "not a whole tar.gz",
+    ),
+    "cut before the checksum": (
+        lambda w, m, g, d: write(d / "a", g.read_bytes()[:-6]),
+        "not a whole tar.gz",
+    ),
+    "empty": (lambda w, m, g, d: write(d / "a", b""), "not a whole tar.gz"),
+    "an error page": (
+        lambda w, m, g, d: write(d / "a", b"<html>404</html>"),
+        "not a whole tar.gz (Not a gzipped file",
+    ),
+    "gzip of nothing": (lambda w, m, g, d: gzipped(b"", d / "a"), "not a whole tar.gz"),
+    "gzip of zeros": (
+        lambda w, m, g, d: gzipped(bytes(99_999), d / "a"),
+        "data_batch_1.bin is missing",
+    ),
+    "gzip of text": (
+        lambda w, m, g, d: gzipped(b"text" * 999, d / "a"),
+        "not a whole tar.gz",
+    ),
+    "not compressed": (
+        lambda w, m, g, d: write(d / "a", gzip.decompress(g.read_bytes())),
+        "not a whole tar.gz (Not a gzipped file",
+    ),
+    "a folder": (lambda w, m, g, d: d, "not a whole tar.gz"),
+    "no file": (lambda w, m, g, d: d / "none", "No such file"),
+    "a flipped bit in the images": (
+        lambda w, m, g, d: flipped(stored(g, d / "b"), d / "a", 90_000_000),
+        "not a whole tar.gz (CRC check failed",
+    ),
+    "a flipped bit in the checksum": (
+        lambda w, m, g, d: flipped(g, d / "a", g.stat().st_size - 6),
+        "not a whole tar.gz (CRC check failed",
+    ),
+    "garbage behind the end": (
+        lambda w, m, g, d: write(d / "a", g.read_bytes() + b"garbage"),
+        "not a whole tar.gz",
+    ),
+    "the wrong archive": (
+        lambda w, m, g, d: w([("cifar-100-binary/train.bin", b"x")]),
+        "data_batch_1.bin is missing",
+    ),
+    "a member missing": (
+        lambda w, m, g, d: w([(TEST_MEMBER, m[TEST_MEMBER])]),
+        "data_batch_1.bin is missing",
+    ),
+    "a member too short": (
+        lambda w, m, g, d: w([(TEST_MEMBER, m[TEST_MEMBER][:-1])]),
+        "found 30,729,999 bytes, expected a file of 30,730,000 bytes",
+    ),
+    "a label above nine": (
+        lambda w, m, g, d: w([(TEST_MEMBER, with_label(m, 17, 10))]),
+        "row 17 has label 10, expected 0 to 9",
+    ),
+    "a member twice": (
+        lambda w, m, g, d: w([(TEST_MEMBER, m[TEST_MEMBER])] * 2),
+        "it is there twice",
+    ),
+    "a name that leads out": (
+        lambda w, m, g, d: w([("a/../../evil", b"x"), *m.items()]),
+        "member a/../../evil: its name leads out",
+    ),
+    "an absolute name": (
+        lambda w, m, g, d: w([("/tmp/evil", b"x")]),
+        "member /tmp/evil: its name leads out",
+    ),
+    "a symbolic link": (
+        lambda w, m, g, d: w(
+            [("", member(TEST_MEMBER, tarfile.SYMTYPE, linkname="/"))]
+        ),
+        "it is no plain file",
+    ),
+    "a hard link": (
+        lambda w, m, g, d: w([("", member("a", tarfile.LNKTYPE, linkname="b"))]),
+        "it is no plain file",
+    ),
+    "a device": (
+        lambda w, m, g, d: w([("", member("null", tarfile.CHRTYPE, devmajor=1))]),
+        "it is no plain file",
+    ),
+    "a pipe": (
+        lambda w, m, g, d: w([("", member("pipe", tarfile.FIFOTYPE))]),
+        "it is no plain file",
+    ),
+    "a folder for a member": (
+        lambda w, m, g, d: w([("", member(TEST_MEMBER, tarfile.DIRTYPE))]),
+        "found 0 bytes, expected a file",
+    ),
+    "too many members": (
+        lambda w, m, g, d: w([(f"file{i}", b"") for i in range(99)]),
+        "it is one of more than 50 members",
+    ),
+    "a bomb": (lambda w, m, g, d: bomb(d / "a"), "unpacks to more than 268,435,456"),
+    "a bomb behind the end": (
+        lambda w, m, g, d: gzipped(bytes(300 << 20), d / "a"),
+        "unpacks to more than 268,435,456",
+    ),
+    "a header of an absurd size": (
+        lambda w, m, g, d: gzipped(
+            header("x", tarfile.XHDTYPE, size=8 << 30) + bytes(300 << 20),
+            d / "a",
+        ),
+        "unpacks to more than 268,435,456",
+    ),
+}
+
+
+def write(path: Path, content: bytes) -> Path:
+    path.write_bytes(content)
+    return path
+
+
+@pytest.mark.parametrize("kind", BAD)
+def test_bad_archives_are_refused_in_a_line(
+    kind, make_archive, members, good_archive, tmp_path
+):
+    make, message = BAD[kind]
+    path = make(make_archive, members, good_archive, tmp_path)
+    before = set(tmp_path.rglob("*"))
+    with refused(path, message):
         read_archive(path)
+    assert set(tmp_path.rglob("*")) == before
 
 
-def test_member_twice(make_archive, members):
-    entry = (TEST_MEMBER, members[TEST_MEMBER])
-    with pytest.raises(UserError, match="there twice"):
-        read_archive(make_archive([entry, entry]))
-
-
-def test_member_that_is_a_link(make_archive):
-    link = tarfile.TarInfo(TRAINING_MEMBERS[0])
-    link.type, link.linkname = tarfile.SYMTYPE, "/etc/passwd"
-    with pytest.raises(UserError, match="no plain file"):
-        read_archive(make_archive([("", link)]))
-
-
-def test_members_outside_the_folder_are_never_written(make_archive, members, tmp_path):
-    path = make_archive([("../evil", b"x"), *members.items()])
-    before = set(tmp_path.parent.iterdir())
-    read_archive(path)
-    assert set(tmp_path.parent.iterdir()) == before
+@settings(
+    max_examples=200,
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
+)
+@given(changes=st.dictionaries(st.integers(0, 1535), st.integers(0, 255), max_size=9))
+def test_no_header_makes_reading_crash(changes, tmp_path):
+    header = member("x", tarfile.XHDTYPE, size=30).tobuf() + b"30 path=".ljust(
+        512, b"a"
+    )
+    content = bytearray(header + member("a", size=3).tobuf() + bytes(2048))
+    for place, value in changes.items():
+        content[place] = value
+    with pytest.raises(UserError):
+        read_archive(gzipped(bytes(content), tmp_path / "a"))
 
 
 def test_split_is_stratified_seeded_and_whole():
@@ -132,6 +263,7 @@ def test_dataset_round_trip_and_a_split_is_read_alone(tmp_path):
     write_dataset(path, {"train": data, "test": data})
     with h5py.File(path, "r+") as file:
         del file["test"]
+    (tmp_path / ".dataset.h5.sha256").unlink()
     np.testing.assert_array_equal(read_split(path, "train").labels, data.labels)
-    with pytest.raises(UserError, match="cannot read the test split"):
+    with pytest.raises(UserError, match="dataset.h5: damaged .its test split"):
         read_split(path, "test")

@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from shears.sources import source_files
+from shears.sources import code_digest, source_files
 
 ROOT = Path(__file__).parents[2]
 
@@ -24,6 +24,31 @@ def test_imports_are_followed_through_modules(tmp_path):
     script.write_text("from shears.a import f\n")
     found = [file.name for file in source_files(script, tmp_path)]
     assert found == ["script.py", "__init__.py", "a.py", "b.py", "c.py"]
+
+
+@pytest.mark.parametrize(
+    ("edit", "counts"),
+    [
+        (lambda text: text + "# a comment\n", False),
+        (lambda text: text.replace('"""Doc."""', '"""Other words."""'), False),
+        (lambda text: text.replace('"""Doc."""', ""), False),
+        (lambda text: text.replace("x = 1", "x  =  (1)"), False),
+        (lambda text: text.replace("x = 1", "x = 1.0"), True),
+        (lambda text: text.replace('"text"', '"other"'), True),
+        (lambda text: text + "def g(): pass\n", True),
+    ],
+)
+def test_code_counts_and_comments_and_docstrings_do_not(tmp_path, edit, counts):
+    module, script = tmp_path / "shears/a.py", tmp_path / "script.py"
+    module.parent.mkdir()
+    module.write_text(
+        '"""Doc."""\nclass A:\n    """Doc."""\n    x = 1\n'
+        'def f():\n    """Doc."""\n    return "text"\n'
+    )
+    script.write_text("from shears.a import f\n")
+    before = code_digest(script, tmp_path)
+    module.write_text(edit(module.read_text()))
+    assert (code_digest(script, tmp_path) != before) == counts
 
 
 def test_the_baseline_does_not_depend_on_pruning_nor_a_round_on_the_report():

@@ -6,6 +6,7 @@ import pytest
 
 from shears.architecture import flatten, initial_weights, unflatten
 from shears.backend import tf
+from shears.checkpoint import Checkpoint, State
 from shears.dataset import Split
 from shears.device import choose_precision
 from shears.errors import UserError
@@ -171,6 +172,70 @@ def test_the_same_seed_gives_the_same_bytes(precision):
     )
     assert one.tobytes() == same.tobytes()
     assert one.tobytes() != other.tobytes()
+
+
+class KilledAfter(Checkpoint):
+    """A checkpoint whose process dies in a given epoch, before or after saving it."""
+
+    epoch, before = 0, False
+
+    def save(self, state: State) -> None:
+        dies = len(state.history) == self.epoch
+        if dies and self.before:
+            raise KeyboardInterrupt
+        super().save(state)
+        if dies:
+            raise KeyboardInterrupt
+
+
+PRUNING = {
+    "recipe": replace(AUGMENTED, epochs=4, weight_decay=0.1),
+    "zeros_by_step": {0: 400_000, 4: 800_000, 10: 1_000_000},
+    "make_mask": partial(make_mask, allocation="lamp"),
+}
+TIMES = {"seconds", "images_per_second"}
+
+
+@pytest.mark.parametrize("optimizer", ["adam", "sgd"])
+@pytest.mark.parametrize("before", [True, False])
+def test_a_training_killed_in_every_epoch_ends_in_the_same_bytes(
+    tmp_path, optimizer, before, caplog
+):
+    caplog.set_level("INFO", logger="shears")
+    recipe = replace(PRUNING["recipe"], optimizer=optimizer, momentum=0.9)
+    options = {**PRUNING, "recipe": recipe}
+    whole, expected = run(**options)
+    caplog.clear()
+    checkpoint = KilledAfter(tmp_path / "a.npz", "key")
+    for checkpoint.epoch in (1, 2, 3, 4):
+        # A kill before the epoch is saved, then one after it.
+        for checkpoint.before in (True, False) if before else (False,):
+            with pytest.raises(KeyboardInterrupt):
+                run(**options, checkpoint=checkpoint)
+    resumed, history = run(**options, checkpoint=Checkpoint(tmp_path / "a.npz", "key"))
+    assert flatten(resumed).tobytes() == flatten(whole).tobytes()
+    assert [{k: v for k, v in row.items() if k not in TIMES} for row in history] == [
+        {k: v for k, v in row.items() if k not in TIMES} for row in expected
+    ]
+    seconds = [row["seconds"] for row in history]
+    assert seconds == sorted(seconds)
+    assert "resumed after epoch 4/4" in caplog.text
+
+
+def test_a_state_of_other_settings_is_not_resumed(tmp_path, caplog):
+    caplog.set_level("INFO", logger="shears")
+    run(checkpoint=Checkpoint(tmp_path / "a.npz", "key"))
+    weights, history = run(seed=2, checkpoint=Checkpoint(tmp_path / "a.npz", "other"))
+    assert flatten(weights).tobytes() == flatten(run(seed=2)[0]).tobytes()
+    assert "resumed" not in caplog.text
+    assert "of other settings or data, not used" in caplog.text
+
+
+def test_a_damaged_state_is_told_and_not_resumed(tmp_path, caplog):
+    (tmp_path / "a.npz").write_bytes(b"PK damaged")
+    weights, _ = run(checkpoint=Checkpoint(tmp_path / "a.npz", "key"))
+    assert flatten(weights).tobytes() == flatten(run()[0]).tobytes()
+    assert "a.npz: damaged" in caplog.text
 
 
 def test_training_learns_what_it_is_shown():

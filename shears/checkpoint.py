@@ -1,0 +1,117 @@
+"""A training's state on disk, from which a killed stage goes on."""
+
+import hashlib
+import json
+import logging
+import zipfile
+from collections.abc import Iterable, Mapping
+from importlib.metadata import version
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from shears.errors import brief
+from shears.files import checksum, whole_file
+
+log = logging.getLogger(__name__)
+
+# What reading a state file raises that is cut off, altered or another file.
+DAMAGE = (ValueError, KeyError, TypeError, EOFError, OSError, zipfile.BadZipFile)
+
+
+def stage_key(files: Iterable[str | Path], settings: Mapping) -> str:
+    """Computes a checksum of everything that determines what a stage makes.
+
+    Args:
+        files: Its input files, in order; their contents count, not their names.
+        settings: Its settings, anything JSON holds.
+
+    Returns:
+        sha256 in hexadecimal. The versions of TensorFlow and NumPy are part of it.
+    """
+    parts = {
+        "files": [checksum(file) for file in files],
+        "settings": settings,
+        "versions": [version("tensorflow"), version("numpy")],
+    }
+    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
+
+
+class State(NamedTuple):
+    """What a training is resumed from.
+
+    Attributes:
+        arrays: The step's variables by name (`shears.training.Step.state`).
+        history: A row for each epoch that is done.
+        finished: Whether no epoch is left.
+    """
+
+    arrays: Mapping[str, np.ndarray]
+    history: list[dict[str, float]]
+    finished: bool
+
+
+class Checkpoint:
+    """One stage's state file: an uncompressed .npz, each member with its CRC-32."""
+
+    def __init__(self, path: str | Path, key: str):
+        """Names the file and what the state must belong to.
+
+        Args:
+            path: The file; it need not exist.
+            key: Of the stage (`stage_key`).
+        """
+        self.path, self.key = Path(path), key
+
+    def load(self) -> State | None:
+        """Reads the state; None if there is none, it is damaged or of another key."""
+        try:
+            with np.load(self.path) as file:
+                about = json.loads(str(file["about"]))
+                if about["key"] != self.key:
+                    log.info("%s: of other settings or data, not used", self.path)
+                    return None
+                arrays = {name: file[name] for name in file.files if name != "about"}
+            return State(arrays, about["history"], about["finished"])
+        except FileNotFoundError:
+            return None
+        except DAMAGE as error:
+            log.warning("%s: damaged (%s): from the start", self.path, brief(error))
+            return None
+
+    def save(self, state: State) -> None:
+        """Writes the state, whole or not at all.
+
+        Raises:
+            OSError: The disk is full or cannot be written.
+        """
+        about = {
+            "key": self.key,
+            "history": state.history,
+            "finished": state.finished,
+        }
+        with whole_file(self.path) as temporary, temporary.open("wb") as file:
+            np.savez(file, about=np.array(json.dumps(about)), **state.arrays)
+
+
+def remove_finished(folder: str | Path) -> None:
+    """Removes the state files of finished trainings.
+
+    A stage does not remove its own: killed between that and the workflow's note that
+    the stage is done, it would be trained again from the start.
+
+    Args:
+        folder: Where they lie; it need not exist. It goes too when it is empty.
+    """
+    folder = Path(folder)
+    for path in folder.glob("*.npz"):
+        try:
+            with np.load(path) as file:
+                finished = json.loads(str(file["about"]))["finished"]
+        except DAMAGE:
+            finished = True  # of no use
+        if finished:
+            path.unlink()
+    if folder.is_dir() and not any(folder.iterdir()):
+        folder.rmdir()

@@ -1,0 +1,73 @@
+"""A copy of the project on small data, and ways to run it."""
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import yaml
+from snakemake.utils import update_config
+
+ROOT = Path(__file__).parents[2]
+PROJECT = (
+    "Snakefile config.yaml config envs profiles report rules schemas scripts shears"
+)
+
+
+def copy_project(folder: Path, **changes) -> Path:
+    """Copies what a run needs, with the small configuration as its config.yaml."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for name in PROJECT.split():
+        source = ROOT / name
+        if source.is_dir():
+            ignore = shutil.ignore_patterns("__pycache__")
+            shutil.copytree(source, folder / name, ignore=ignore)
+        else:
+            shutil.copy2(source, folder / name)
+    config = yaml.safe_load((ROOT / "config.yaml").read_text())
+    small = yaml.safe_load((ROOT / "tests/workflow/small.yaml").read_text())
+    update_config(config, small)
+    update_config(config, changes)
+    (folder / "config.yaml").write_text(yaml.safe_dump(config))
+    return folder
+
+
+def snakemake(folder: Path, *arguments: str, **environment: str):
+    """Runs Snakemake to its end; what it prints is in `stdout`."""
+    return subprocess.run(
+        [sys.executable, "-m", "snakemake", "--cores", "all", *arguments],
+        cwd=folder,
+        env={**os.environ, **environment},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+
+
+def jobs(folder: Path, *arguments: str) -> dict[str, int]:
+    """The jobs that a run would have, by rule."""
+    run = snakemake(folder, "-n", *arguments)
+    assert run.returncode == 0, run.stdout
+    if "Nothing to be done" in run.stdout:
+        return {}
+    table = run.stdout.split("Job stats:")[1].split("total")[0]
+    found = {name: int(n) for name, n in re.findall(r"^(\w+) +(\d+)$", table, re.M)}
+    assert "all" in found
+    return found
+
+
+@contextmanager
+def edited(path: Path, before: str, after: str) -> Iterator[None]:
+    """Changes a file's text and puts the old one back."""
+    text, times = path.read_text(), path.stat()
+    assert before in text
+    path.write_text(text.replace(before, after, 1))
+    try:
+        yield
+    finally:
+        path.write_text(text)
+        os.utime(path, ns=(times.st_atime_ns, times.st_mtime_ns))

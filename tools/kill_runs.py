@@ -1,0 +1,131 @@
+"""Kills runs of the workflow at random moments and compares what comes of them."""
+
+import os
+import random
+import re
+import signal
+import subprocess
+import sys
+import tempfile
+from collections import Counter
+from collections.abc import Mapping
+from pathlib import Path
+
+import psutil
+
+from tests.workflow.project import copy_project, snakemake
+
+VICTIMS = ("everything", "snakemake", "stage")
+COMPARED = ("results/*/weights.h5", "results/*/score_*.json", "results/choice.json")
+# What the kill test changes in small.yaml: training long enough to be hit.
+LONGER = {
+    "recipes": {"strong": {"epochs": 8}},
+    "pruning": {
+        "rounds": [{"sparsity": 0.8, "epochs": 4}, {"sparsity": 0.9, "epochs": 4}]
+    },
+}
+
+
+def products(folder: Path) -> dict[str, bytes]:
+    """Reads what must be the same, byte for byte, in every run."""
+    paths = [path for pattern in COMPARED for path in folder.glob(pattern)]
+    paths += [p for p in (folder / "results/submission").iterdir() if p.is_file()]
+    return {str(path.relative_to(folder)): path.read_bytes() for path in paths}
+
+
+def run_and_kill(folder: Path, after: float, victim: str, output: Path) -> bool:
+    """Starts a run and kills it.
+
+    Args:
+        folder: The project.
+        after: Seconds before the kill.
+        victim: "everything" that the run has started, "snakemake" alone, or the
+            "stage" at work, as a system short of memory does.
+        output: What the run prints is added here.
+
+    Returns:
+        Whether the run was killed; False if it had ended before.
+    """
+    with output.open("ab") as file:
+        run = subprocess.Popen(
+            [sys.executable, "-m", "snakemake", "--cores", "all"],
+            cwd=folder,
+            stdout=file,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+        try:
+            run.wait(after)
+        except subprocess.TimeoutExpired:
+            stages = psutil.Process(run.pid).children(recursive=True)
+            if victim == "everything":
+                os.killpg(run.pid, signal.SIGKILL)
+            elif victim == "snakemake" or not stages:
+                run.kill()
+            else:
+                for stage in stages:
+                    stage.kill()
+            run.wait()
+            return True
+    if run.returncode:
+        raise SystemExit(f"a run failed by itself; it printed:\n{output.read_text()}")
+    return False
+
+
+def repeated_epochs(output: str) -> int:
+    """Counts the whole epochs that were trained more than once in a run."""
+    told = re.findall(r"(train_baseline|prune_round \d+): epoch (\d+)/", output)
+    return sum(count - 1 for count in Counter(told).values())
+
+
+def kill_runs(kills: int, seed: int, longest: float) -> Mapping:
+    """Kills and resumes until so many kills are made, and compares every finished run.
+
+    Args:
+        kills: How many to make; the run then at work is left to end.
+        seed: Of the moments and the victims.
+        longest: Seconds a run is left alone at most.
+
+    Returns:
+        kills by victim, finished runs, runs that differ from the undisturbed one, whole
+        epochs repeated, temporary files and states left behind.
+    """
+    rng = random.Random(seed)
+    made, finished, differ, repeated, left = Counter(), 0, [], 0, []
+    with tempfile.TemporaryDirectory() as name:
+        whole = copy_project(Path(name, "undisturbed"), **LONGER)
+        run = snakemake(whole)
+        if run.returncode:
+            raise SystemExit(run.stdout)
+        expected = products(whole)
+        while made.total() < kills:
+            finished += 1
+            folder = copy_project(Path(name, f"killed_{finished}"), **LONGER)
+            output = folder / "output.txt"
+            while True:
+                victim = rng.choice(VICTIMS)
+                after = rng.uniform(0.2, longest)
+                if made.total() == kills:
+                    after = 3600
+                if not run_and_kill(folder, after, victim, output):
+                    break
+                made[victim] += 1
+            found = products(folder)
+            differ += [
+                f"run {finished}: {name}"
+                for name in sorted(expected.keys() | found.keys())
+                if expected.get(name) != found.get(name)
+            ]
+            repeated += repeated_epochs(output.read_text())
+            left += [
+                str(path.relative_to(folder))
+                for pattern in ("**/.*.part", "checkpoints/*")
+                for path in folder.glob(pattern)
+            ]
+    return {
+        "kills": dict(made),
+        "finished": finished,
+        "differ": differ,
+        "repeated": repeated,
+        "left": left,
+    }

@@ -1,0 +1,292 @@
+"""Which edit reruns which stages: the table in docs/reliability.md, and its test."""
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import NamedTuple
+
+import yaml
+from snakemake.utils import update_config
+
+# Jobs of the finished small workflow: a baseline and two rounds.
+REPORT = {"score_report": 1}
+PACKAGE = {"package_submission": 1, **REPORT}
+CHOICE = {"choose_submission": 1, **PACKAGE}
+LAST_ROUND = {"prune_round": 1, "score_candidate": 1, **CHOICE}
+SCORES = {"score_candidate": 3, **CHOICE}
+ROUNDS = {"prune_round": 2, "score_candidate": 2, **CHOICE}
+TRAINING = {"train_baseline": 1, "prune_round": 2, "score_candidate": 3, **CHOICE}
+EVERYTHING = {"prepare_dataset": 1, **TRAINING}
+NOTHING: dict[str, int] = {}
+
+WORDS = (
+    (EVERYTHING, "everything"),
+    (TRAINING, "baseline, rounds and what follows"),
+    (ROUNDS, "rounds and what follows"),
+    (LAST_ROUND, "the last round and what follows"),
+    (SCORES, "scores, choice, submission, report"),
+    (CHOICE, "choice, submission, report"),
+    (PACKAGE, "submission, report"),
+    (REPORT, "report"),
+    (NOTHING, "nothing"),
+)
+
+
+class Edit(NamedTuple):
+    """An edit, and the jobs a run would have after it."""
+
+    what: str
+    apply: Callable[[Path], None]
+    jobs: Mapping[str, int]
+
+
+def settings(**changes) -> Callable[[Path], None]:
+    """Changes values of the configuration; lists are replaced."""
+
+    def apply(folder: Path) -> None:
+        path = folder / "config.yaml"
+        config = yaml.safe_load(path.read_text())
+        update_config(config, changes)
+        path.write_text(yaml.safe_dump(config))
+
+    return apply
+
+
+def text(name: str, added: str) -> Callable[[Path], None]:
+    """Adds to the end of a file."""
+
+    def apply(folder: Path) -> None:
+        with (folder / name).open("a") as file:
+            file.write(added)
+
+    return apply
+
+
+def code(name: str) -> Callable[[Path], None]:
+    """Adds a statement to a module or script."""
+    return text(name, "\nEDITED = True\n")
+
+
+def remarks(folder: Path) -> None:
+    """Adds a comment and changes the docstring in every module and script."""
+    for path in (*folder.glob("shears/*.py"), *folder.glob("scripts/*.py")):
+        changed = path.read_text().replace('"""', '"""In other words: ', 1)
+        path.write_text(changed + "\n# a comment\n")
+
+
+def touch(folder: Path) -> None:
+    """Gives every file of the project a new date."""
+    for name in ("Snakefile", "rules", "scripts", "shears", "report", "schemas"):
+        path = folder / name
+        for file in path.rglob("*") if path.is_dir() else [path]:
+            file.touch()
+
+
+def reordered(folder: Path) -> None:
+    """Writes the configuration's keys in another order, with a comment."""
+    path = folder / "config.yaml"
+    config = yaml.safe_load(path.read_text())
+    recipes = config["recipes"].items()
+    config["recipes"] = {
+        name: dict(reversed(recipe.items())) for name, recipe in recipes
+    }
+    written = yaml.safe_dump(dict(reversed(config.items())), sort_keys=False)
+    path.write_text(f"# a comment\n{written}")
+
+
+def rounds(*pairs: tuple[float, int]) -> Callable[[Path], None]:
+    """Replaces the rounds by (sparsity, epochs)."""
+    entries = [{"sparsity": sparsity, "epochs": epochs} for sparsity, epochs in pairs]
+    return settings(pruning={"rounds": entries})
+
+
+RECIPE = {
+    "epochs": 5,
+    "batch_size": 33,
+    "optimizer": "sgd",
+    "learning_rate": 0.002,
+    "schedule": "constant",
+    "warmup_epochs": 0.25,
+    "beta_1": 0.8,
+    "beta_2": 0.98,
+    "epsilon": 1e-6,
+    "momentum": 0.5,
+    "weight_decay": 0.01,
+    "label_smoothing": 0.01,
+    "dropout": [0.2, 0.2, 0.2],
+    "flip": True,
+    "crop": 1,
+}
+KEYS = [
+    Edit("`directory`", settings(directory="other"), EVERYTHING),
+    Edit("`seed`", settings(seed=1), TRAINING),
+    Edit("`precision`", settings(precision="float32"), TRAINING),
+    Edit("`tensorboard`", settings(tensorboard=True), NOTHING),
+    Edit(
+        "`data: name`",
+        settings(data={"name": "cifar10"}),
+        {"download_cifar10": 1, **EVERYTHING},
+    ),
+    Edit(
+        "`data: validation_images`",
+        settings(data={"validation_images": 200}),
+        EVERYTHING,
+    ),
+    Edit("`data: seed`", settings(data={"seed": 1}), EVERYTHING),
+    Edit("`data: urls`", settings(data={"urls": ["http://a/b"]}), NOTHING),
+    Edit("`data: sha256`", settings(data={"sha256": "0" * 64}), NOTHING),
+    *[
+        Edit(
+            f"the baseline's recipe: `{key}`",
+            settings(recipes={"strong": {key: value}}),
+            TRAINING,
+        )
+        for key, value in RECIPE.items()
+    ],
+    Edit(
+        "the rounds' recipe: `epochs` (each round has its own)",
+        settings(recipes={"finetune": {"epochs": 5}}),
+        NOTHING,
+    ),
+    *[
+        Edit(
+            f"the rounds' recipe: `{key}`",
+            settings(recipes={"finetune": {key: value}}),
+            ROUNDS,
+        )
+        for key, value in RECIPE.items()
+        if key != "epochs"
+    ],
+    Edit(
+        "a recipe that is not used",
+        settings(recipes={"assignment": {"epochs": 5}}),
+        NOTHING,
+    ),
+    Edit("`baseline: recipe`", settings(baseline={"recipe": "assignment"}), TRAINING),
+    Edit("`pruning: recipe`", settings(pruning={"recipe": "assignment"}), ROUNDS),
+    Edit(
+        "`pruning: allocation`", settings(pruning={"allocation": "magnitude"}), ROUNDS
+    ),
+    Edit("`pruning: ramp`", settings(pruning={"ramp": 0.25}), ROUNDS),
+    Edit("`pruning: mask_updates`", settings(pruning={"mask_updates": 6}), ROUNDS),
+    Edit("`pruning: rounds`: the first's", rounds((0.7, 1), (0.9, 1)), ROUNDS),
+    Edit(
+        "`pruning: rounds`: the last's sparsity",
+        rounds((0.8, 1), (0.91, 1)),
+        LAST_ROUND,
+    ),
+    Edit(
+        "`pruning: rounds`: the last's epochs", rounds((0.8, 1), (0.9, 2)), LAST_ROUND
+    ),
+    Edit(
+        "`pruning: rounds`: a new one at the end",
+        rounds((0.8, 1), (0.9, 1), (0.95, 1)),
+        LAST_ROUND,
+    ),
+    Edit("`pruning: rounds`: the last one removed", rounds((0.8, 1)), CHOICE),
+    Edit("`selection: margin`", settings(selection={"margin": 2}), CHOICE),
+    Edit("the keys' order, a comment", reordered, NOTHING),
+]
+MODULES = {
+    "__init__": EVERYTHING,
+    "architecture": TRAINING,
+    "backend": TRAINING,
+    "candidate": TRAINING,
+    "checkpoint": TRAINING,
+    "config": NOTHING,
+    "dataset": EVERYTHING,
+    "device": TRAINING,
+    "download": NOTHING,
+    "errors": EVERYTHING,
+    "files": EVERYTHING,
+    "grading": SCORES,
+    "lock": EVERYTHING,
+    "machine": TRAINING,
+    "network": TRAINING,
+    "pruning": ROUNDS,
+    "raw_data": EVERYTHING,
+    "report": REPORT,
+    "schedules": TRAINING,
+    "scoring": SCORES,
+    "selection": CHOICE,
+    "sources": NOTHING,
+    "stage": EVERYTHING,
+    "submission": PACKAGE,
+    "training": TRAINING,
+    "weights": TRAINING,
+}
+SCRIPTS = {
+    "choose_submission": CHOICE,
+    "download_cifar10": NOTHING,
+    "package_submission": PACKAGE,
+    "prepare_dataset": EVERYTHING,
+    "prune_round": ROUNDS,
+    "score_candidate": SCORES,
+    "score_report": REPORT,
+    "train_baseline": TRAINING,
+}
+FILES = [
+    *[
+        Edit(f"code: `shears/{name}.py`", code(f"shears/{name}.py"), jobs)
+        for name, jobs in MODULES.items()
+    ],
+    *[
+        Edit(f"code: `scripts/{name}.py`", code(f"scripts/{name}.py"), jobs)
+        for name, jobs in SCRIPTS.items()
+    ],
+    Edit("comments and docstrings, anywhere", remarks, NOTHING),
+    Edit("every file's date", touch, NOTHING),
+    Edit(
+        "`report/report.html.j2`",
+        text("report/report.html.j2", "<!-- edited -->\n"),
+        REPORT,
+    ),
+    Edit(
+        "`report/score_report.rst` (Snakemake's own report)",
+        text("report/score_report.rst", "Edited.\n"),
+        NOTHING,
+    ),
+    Edit(
+        "`schemas/config.schema.yaml`, but for defaults in use",
+        text("schemas/config.schema.yaml", "# edited\n"),
+        NOTHING,
+    ),
+    Edit(
+        "`envs/requirements.lock`",
+        text("envs/requirements.lock", "# edited\n"),
+        NOTHING,
+    ),
+]
+EDITS = KEYS + FILES
+
+
+def words(jobs: Mapping[str, int]) -> str:
+    """Says in words which stages rerun."""
+    if "download_cifar10" in jobs:
+        return "everything, the download too"
+    return next(said for known, said in WORDS if known == jobs)
+
+
+def table() -> str:
+    """Renders the table, edits with the same outcome in one line."""
+    lines = ["| edit | reruns |", "|---|---|"]
+    for part in (KEYS, FILES):
+        outcomes: dict[str, list[str]] = {}
+        for edit in part:
+            outcomes.setdefault(words(edit.jobs), []).append(edit.what)
+        for outcome, edits in outcomes.items():
+            lines.append(f"| {_shorten(edits)} | {outcome} |")
+    return "\n".join(lines) + "\n"
+
+
+def _shorten(edits: list[str]) -> str:
+    """Joins edits, those that begin alike behind one beginning."""
+    groups: dict[str, list[str]] = {}
+    for edit in edits:
+        start, colon, rest = edit.partition(": ")
+        if not colon or start.startswith("`"):
+            start, rest = edit, ""
+        groups.setdefault(start, []).append(rest)
+    return "; ".join(
+        f"{start}: {', '.join(rest)}" if rest[0] else start
+        for start, rest in groups.items()
+    )

@@ -1,0 +1,90 @@
+"""Every edit of the table in docs/reliability.md, made in a finished project."""
+
+import shutil
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from queue import SimpleQueue
+
+import pytest
+import yaml
+
+from tests.workflow.project import ROOT, copy_project, jobs, snakemake
+from tests.workflow.reruns import EDITS, MODULES, RECIPE, SCRIPTS, Edit, table
+
+TWO = 2  # dry runs at a time
+
+
+@pytest.fixture(scope="module")
+def planned(finished, tmp_path_factory) -> dict[str, object]:
+    """The jobs after each edit, or the exception that planning them raised."""
+    project, _ = finished
+    free: SimpleQueue[Path] = SimpleQueue()
+    for number in range(TWO):
+        folder = tmp_path_factory.mktemp("edits") / str(number)
+        free.put(shutil.copytree(project, folder, symlinks=True))
+
+    def plan(edit: Edit) -> object:
+        folder = free.get()
+        try:
+            edit.apply(folder)
+            found = jobs(folder)
+            found.pop("all", None)
+            return found
+        except Exception as error:
+            return error
+        finally:
+            restore(project, folder)
+            free.put(folder)
+
+    with ThreadPoolExecutor(TWO) as pool:
+        return dict(zip([e.what for e in EDITS], pool.map(plan, EDITS), strict=True))
+
+
+def restore(project: Path, folder: Path) -> None:
+    """Puts the sources back, dates and all."""
+    for name in ("config.yaml", "Snakefile"):
+        shutil.copy2(project / name, folder / name)
+    for name in ("rules", "scripts", "shears", "report", "schemas", "envs"):
+        shutil.copytree(project / name, folder / name, dirs_exist_ok=True)
+
+
+@pytest.mark.parametrize("edit", EDITS, ids=lambda edit: edit.what)
+def test_an_edit_reruns_what_depends_on_it_and_nothing_else(planned, edit):
+    assert planned[edit.what] == edit.jobs
+
+
+def test_the_table_has_every_key_module_and_script():
+    schema = yaml.safe_load((ROOT / "schemas/config.schema.yaml").read_text())
+    told = {edit.what for edit in EDITS}
+    for key, entry in schema["properties"].items():
+        for name in entry.get("properties", {}):
+            assert any(what.startswith(f"`{key}: {name}`") for what in told), name
+        if key != "recipes" and "properties" not in entry:
+            assert f"`{key}`" in told
+    assert RECIPE.keys() == schema["$defs"]["recipe"]["properties"].keys()
+    assert MODULES.keys() == {path.stem for path in (ROOT / "shears").glob("*.py")}
+    assert SCRIPTS.keys() == {path.stem for path in (ROOT / "scripts").glob("*.py")}
+
+
+def test_the_documented_table_is_the_tested_one():
+    assert table() in (ROOT / "docs/reliability.md").read_text()
+
+
+def test_the_archive_reruns_everything_and_its_date_nothing(tmp_path, good_archive):
+    project = copy_project(tmp_path / "cifar", data={"name": "cifar10"})
+    dataset = "results/dataset.h5"
+    source = str(good_archive)
+    run = snakemake(project, dataset, CIFAR10_ARCHIVE=source)
+    assert run.returncode == 0, run.stdout
+    archive = project / "resources/cifar-10-binary.tar.gz"
+    archive.touch()
+    for environment in ({}, {"CIFAR10_ARCHIVE": "/elsewhere"}):
+        assert (
+            "Nothing to be done"
+            in snakemake(project, "-n", dataset, **environment).stdout
+        )
+    with archive.open("ab") as file:
+        file.write(b"x")
+    planned = snakemake(project, "-n", dataset).stdout
+    assert "Preparing the images of cifar10" in planned
+    assert "Getting the CIFAR-10 archive" not in planned

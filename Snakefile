@@ -1,6 +1,7 @@
 # Shears: train, prune, score and package the fixed CIFAR-10 network.
 # Each stage stands in its own file under rules/; config.yaml says what is run.
 
+import logging
 import sys
 
 from snakemake.utils import min_version
@@ -8,9 +9,11 @@ from snakemake.utils import min_version
 from shears.checkpoint import remove_finished
 from shears.config import check_yaml
 from shears.errors import plain_errors
+from shears.files import check_room
 from shears.lock import hold_lock
 
 min_version("9.27")
+logging.raiseExceptions = False  # a full disk is told once, not a page a log line
 with plain_errors():
     for file in (f"{workflow.basedir}/config.yaml", *workflow.overwrite_configfiles):
         check_yaml(file)
@@ -33,18 +36,25 @@ rule all:
     input:
         rules.package_submission.output,
         rules.score_report.output,
+        # The others too: without these a missing one would pass for not needed any more.
+        rules.choose_submission.output,
+        of_all_candidates("weights.h5"),
+        of_all_candidates("score_test.json"),
 
 
 onstart:
     with plain_errors():
         for folder in {Path.cwd(), BASE.absolute()}:
+            check_room(folder)
             hold_lock(folder)
 
 
 onerror:
     # What a stage that is killed from outside can no longer say itself.
-    if "Signals.SIGKILL" in Path(log).read_text(errors="replace"):
-        sys.stderr.write("error: a stage was killed, most often for want of memory\n")
+    if any("Signals.SIGKILL" in Path(file).read_text() for file in log):
+        sys.stderr.write(
+            "error: a stage was killed, most often for want of memory\n"
+        )
     sys.stderr.write(
         "What is finished is kept, and training goes on behind its last whole epoch: "
         "mend the cause named above and run again.\n"

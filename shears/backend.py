@@ -6,6 +6,8 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from shears.errors import ctrl_c_ends_at_once
+
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
 
@@ -36,7 +38,7 @@ def _quiet() -> Iterator[None]:
             os.close(terminal)
 
 
-with _quiet():
+with _quiet(), ctrl_c_ends_at_once():  # it takes seconds
     import tensorflow as tf
 
     tf.config.list_physical_devices()

@@ -1,5 +1,6 @@
 """The one error that is meant for the person who runs the workflow."""
 
+import signal
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -26,3 +27,17 @@ def plain_errors() -> Iterator[None]:
         yield
     except UserError as error:
         sys.exit(f"error: {error}")
+
+
+@contextmanager
+def ctrl_c_ends_at_once() -> Iterator[None]:
+    """Lets Ctrl-C end the process without a page of traceback.
+
+    Nothing is lost by it: files are written whole or not at all. Only the main thread
+    may call it.
+    """
+    before = signal.signal(signal.SIGINT, signal.SIG_DFL)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)

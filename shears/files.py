@@ -11,11 +11,14 @@ import hashlib
 import io
 import json
 import os
+import shutil
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
 from shears.errors import UserError, brief
+
+ROOM = 1 << 20  # bytes; Snakemake's own records need some
 
 
 @contextmanager
@@ -54,6 +57,27 @@ def whole_file(path: str | Path) -> Iterator[Path]:
         raise OSError(error.errno, error.strerror or str(error), str(path)) from error
 
 
+def check_room(folder: str | Path) -> None:
+    """Checks that a disk is not as good as full, before a run begins.
+
+    Args:
+        folder: What a run writes to; made if it is missing.
+
+    Raises:
+        UserError: Less than `ROOM` is free, or the folder cannot be made.
+    """
+    try:
+        Path(folder).mkdir(parents=True, exist_ok=True)
+        free = shutil.disk_usage(folder).free
+    except OSError as error:
+        raise UserError(f"{folder}: {error.strerror}; the run writes to it") from None
+    if free < ROOM:
+        raise UserError(
+            f"{folder}: {free:,} bytes are free on its disk, expected at least "
+            f"{ROOM:,}: make room and run again"
+        )
+
+
 def _seal(path: Path) -> Path:
     """Names the file that holds a file's checksum."""
     return path.with_name(f".{path.name}.sha256")
@@ -72,8 +96,10 @@ def write_bytes(path: str | Path, content: bytes) -> None:
 
 def damaged(path: str | Path, reason: object) -> UserError:
     """Says that a file a stage made is not whole, and how to make it anew."""
+    # The file alone: what was made from it is kept when it comes out the same again.
     return UserError(
-        f"{path}: damaged ({brief(reason)}): delete it and run again, it is made anew"
+        f"{path}: damaged ({brief(reason)}): delete it and make it anew: "
+        f"snakemake {path}"
     )
 
 

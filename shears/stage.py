@@ -8,7 +8,7 @@ import traceback
 from collections.abc import Iterator
 from pathlib import Path
 
-from shears.errors import UserError, brief
+from shears.errors import UserError, brief, ctrl_c_ends_at_once
 from shears.lock import end_with_run
 
 log = logging.getLogger(__name__)
@@ -76,7 +76,8 @@ def stage(name: str, log_file: str | Path) -> Iterator[None]:
     root.setLevel(logging.WARNING)
     logging.getLogger("shears").setLevel(logging.INFO)
     try:
-        yield
+        with ctrl_c_ends_at_once():
+            yield
     except Exception as error:
         told = explain(error)
         if told is None:

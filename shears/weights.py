@@ -14,8 +14,8 @@ import h5py
 import numpy as np
 
 from shears.architecture import INPUT_SHAPE, LAYERS, PARAMETERS, SHAPES
-from shears.errors import UserError, brief
-from shears.files import verify, write_bytes
+from shears.errors import UserError
+from shears.files import damaged, verify, write_bytes
 
 NAMES = tuple(
     f"{layer.name}/{kind}:0" for layer in LAYERS for kind in ("kernel", "bias")
@@ -179,23 +179,17 @@ def read_weights(path: str | Path) -> list[np.ndarray]:
             an array is missing, too many, of another shape or dtype; a weight is NaN,
             infinite or denormal; the model is another network.
     """
-    advice = (
-        "expected a weights file of this workflow: delete it and run again, it is made "
-        "anew"
-    )
     verify(path)
     try:
         with h5py.File(path, "r") as file:
             arrays = _read_arrays(file)
     except UserError as error:
-        raise UserError(f"{path}: {error}; {advice}") from None
+        raise damaged(path, error) from None
     except Exception as error:  # h5py raises nearly anything on a damaged file
-        raise UserError(
-            f"{path}: cannot be read as HDF5 ({brief(error)}); {advice}"
-        ) from error
+        raise damaged(path, f"not HDF5: {error}") from error
     for name, array in arrays.items():
         if not np.isfinite(array).all():
-            raise UserError(f"{path}: {name} has a NaN or infinite weight; {advice}")
+            raise damaged(path, f"{name} has a NaN or infinite weight")
         if ((array != 0) & (np.abs(array) < SMALLEST)).any():
             raise UserError(
                 f"{path}: {name} has a denormal weight, which some versions of "

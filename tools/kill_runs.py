@@ -83,15 +83,16 @@ def kill_runs(kills: int, seed: int, longest: float) -> Mapping:
 
     Args:
         kills: How many to make; the run then at work is left to end.
-        seed: Of the moments and the victims.
+        seed: Of the moments; the victims take turns.
         longest: Seconds a run is left alone at most.
 
     Returns:
-        kills by victim, finished runs, runs that differ from the undisturbed one, whole
-        epochs repeated, temporary files and states left behind.
+        kills by victim, how often training was resumed, finished runs, files that
+        differ from the undisturbed run's, whole epochs repeated, temporary files and
+        states left behind.
     """
     rng = random.Random(seed)
-    made, finished, differ, repeated, left = Counter(), 0, [], 0, []
+    made, resumed, finished, differ, repeated, left = Counter(), 0, 0, [], 0, []
     with tempfile.TemporaryDirectory() as name:
         whole = copy_project(Path(name, "undisturbed"), **LONGER)
         run = snakemake(whole)
@@ -103,7 +104,7 @@ def kill_runs(kills: int, seed: int, longest: float) -> Mapping:
             folder = copy_project(Path(name, f"killed_{finished}"), **LONGER)
             output = folder / "output.txt"
             while True:
-                victim = rng.choice(VICTIMS)
+                victim = VICTIMS[made.total() % len(VICTIMS)]
                 after = rng.uniform(0.2, longest)
                 if made.total() == kills:
                     after = 3600
@@ -117,6 +118,7 @@ def kill_runs(kills: int, seed: int, longest: float) -> Mapping:
                 if expected.get(name) != found.get(name)
             ]
             repeated += repeated_epochs(output.read_text())
+            resumed += output.read_text().count(": resumed after epoch ")
             left += [
                 str(path.relative_to(folder))
                 for pattern in ("**/.*.part", "checkpoints/*")
@@ -124,6 +126,7 @@ def kill_runs(kills: int, seed: int, longest: float) -> Mapping:
             ]
     return {
         "kills": dict(made),
+        "resumed": resumed,
         "finished": finished,
         "differ": differ,
         "repeated": repeated,

@@ -1,0 +1,178 @@
+"""Runs that are killed, doubled, damaged and short of room.
+
+`make reliability` does the same fifty times over; docs/reliability.md has its figures.
+"""
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import psutil
+import pytest
+
+from tests.workflow.project import copy_project, jobs, snakemake
+from tools.full_disk import full_disk_runs
+from tools.kill_runs import kill_runs
+
+
+def start(folder: Path) -> subprocess.Popen:
+    # A background job of a shell that is not interactive ignores SIGINT: undo that.
+    return subprocess.Popen(
+        [sys.executable, "-m", "snakemake", "--cores", "all"],
+        cwd=folder,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        start_new_session=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
+    )
+
+
+def wait_for(run: subprocess.Popen, text: str) -> str:
+    """Reads what a run prints up to a line with this text."""
+    printed = ""
+    for line in run.stdout:
+        printed += line
+        if text in line:
+            return printed
+    raise AssertionError(f"{text!r} never came:\n{printed}")
+
+
+def test_killed_runs_end_in_the_same_bytes():
+    found = kill_runs(kills=5, seed=time.time_ns() % 10_000, longest=20)
+    assert sum(found["kills"].values()) == 5
+    assert found["differ"] == []
+    assert found["repeated"] == 0
+    assert found["left"] == []
+
+
+@pytest.fixture
+def fresh(finished, tmp_path) -> Path:
+    """A project with the data and the baseline, its rounds still to be made."""
+    project = shutil.copytree(finished[0], tmp_path / "project", symlinks=True)
+    for name in ("round_1", "round_2", "submission"):
+        shutil.rmtree(project / "results" / name)
+    for name in ("choice.json", "report.html"):
+        (project / "results" / name).unlink()
+    return project
+
+
+def test_a_second_run_in_a_folder_is_refused_and_does_no_harm(fresh, finished):
+    first = start(fresh)
+    printed = wait_for(first, "Execute 1 jobs")
+    second = snakemake(fresh)
+    assert second.returncode == 1
+    last = second.stdout.splitlines()[-1]
+    assert f"error: {fresh}: another run is at work in it (process {first.pid}" in last
+    assert "Traceback" not in second.stdout
+    printed += first.stdout.read()
+    assert first.wait() == 0, printed
+    for name in ("results/round_2/weights.h5", "results/submission/manifest.json"):
+        assert (fresh / name).read_bytes() == (finished[0] / name).read_bytes()
+
+
+def test_a_killed_stage_is_told_and_made_up_for(fresh):
+    run = start(fresh)
+    wait_for(run, "Pruning to a sparsity")
+    deadline = time.monotonic() + 10
+    while not (stages := psutil.Process(run.pid).children(recursive=True)):
+        assert time.monotonic() < deadline
+    for stage in stages:
+        stage.kill()
+    printed = run.stdout.read()
+    assert run.wait() == 1
+    assert "error: a stage was killed, most often for want of memory" in printed
+    assert "What is finished is kept" in printed
+    assert "Traceback" not in printed
+    assert snakemake(fresh).returncode == 0
+
+
+@pytest.mark.parametrize("sign", [signal.SIGINT, signal.SIGTERM])
+def test_an_interrupted_run_ends_plainly_and_goes_on_later(fresh, sign):
+    run = start(fresh)
+    wait_for(run, "prune_round 1: epoch 1/1")
+    os.killpg(run.pid, sign)
+    printed = run.stdout.read()
+    assert run.wait() != 0
+    assert printed.count("Traceback") == 0, printed
+    assert list(fresh.glob("results/round_*/weights.h5")) == []
+    again = snakemake(fresh, "results/round_1/weights.h5")
+    assert again.returncode == 0
+    assert "resumed after epoch 1/1" in again.stdout
+
+
+# What is damaged, and the stage that reads it.
+DAMAGE = {
+    "results/dataset.h5": "score_candidate",
+    "results/round_1/weights.h5": "score_candidate",
+    "results/round_1/score_validation.json": "choose_submission",
+    "results/round_1/history.csv": "score_report",
+    "results/choice.json": "package_submission",
+}
+
+
+@pytest.mark.parametrize("name", DAMAGE)
+def test_a_flipped_bit_is_noticed_named_and_mended(finished, tmp_path, name):
+    project = shutil.copytree(finished[0], tmp_path / "project", symlinks=True)
+    path = project / name
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 1
+    times = path.stat()
+    path.write_bytes(content)
+    os.utime(path, ns=(times.st_atime_ns, times.st_mtime_ns))  # as a disk does it
+    run = snakemake(project, "--forcerun", DAMAGE[name])
+    assert run.returncode == 1
+    (told, *_) = [line for line in run.stdout.splitlines() if f"error: {name}" in line]
+    assert "damaged (its sha256 is" in told
+    assert f"delete it and make it anew: snakemake {name}" in told
+    assert "Traceback" not in run.stdout
+    path.unlink()
+    assert snakemake(project, name).returncode == 0
+    # It came out the same, so nothing that was made from it is made anew.
+    left = jobs(project)
+    assert left.pop(DAMAGE[name], 0) <= 3
+    assert not {"train_baseline", "prune_round"} & left.keys()
+    assert snakemake(project).returncode == 0
+
+
+def test_other_candidates_go_on_with_keep_going(finished, tmp_path):
+    project = shutil.copytree(finished[0], tmp_path / "project", symlinks=True)
+    (project / "results/round_2/weights.h5").write_bytes(b"damaged")
+    scores = [project / f"results/{c}/score_test.json" for c in ("baseline", "round_1")]
+    for path in scores:
+        path.unlink()
+    run = snakemake(project, "--keep-going", "--forcerun", "score_candidate")
+    assert run.returncode == 1
+    assert "score_candidate round_2: error: results/round_2/weights.h5" in run.stdout
+    assert all(path.exists() for path in scores)
+
+
+def test_a_full_disk_is_told_and_the_run_goes_on_when_there_is_room():
+    stages = ("prepare_dataset", "train_baseline", "prune_round 1")
+    try:
+        runs = full_disk_runs(whole=False, stages=stages)
+    except PermissionError as error:
+        pytest.skip(f"{error}: only root may")
+    for stage, found in runs.items():
+        assert found["failed"] and found["told"], found["printed"]
+        assert f"{stage}: error: " in found["printed"]
+        assert "No space left on device: make room and run again" in found["printed"]
+        assert not found["traceback"], found["printed"]
+        assert found["partial"] == []
+        assert found["succeeded"]
+
+
+def test_a_disk_that_is_full_from_the_start_is_told_before_anything_runs(tmp_path):
+    project = copy_project(tmp_path / "project")
+    snakefile = project / "shears/files.py"
+    text = snakefile.read_text()
+    snakefile.write_text(text.replace("ROOM = 1 << 20", "ROOM = 1 << 60"))
+    run = snakemake(project)
+    assert run.returncode == 1
+    assert "bytes are free on its disk, expected at least 1,152,921" in run.stdout
+    assert "Traceback" not in run.stdout
+    assert not (project / "results").exists()

@@ -1,0 +1,114 @@
+"""Fills the disk under every stage of a run, and then makes room again."""
+
+import contextlib
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Collection, Iterator, Mapping
+from pathlib import Path
+
+from tests.workflow.project import copy_project, snakemake
+
+SIZE = 120 << 20  # bytes of the small disk
+SPARE = 2 << 20  # bytes left free until the stage begins
+# Each stage by what is asked for and how Snakemake announces it.
+STAGES = {
+    "prepare_dataset": ("results/dataset.h5", "Preparing the images"),
+    "train_baseline": ("results/baseline/weights.h5", "Training the baseline"),
+    "prune_round 1": ("results/round_1/weights.h5", "Pruning to"),
+    "prune_round 2": ("results/round_2/weights.h5", "Pruning to"),
+    "score_candidate": ("results/baseline/score_test.json", "Scoring baseline"),
+    "choose_submission": ("results/choice.json", "Choosing the submission"),
+    "package_submission": ("results/submission/manifest.json", "Packaging"),
+    "score_report": ("results/report.html", "Writing the report"),
+}
+
+
+@contextlib.contextmanager
+def small_disk() -> Iterator[Path]:
+    """Mounts a tmpfs of `SIZE` bytes, which only root may.
+
+    Raises:
+        PermissionError: This process may not.
+    """
+    with tempfile.TemporaryDirectory() as name:
+        mount = ["mount", "-t", "tmpfs", "-o", f"size={SIZE}", "tmpfs", name]
+        done = subprocess.run(mount, capture_output=True, text=True)
+        if done.returncode:
+            raise PermissionError(f"cannot mount a tmpfs: {done.stderr.strip()}")
+        try:
+            yield Path(name)
+        finally:
+            subprocess.run(["umount", name], check=True)
+
+
+def _fill(disk: Path, spare: int) -> None:
+    """Fills a disk up to so many spare bytes."""
+    with (disk / "filler").open("ab", buffering=0) as file:
+        with contextlib.suppress(OSError):  # full
+            while (free := shutil.disk_usage(disk).free) > spare:
+                file.write(bytes(min(1 << 20, free - spare)))
+
+
+def _run_on_full_disk(disk: Path, project: Path, target: str, announced: str) -> str:
+    """Runs a stage whose disk is full from the moment it begins; what it prints."""
+    _fill(disk, SPARE)
+    printed = []
+    with subprocess.Popen(
+        [sys.executable, "-m", "snakemake", "--cores", "all", target],
+        cwd=project,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    ) as run:
+        for line in run.stdout:
+            printed.append(line)
+            if announced in line:
+                _fill(disk, 0)
+    (disk / "filler").unlink()
+    return "".join(printed) + f"exit code {run.returncode}\n"
+
+
+def full_disk_runs(
+    *, whole: bool, stages: Collection[str] = tuple(STAGES)
+) -> Mapping[str, Mapping]:
+    """Fills the disk under each stage in turn, then makes room and runs it again.
+
+    Args:
+        whole: Whether all of the project lies on the full disk, with Snakemake's own
+            records, or only the folder that `directory` names.
+        stages: Keys of `STAGES`, in their order.
+
+    Returns:
+        For each stage: what it printed, whether it failed, whether the cause was told,
+        whether there was a traceback, the partial files left under a final name, and
+        whether the run after it succeeded.
+
+    Raises:
+        PermissionError: No small disk can be mounted.
+    """
+    found = {}
+    with small_disk() as disk, tempfile.TemporaryDirectory() as other:
+        if whole:
+            base = project = copy_project(disk / "project")
+        else:
+            base = disk / "out"
+            project = copy_project(Path(other, "project"), directory=str(base))
+        for stage in stages:
+            target, announced = STAGES[stage]
+            path = base / target
+            asked = os.path.relpath(path, project) if whole else str(path)
+            printed = _run_on_full_disk(disk, project, asked, announced)
+            partial = [str(p) for p in path.parent.glob(path.name)]
+            again = snakemake(project, asked)
+            found[stage] = {
+                "printed": printed,
+                "failed": "exit code 0" not in printed,
+                "told": "No space left on device" in printed,
+                "traceback": "Traceback" in printed,
+                "partial": partial,
+                "succeeded": again.returncode == 0 and path.exists(),
+            }
+    return found

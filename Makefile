@@ -4,6 +4,7 @@
 #   make test        all tests          make lint    style and workflow checks
 #   make bench       speed of the training step against Keras' fit
 #   make results     docs/results.md from the last reproduction
+#   make reliability kills, full disks, damage: the figures of docs/reliability.md (an hour)
 #   make lock        compile the lock files anew (needs uv)
 # GPU=1 takes the lock with the CUDA libraries (.venv-gpu); PYTHON=... names the Python.
 
@@ -22,7 +23,7 @@ endif
 override BIN := $(VENV)/bin
 override READY := $(VENV)/installed
 
-.PHONY: help env demo reproduce test lint bench results lock
+.PHONY: help env demo reproduce test lint bench results reliability lock
 help:
 	@sed -n 's/^#   //p' Makefile
 
@@ -76,6 +77,9 @@ bench: $(READY)
 
 results: $(READY)
 	$(BIN)/python -m tools.write_results
+
+reliability: $(READY)
+	$(BIN)/python -m tools.check_reliability $(ARGS)
 
 COMPILE := uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
   --no-header --no-emit-index-url --no-emit-find-links

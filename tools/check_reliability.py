@@ -1,0 +1,238 @@
+"""Measures what docs/reliability.md promises, and writes the figures into it.
+
+Kills, full disks (as root), refusals, the cost of saving and, where CIFAR10_ARCHIVE
+names the archive, what another number of cores, precision or seed changes. It takes
+about an hour on two cores.
+"""
+
+import argparse
+import os
+import re
+import shutil
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Mapping
+from pathlib import Path
+
+import yaml
+from snakemake.utils import update_config, validate
+
+from shears import machine
+from shears.architecture import initial_weights
+from shears.checkpoint import Checkpoint, State
+from shears.device import choose_precision, prepare
+from shears.files import read_json, whole_file
+from shears.training import Recipe, train
+from tests.workflow.project import ROOT, copy_project, snakemake
+from tests.workflow.reruns import table
+from tools.bench_training import random_images
+from tools.full_disk import full_disk_runs
+from tools.kill_runs import kill_runs
+from tools.write_results import markdown_table
+
+PAGE = ROOT / "docs/reliability.md"
+# Kinds of bad input: the test file and the test that has one case for each kind.
+REFUSALS = {
+    "archives": ("raw_data", "bad_archives_are_refused_in_a_line"),
+    "servers": ("download", "bad_servers_are_told_in_two_lines"),
+    "configuration values": ("config", "bad_configurations_are_refused_in_one_line"),
+    "configuration files": ("config", "bad_configuration_files_are_refused_in_a_line"),
+    "weights files that are HDF5": ("weights", "bad_weights_are_refused_in_a_line"),
+    "weights files that are not": ("weights", "bad_contents_are_refused_in_a_line"),
+}
+# What may differ between two machines, or between two runs on one.
+VARIANTS = {
+    "two cores, bfloat16 (the reference)": ({"precision": "bfloat16"}, 2, {}),
+    "the same again": ({"precision": "bfloat16"}, 2, {}),
+    "one core": ({"precision": "bfloat16"}, 1, {}),
+    "float32": ({"precision": "float32"}, 2, {}),
+    "float32, without oneDNN": (
+        {"precision": "float32"},
+        2,
+        {"TF_ENABLE_ONEDNN_OPTS": "0"},
+    ),
+    "seed 1": ({"precision": "bfloat16", "seed": 1}, 2, {}),
+    "seed 2": ({"precision": "bfloat16", "seed": 2}, 2, {}),
+}
+
+
+def tell_kills(kills: int, seed: int) -> str:
+    """Kills runs and puts what came of it into words."""
+    found = kill_runs(kills, seed, longest=25)
+    made = ", ".join(f"{count} {victim}" for victim, count in found["kills"].items())
+    return (
+        f"Kills (SIGKILL) at random moments, seed {seed}: "
+        f"{sum(found['kills'].values())} ({made}), over {found['finished']} end-to-end "
+        f"runs on the digits; training was resumed {found['resumed']} times. Files that differ from the undisturbed "
+        f"run's (weights, scores, choice, submission): {len(found['differ'])}. Whole "
+        f"epochs trained twice: {found['repeated']}. Temporary files and states left: "
+        f"{len(found['left'])}.\n"
+    )
+
+
+def tell_full_disks() -> str:
+    """Fills disks and puts what came of it into words."""
+    rows = []
+    for whole in (False, True):
+        try:
+            runs = full_disk_runs(whole=whole)
+        except PermissionError as error:
+            return f"Full disk: not run ({error}).\n"
+        for stage, found in runs.items():
+            where = "all of the project" if whole else "`directory`"
+            rows.append(
+                [
+                    stage,
+                    where,
+                    *("yes" if found[key] else "no" for key in ("failed", "told")),
+                    "yes" if found["traceback"] else "no",
+                    str(len(found["partial"])),
+                    "yes" if found["succeeded"] else "no",
+                ]
+            )
+    header = (
+        "stage,on the full disk,failed,cause told,traceback,partial files,"
+        "succeeds with room"
+    )
+    return "A disk (tmpfs) that is full from the moment a stage begins:\n\n" + (
+        markdown_table(header.split(","), rows) + "\n"
+    )
+
+
+def tell_refusals() -> str:
+    """Runs the tests of refusals and counts them."""
+    counts = []
+    for kind, (file, test) in REFUSALS.items():
+        node = f"tests/unit/test_{file}.py::test_{test}"
+        run = subprocess.run(
+            [sys.executable, "-m", "pytest", "-q", node],
+            cwd=ROOT,
+            capture_output=True,
+            text=True,
+        )
+        if run.returncode:
+            raise SystemExit(run.stdout)
+        passed = re.search(r"(\d+) passed", run.stdout)
+        counts.append(f"{kind} {passed[1]}")
+    return (
+        "Kinds refused, each in one or two lines, without a traceback or a partial "
+        f"file: {', '.join(counts)}.\n"
+    )
+
+
+class _Timed(Checkpoint):
+    """A checkpoint that knows how long saving took."""
+
+    def save(self, state: State) -> None:
+        began = time.perf_counter()
+        super().save(state)
+        self.seconds = [*getattr(self, "seconds", []), time.perf_counter() - began]
+
+
+def tell_saving(epochs: int = 4) -> str:
+    """Measures saving against an epoch of CIFAR-10's size."""
+    config = yaml.safe_load((ROOT / "config.yaml").read_text())
+    validate(config, str(ROOT / "schemas/config.schema.yaml"))
+    recipe = Recipe(**{**config["recipes"]["finetune"], "epochs": epochs})
+    prepare()
+    precision = choose_precision("auto")
+    with tempfile.TemporaryDirectory() as folder:
+        checkpoint = _Timed(Path(folder, "state.npz"), "key")
+        _, history = train(
+            initial_weights(0),
+            random_images(45_000),
+            random_images(1_000),
+            recipe,
+            precision=precision,
+            seed=0,
+            checkpoint=checkpoint,
+        )
+        size = checkpoint.path.stat().st_size
+    each = statistics.median(checkpoint.seconds)
+    whole = (history[-1]["seconds"] - history[0]["seconds"]) / (epochs - 1)
+    return (
+        f"Saving the state ({size / 1e6:.0f} MB, with fsync) took {1000 * each:.0f} ms "
+        f"(median of {epochs}); an epoch of 45,000 images takes {whole:.1f} s "
+        f"({precision}): {100 * each / whole:.2f} %.\n"
+    )
+
+
+def tell_variants() -> str:
+    """Trains tests/tiny_cifar10.yaml in several ways and compares."""
+    if not os.environ.get("CIFAR10_ARCHIVE"):
+        return "Other cores, precisions and seeds: not run (no CIFAR10_ARCHIVE).\n"
+    config = yaml.safe_load((ROOT / "config.yaml").read_text())
+    update_config(
+        config, yaml.safe_load((ROOT / "tests/tiny_cifar10.yaml").read_text())
+    )
+    rows, reference = [], b""
+    with tempfile.TemporaryDirectory() as name:
+        for number, (what, variant) in enumerate(VARIANTS.items()):
+            changes, cores, environment = variant
+            project = copy_project(Path(name, str(number)))
+            update_config(config, {"directory": ".", "seed": 0, **changes})
+            (project / "config.yaml").write_text(yaml.safe_dump(config))
+            run = snakemake(
+                project, "--cores", str(cores), "--keep-going", **environment
+            )
+            weights = project / "results/round_2/weights.h5"
+            if not weights.exists():
+                raise SystemExit(run.stdout)
+            content = weights.read_bytes()
+            reference = reference or content
+            accuracies = [
+                read_json(project / f"results/{candidate}/score_test.json")["accuracy"]
+                for candidate in ("baseline", "round_1", "round_2")
+            ]
+            same = "yes" if content == reference else "no"
+            rows.append([what, same, *(f"{value:.4f}" for value in accuracies)])
+            shutil.rmtree(project)
+    header = ["run", "same bytes", "baseline", "round 1", "round 2"]
+    return (
+        "Test accuracy of `tests/tiny_cifar10.yaml` (4, 1 and 1 epochs of CIFAR-10; "
+        "n = 1 each):\n\n" + markdown_table(header, rows) + "\n"
+    )
+
+
+def replace_part(page: str, name: str, content: str) -> str:
+    """Replaces what stands between the marks `<!-- name -->` and `<!-- end -->`."""
+    pattern = rf"(<!-- {name} -->\n).*?(<!-- end -->)"
+    new, count = re.subn(pattern, lambda m: m[1] + content + m[2], page, flags=re.S)
+    if count != 1:
+        raise SystemExit(f"{PAGE}: no part {name}")
+    return new
+
+
+def main() -> None:
+    """Measures and writes."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--kills", type=int, default=50)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--table", action="store_true", help="only the table of reruns")
+    arguments = parser.parse_args()
+    parts: Mapping[str, str] = {"reruns": table()}
+    if not arguments.table:
+        about = machine.describe()
+        figures = [
+            f"Made by `make reliability` on {about['cpu']}, {about['cores']} cores, "
+            f"{about['system']}, Python {about['python']}, TensorFlow "
+            f"{about['tensorflow']}, commit {about['commit']}.\n",
+            tell_refusals(),
+            tell_kills(arguments.kills, arguments.seed),
+            tell_full_disks(),
+            tell_saving(),
+            tell_variants(),
+        ]
+        parts = {**parts, "figures": "\n".join(figures)}
+    page = PAGE.read_text()
+    for name, content in parts.items():
+        page = replace_part(page, name, content)
+    with whole_file(PAGE) as temporary:
+        temporary.write_text(page)
+
+
+if __name__ == "__main__":
+    main()

@@ -30,7 +30,7 @@ from tests.workflow.project import ROOT, copy_project, snakemake
 from tests.workflow.reruns import table
 from tools.bench_training import random_images
 from tools.full_disk import full_disk_runs
-from tools.kill_runs import kill_runs
+from tools.kill_runs import LONGER, kill_runs
 from tools.write_results import markdown_table
 
 PAGE = ROOT / "docs/reliability.md"
@@ -61,15 +61,16 @@ VARIANTS = {
 
 def tell_kills(kills: int, seed: int) -> str:
     """Kills runs and puts what came of it into words."""
-    found = kill_runs(kills, seed, longest=25)
+    found = kill_runs(kills, seed, longest=25, **LONGER)
     made = ", ".join(f"{count} {victim}" for victim, count in found["kills"].items())
     return (
         f"Kills (SIGKILL) at random moments, seed {seed}: "
         f"{sum(found['kills'].values())} ({made}), over {found['finished']} end-to-end "
-        f"runs on the digits; training was resumed {found['resumed']} times. Files that differ from the undisturbed "
-        f"run's (weights, scores, choice, submission): {len(found['differ'])}. Whole "
-        f"epochs trained twice: {found['repeated']}. Temporary files and states left: "
-        f"{len(found['left'])}.\n"
+        f"runs on the digits; training was resumed {found['resumed']} times. "
+        "Files that differ from the undisturbed run's (weights, scores, choice, "
+        f"submission): {len(found['differ'])}. "
+        f"Whole epochs trained twice: {found['repeated']}. "
+        f"Temporary files and states left: {len(found['left'])}.\n"
     )
 
 

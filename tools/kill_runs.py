@@ -1,5 +1,6 @@
 """Kills runs of the workflow at random moments and compares what comes of them."""
 
+import contextlib
 import os
 import random
 import re
@@ -17,7 +18,7 @@ from tests.workflow.project import copy_project, snakemake
 
 VICTIMS = ("everything", "snakemake", "stage")
 COMPARED = ("results/*/weights.h5", "results/*/score_*.json", "results/choice.json")
-# What the kill test changes in small.yaml: training long enough to be hit.
+# Changes of small.yaml that make training long enough to be hit often.
 LONGER = {
     "recipes": {"strong": {"epochs": 8}},
     "pruning": {
@@ -33,7 +34,7 @@ def products(folder: Path) -> dict[str, bytes]:
     return {str(path.relative_to(folder)): path.read_bytes() for path in paths}
 
 
-def run_and_kill(folder: Path, after: float, victim: str, output: Path) -> bool:
+def run_and_kill(folder: Path, after: float, victim: str, output: Path) -> str | None:
     """Starts a run and kills it.
 
     Args:
@@ -44,7 +45,8 @@ def run_and_kill(folder: Path, after: float, victim: str, output: Path) -> bool:
         output: What the run prints is added here.
 
     Returns:
-        Whether the run was killed; False if it had ended before.
+        What was killed: Snakemake where no stage was at work; None if the run had
+        ended before.
     """
     with output.open("ab") as file:
         run = subprocess.Popen(
@@ -58,18 +60,21 @@ def run_and_kill(folder: Path, after: float, victim: str, output: Path) -> bool:
             run.wait(after)
         except subprocess.TimeoutExpired:
             stages = psutil.Process(run.pid).children(recursive=True)
+            if victim == "stage" and not stages:
+                victim = "snakemake"
             if victim == "everything":
                 os.killpg(run.pid, signal.SIGKILL)
-            elif victim == "snakemake" or not stages:
+            elif victim == "snakemake":
                 run.kill()
             else:
                 for stage in stages:
-                    stage.kill()
+                    with contextlib.suppress(psutil.NoSuchProcess):
+                        stage.kill()
             run.wait()
-            return True
+            return victim
     if run.returncode:
         raise SystemExit(f"a run failed by itself; it printed:\n{output.read_text()}")
-    return False
+    return None
 
 
 def repeated_epochs(output: str) -> int:
@@ -78,13 +83,21 @@ def repeated_epochs(output: str) -> int:
     return sum(count - 1 for count in Counter(told).values())
 
 
-def kill_runs(kills: int, seed: int, longest: float) -> Mapping:
+def kill_runs(
+    kills: int,
+    seed: int,
+    longest: float,
+    expected: Mapping[str, bytes] | None = None,
+    **changes,
+) -> Mapping:
     """Kills and resumes until so many kills are made, and compares every finished run.
 
     Args:
         kills: How many to make; the run then at work is left to end.
         seed: Of the moments; the victims take turns.
         longest: Seconds a run is left alone at most.
+        expected: What an undisturbed run makes (`products`); made first if None.
+        **changes: Of the small configuration.
 
     Returns:
         kills by victim, how often training was resumed, finished runs, files that
@@ -94,23 +107,25 @@ def kill_runs(kills: int, seed: int, longest: float) -> Mapping:
     rng = random.Random(seed)
     made, resumed, finished, differ, repeated, left = Counter(), 0, 0, [], 0, []
     with tempfile.TemporaryDirectory() as name:
-        whole = copy_project(Path(name, "undisturbed"), **LONGER)
-        run = snakemake(whole)
-        if run.returncode:
-            raise SystemExit(run.stdout)
-        expected = products(whole)
+        if expected is None:
+            whole = copy_project(Path(name, "undisturbed"), **changes)
+            run = snakemake(whole)
+            if run.returncode:
+                raise SystemExit(run.stdout)
+            expected = products(whole)
         while made.total() < kills:
             finished += 1
-            folder = copy_project(Path(name, f"killed_{finished}"), **LONGER)
+            folder = copy_project(Path(name, f"killed_{finished}"), **changes)
             output = folder / "output.txt"
             while True:
                 victim = VICTIMS[made.total() % len(VICTIMS)]
                 after = rng.uniform(0.2, longest)
                 if made.total() == kills:
                     after = 3600
-                if not run_and_kill(folder, after, victim, output):
+                killed = run_and_kill(folder, after, victim, output)
+                if not killed:
                     break
-                made[victim] += 1
+                made[killed] += 1
             found = products(folder)
             differ += [
                 f"run {finished}: {name}"

@@ -2,6 +2,7 @@
 # Each stage stands in its own file under rules/; config.yaml says what is run.
 
 import logging
+import re
 import sys
 
 from snakemake.utils import min_version
@@ -50,11 +51,10 @@ onstart:
 
 
 onerror:
-    # What a stage that is killed from outside can no longer say itself.
-    if any("Signals.SIGKILL" in Path(file).read_text() for file in log):
-        sys.stderr.write(
-            "error: a stage was killed, most often for want of memory\n"
-        )
+    # What a stage that the system ends (SIGKILL, SIGABRT) can no longer say itself.
+    printed = "".join(Path(file).read_text(errors="replace") for file in log)
+    if re.search("died with <Signals.SIG(KILL|ABRT)", printed):
+        sys.stderr.write("error: a stage was killed, most often for want of memory\n")
     sys.stderr.write(
         "What is finished is kept, and training goes on behind its last whole epoch: "
         "mend the cause named above and run again.\n"

@@ -14,7 +14,6 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Mapping
 from pathlib import Path
 
 import yaml
@@ -208,31 +207,32 @@ def replace_part(page: str, name: str, content: str) -> str:
 
 
 def main() -> None:
-    """Measures and writes."""
+    """Measures and writes, part by part."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--kills", type=int, default=50)
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--table", action="store_true", help="only the table of reruns")
+    parser.add_argument("--seed", type=int, default=0, help="of the kills' moments")
+    parts = {
+        "reruns": table,
+        "refusals": tell_refusals,
+        "kills": lambda: tell_kills(arguments.kills, arguments.seed),
+        "disks": tell_full_disks,
+        "saving": tell_saving,
+        "variants": tell_variants,
+    }
+    parser.add_argument("--only", nargs="+", choices=parts, default=list(parts))
     arguments = parser.parse_args()
-    parts: Mapping[str, str] = {"reruns": table()}
-    if not arguments.table:
-        about = machine.describe()
-        figures = [
-            f"Made by `make reliability` on {about['cpu']}, {about['cores']} cores, "
-            f"{about['system']}, Python {about['python']}, TensorFlow "
-            f"{about['tensorflow']}, commit {about['commit']}.\n",
-            tell_refusals(),
-            tell_kills(arguments.kills, arguments.seed),
-            tell_full_disks(),
-            tell_saving(),
-            tell_variants(),
-        ]
-        parts = {**parts, "figures": "\n".join(figures)}
-    page = PAGE.read_text()
-    for name, content in parts.items():
-        page = replace_part(page, name, content)
-    with whole_file(PAGE) as temporary:
-        temporary.write_text(page)
+    about = machine.describe()
+    made = (
+        f"{about['cpu']}, {about['cores']} cores, {about['system']}, Python "
+        f"{about['python']}, TensorFlow {about['tensorflow']}, commit {about['commit']}"
+    )
+    for name in arguments.only:
+        content = parts[name]()
+        if name != "reruns":
+            content += f"\n({made})\n"
+        page = replace_part(PAGE.read_text(), name, content)
+        with whole_file(PAGE) as temporary:
+            temporary.write_text(page)
 
 
 if __name__ == "__main__":

@@ -54,7 +54,9 @@ onerror:
     # What a stage that the system ends (SIGKILL, SIGABRT) can no longer say itself.
     printed = "".join(Path(file).read_text(errors="replace") for file in log)
     if re.search("died with <Signals.SIG(KILL|ABRT)", printed):
-        sys.stderr.write("error: a stage was killed, most often for want of memory\n")
+        sys.stderr.write(
+            "error: a stage was killed, most often for want of memory\n"
+        )
     sys.stderr.write(
         "What is finished is kept, and training goes on behind its last whole epoch: "
         "mend the cause named above and run again.\n"

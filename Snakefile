@@ -52,7 +52,8 @@ onstart:
 
 onerror:
     # What a stage that the system ends (SIGKILL, SIGABRT) can no longer say itself.
-    printed = "".join(Path(file).read_text(errors="replace") for file in log)
+    logs = [Path(file) for file in log if Path(file).exists()]
+    printed = "".join(path.read_text(errors="replace") for path in logs)
     if re.search("died with <Signals.SIG(KILL|ABRT)", printed):
         sys.stderr.write(
             "error: a stage was killed, most often for want of memory\n"

@@ -6,6 +6,7 @@ it is.
 """
 
 import csv
+import errno
 import fcntl
 import hashlib
 import io
@@ -18,6 +19,7 @@ from pathlib import Path
 
 from shears.errors import UserError, brief
 
+NO_LOCKS = (errno.ENOLCK, errno.ENOTSUP)  # what file systems without locks say
 ROOM = 1 << 20  # bytes; Snakemake's own records need some
 
 
@@ -41,7 +43,11 @@ def whole_file(path: str | Path) -> Iterator[Path]:
         path.parent.mkdir(parents=True, exist_ok=True)
         with temporary.open("ab") as file:
             # Two writers would mix their bytes. The lock goes with the process.
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except OSError as error:
+                if error.errno not in NO_LOCKS:
+                    raise
             try:
                 yield temporary
                 with temporary.open("rb+") as written:
@@ -99,7 +105,7 @@ def damaged(path: str | Path, reason: object) -> UserError:
     # The file alone: what was made from it is kept when it comes out the same again.
     return UserError(
         f"{path}: damaged ({brief(reason)}): delete it and make it anew: "
-        f"snakemake {path}"
+        f"snakemake {path} (and --configfile, if you use one)"
     )
 
 

@@ -6,7 +6,6 @@ a stage that waits for the lock learns at once that its run is gone.
 """
 
 import contextlib
-import errno
 import fcntl
 import os
 import platform
@@ -16,6 +15,7 @@ from pathlib import Path
 from typing import TextIO
 
 from shears.errors import UserError
+from shears.files import NO_LOCKS
 
 VARIABLE = "SHEARS_RUN"  # tells the stages of a run which one it is
 PATIENCE = 5  # seconds; the stages of a run that was killed end within one
@@ -48,7 +48,7 @@ def hold_lock(folder: str | Path) -> None:
         file.write(run)
         file.flush()
     except OSError as error:
-        if error.errno in (errno.ENOLCK, errno.ENOTSUP):
+        if error.errno in NO_LOCKS:
             return
         raise UserError(
             f"{path}: {error.strerror}; the run needs to write it"
@@ -80,11 +80,14 @@ def end_with_run() -> None:
         return
 
     def wait() -> None:
-        # No clean-up: what is written is written whole, and the state is saved.
-        with contextlib.suppress(OSError):
+        try:
             file = Path(path).open()
             if file.read() == run:  # else a later run has the lock: ours is dead
                 fcntl.flock(file, fcntl.LOCK_SH)
+        except OSError:  # somebody has removed the file: then nothing can be told
+            return
+        # No clean-up: what is written is written whole, and the state is saved.
+        os.write(2, b"error: the run was killed; this stage ends with it\n")
         os._exit(1)
 
     threading.Thread(target=wait, daemon=True).start()

@@ -45,7 +45,7 @@ rule all:
 
 onstart:
     with plain_errors():
-        for folder in {Path.cwd(), BASE.absolute()}:
+        for folder in sorted({Path.cwd().resolve(), BASE.resolve()}):
             check_room(folder)
             hold_lock(folder)
 
@@ -54,7 +54,9 @@ onerror:
     # What a stage that the system ends (SIGKILL, SIGABRT) can no longer say itself.
     logs = [Path(file) for file in log if Path(file).exists()]
     printed = "".join(path.read_text(errors="replace") for path in logs)
-    if re.search("died with <Signals.SIG(KILL|ABRT)", printed):
+    if re.search(
+        "died with <Signals.SIG(KILL|ABRT)|exit status (137|134)", printed
+    ):
         sys.stderr.write(
             "error: a stage was killed, most often for want of memory\n"
         )

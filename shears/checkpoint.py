@@ -3,7 +3,6 @@
 import hashlib
 import json
 import logging
-import zipfile
 from collections.abc import Iterable, Mapping
 from importlib.metadata import version
 from pathlib import Path
@@ -15,9 +14,6 @@ from shears.errors import brief
 from shears.files import checksum, whole_file
 
 log = logging.getLogger(__name__)
-
-# What reading a state file raises that is cut off, altered or another file.
-DAMAGE = (ValueError, KeyError, TypeError, EOFError, OSError, zipfile.BadZipFile)
 
 
 def stage_key(files: Iterable[str | Path], settings: Mapping) -> str:
@@ -72,11 +68,11 @@ class Checkpoint:
                 if about["key"] != self.key:
                     log.info("%s: of other settings or data, not used", self.path)
                     return None
-                arrays = {name: file[name] for name in file.files if name != "about"}
+                arrays = {name: file[name] for name in about["arrays"]}
             return State(arrays, about["history"], about["finished"])
         except FileNotFoundError:
             return None
-        except DAMAGE as error:
+        except Exception as error:  # zipfile raises nearly anything on a damaged file
             log.warning("%s: damaged (%s): from the start", self.path, brief(error))
             return None
 
@@ -90,6 +86,7 @@ class Checkpoint:
             "key": self.key,
             "history": state.history,
             "finished": state.finished,
+            "arrays": list(state.arrays),
         }
         with whole_file(self.path) as temporary, temporary.open("wb") as file:
             np.savez(file, about=np.array(json.dumps(about)), **state.arrays)
@@ -109,8 +106,10 @@ def remove_finished(folder: str | Path) -> None:
         try:
             with np.load(path) as file:
                 finished = json.loads(str(file["about"]))["finished"]
-        except DAMAGE:
-            finished = True  # of no use
+        except OSError:
+            finished = False  # it cannot be read now, which says nothing of it
+        except Exception:
+            finished = True  # damaged: of no use
         if finished:
             path.unlink()
     if folder.is_dir() and not any(folder.iterdir()):

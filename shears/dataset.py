@@ -49,5 +49,7 @@ def read_split(path: str | Path, name: str) -> Split:
         if not split.images.dtype == split.labels.dtype == np.uint8:
             raise ValueError(f"images of dtype {split.images.dtype}")
         return split
+    except (MemoryError, PermissionError):  # the file is not to blame
+        raise
     except Exception as error:  # h5py raises nearly anything on a damaged file
         raise damaged(path, f"its {name} split: {brief(error)}") from error

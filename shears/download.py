@@ -96,6 +96,10 @@ class _Failed(Exception):
     """No server gave the file this time."""
 
 
+# The last one: an address that urllib3 cannot take apart, which requests lets through.
+FAULTS = (requests.RequestException, _Refused, urllib3.exceptions.HTTPError)
+
+
 def _reason(error: BaseException) -> str:
     """Finds the innermost cause: requests wraps it in three layers of its own names."""
     while error.__context__ is not None:
@@ -237,22 +241,22 @@ def download_archive(
     target = Path(target)
     target.parent.mkdir(parents=True, exist_ok=True)
     partial = target.with_name(f"{target.name}.part")
-    left, reasons, failures = list(urls), {}, 0
+    left, reasons, failures, best = list(urls), {}, 0, 0
 
     def ask_each() -> None:
-        nonlocal failures
+        nonlocal failures, best
         failures += 1
         for url in tuple(left):
-            before = partial.stat().st_size if partial.exists() else 0
             try:
                 return _fetch(url, partial, sha256, timeout, largest)
-            except (requests.RequestException, _Refused) as error:
+            except FAULTS as error:
                 reasons[url] = _reason(error)
                 log.warning("%s: %s", url, reasons[url])
                 if not _is_passing(error):
                     left.remove(url)
-            if partial.exists() and partial.stat().st_size >= before + CHUNK:
-                failures = 0
+            size = partial.stat().st_size if partial.exists() else 0
+            if size >= best + CHUNK:  # more than any server has brought so far
+                failures, best = 0, size
         raise _Failed
 
     retry = tenacity.Retrying(

@@ -19,7 +19,7 @@ from pathlib import Path
 
 from shears.errors import UserError, brief
 
-NO_LOCKS = (errno.ENOLCK, errno.ENOTSUP)  # what file systems without locks say
+NO_LOCKS = (errno.ENOLCK, errno.ENOTSUP, errno.ENOSYS)  # a file system without locks
 ROOM = 1 << 20  # bytes; Snakemake's own records need some
 
 

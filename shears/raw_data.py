@@ -61,7 +61,7 @@ def _refusal(member: tarfile.TarInfo, known: Collection[str]) -> str | None:
         return "its name leads out of the archive"
     if not (member.isdir() or member.isreg()) or member.issparse():
         return "it is no plain file"
-    if member.name in known:
+    if member.name.removeprefix("./") in known:
         return "it is there twice"
     if len(known) >= MEMBERS:
         return f"it is one of more than {MEMBERS} members"
@@ -97,7 +97,7 @@ def read_archive(path: str | Path) -> tuple[Split, Split]:
                     where = f"{path}, member {member.name[:80]}"
                     if reason := _refusal(member, known):
                         raise UserError(f"{where}: {reason}: {NOT_IT}")
-                    known.add(member.name)
+                    known.add(member.name.removeprefix("./"))
                     name = member.name.removeprefix("./")
                     if name not in wanted:
                         continue

@@ -25,6 +25,9 @@ def explain(error: Exception) -> str | None:
         return str(error)
     text = brief(error)
     of_tensorflow = type(error).__module__.startswith("tensorflow")
+    # Before memory: TensorFlow calls a full disk an exhausted resource, too.
+    if of_tensorflow and "No space left on device" in text:
+        return f"{text}: make room and run again"
     if isinstance(error, MemoryError) or (
         of_tensorflow
         and (
@@ -36,8 +39,6 @@ def explain(error: Exception) -> str | None:
             f"out of memory ({text}): lower the recipe's "
             "batch_size or end other programs, then run again"
         )
-    if of_tensorflow and "No space left on device" in text:
-        return f"{text}: make room and run again"
     if isinstance(error, OSError):
         where = f"{error.filename}: " if error.filename else ""
         full = error.errno in (errno.ENOSPC, errno.EDQUOT)

@@ -185,6 +185,8 @@ def read_weights(path: str | Path) -> list[np.ndarray]:
             arrays = _read_arrays(file)
     except UserError as error:
         raise damaged(path, error) from None
+    except (MemoryError, PermissionError):  # the file is not to blame
+        raise
     except Exception as error:  # h5py raises nearly anything on a damaged file
         raise damaged(path, f"not HDF5: {error}") from error
     for name, array in arrays.items():

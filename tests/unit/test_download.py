@@ -287,6 +287,18 @@ def test_what_one_mirror_gave_another_completes(tmp_path):
     assert (tmp_path / "a").read_bytes() == BODY
 
 
+def test_two_servers_that_undo_each_others_progress_are_given_up(tmp_path):
+    begins_anew = partial(whole, cut=3_000_000, ranges=False)
+    with serving(begins_anew) as (first, _), serving(cut(1_500_000)) as (second, _):
+        with pytest.raises(UserError, match="the download failed"):
+            fetch(tmp_path / "a", first, second)
+
+
+def test_an_address_that_is_none_is_told(tmp_path):
+    with pytest.raises(UserError, match="the download failed .http://a..b/x: "):
+        fetch(tmp_path / "a", "http://a..b/x")
+
+
 def test_a_full_disk_is_no_fault_of_the_server(tmp_path):
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (1_000_000, hard))

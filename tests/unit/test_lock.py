@@ -99,3 +99,20 @@ def test_a_folder_that_cannot_be_written_is_told(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(UserError, match="file/.shears.lock: (Not a dir|File exists)"):
         hold_lock(tmp_path / "file")
+
+
+def test_a_stage_ends_with_its_run_also_when_nobody_reads_what_it_prints(tmp_path):
+    run = subprocess.Popen(
+        [sys.executable, "-c", HOLD, tmp_path, STAGE],
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    child = int(run.stdout.readline())
+    time.sleep(1)
+    run.stderr.close()
+    run.stdout.close()
+    run.kill()
+    run.wait()
+    assert wait_for_end(child, 5)

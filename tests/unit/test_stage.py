@@ -39,7 +39,9 @@ def run(tmp_path, error):
             "out of memory (CUDA_ERROR_OUT_OF_MEMORY",
         ),
         (
-            tf.errors.UnknownError(None, None, "events.v2; No space left on device"),
+            tf.errors.ResourceExhaustedError(
+                None, None, "events.v2; No space left on device"
+            ),
             "No space left on device: make room and run again",
         ),
     ],

@@ -1,5 +1,6 @@
 """Every edit of the table in docs/reliability.md, made in a finished project."""
 
+import re
 import shutil
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -83,6 +84,12 @@ def test_the_archive_reruns_everything_and_its_date_nothing(tmp_path, good_archi
             "Nothing to be done"
             in snakemake(project, "-n", dataset, **environment).stdout
         )
+    # The lines of the table that only a project with a download can tell.
+    ours = [edit for edit in EDITS if re.search("urls|sha256|download", edit.what)]
+    assert len(ours) == 4
+    for edit in ours:
+        edit.apply(project)
+        assert "Nothing to be done" in snakemake(project, "-n", dataset).stdout
     with archive.open("ab") as file:
         file.write(b"x")
     planned = snakemake(project, "-n", dataset).stdout

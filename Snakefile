@@ -11,7 +11,7 @@ from shears.checkpoint import remove_finished
 from shears.config import check_yaml
 from shears.errors import plain_errors
 from shears.files import check_room
-from shears.lock import hold_lock
+from shears.lock import hold_lock, look_at_lock
 
 min_version("9.27")
 logging.raiseExceptions = False  # a full disk is told once, not a page a log line
@@ -32,6 +32,12 @@ include: "rules/submit.smk"
 include: "rules/report.smk"
 
 
+# Before anything is planned: what another run does since makes the plan stale.
+LOCKS = {
+    folder: look_at_lock(folder) for folder in sorted({Path.cwd(), BASE.resolve()})
+}
+
+
 rule all:
     default_target: True
     input:
@@ -45,9 +51,9 @@ rule all:
 
 onstart:
     with plain_errors():
-        for folder in sorted({Path.cwd().resolve(), BASE.resolve()}):
+        for folder, seen in LOCKS.items():
             check_room(folder)
-            hold_lock(folder)
+            hold_lock(folder, seen)
 
 
 onerror:
@@ -67,4 +73,11 @@ onerror:
 
 
 onsuccess:
-    remove_finished(CHECKPOINTS)
+    with plain_errors():
+        # Of this run's stages only: another may have been killed before Snakemake noted
+        # that it is done, and then its state is all that there is of it.
+        remove_finished(
+            job.params.checkpoint
+            for job in workflow.dag.jobs
+            if "checkpoint" in job.params.keys()
+        )

@@ -92,25 +92,26 @@ class Checkpoint:
             np.savez(file, about=np.array(json.dumps(about)), **state.arrays)
 
 
-def remove_finished(folder: str | Path) -> None:
-    """Removes the state files of finished trainings.
+def remove_finished(paths: Iterable[str | Path]) -> None:
+    """Removes those of these state files that are of finished trainings.
 
     A stage does not remove its own: killed between that and the workflow's note that
     the stage is done, it would be trained again from the start.
 
     Args:
-        folder: Where they lie; it need not exist. It goes too when it is empty.
+        paths: State files, which need not exist; a folder goes with its last one.
     """
-    folder = Path(folder)
-    for path in folder.glob("*.npz"):
+    for path in map(Path, paths):
         try:
             with np.load(path) as file:
                 finished = json.loads(str(file["about"]))["finished"]
+        except FileNotFoundError:
+            continue
         except OSError:
             finished = False  # it cannot be read now, which says nothing of it
         except Exception:
             finished = True  # damaged: of no use
         if finished:
             path.unlink()
-    if folder.is_dir() and not any(folder.iterdir()):
-        folder.rmdir()
+            if not any(path.parent.iterdir()):
+                path.parent.rmdir()

@@ -1,6 +1,8 @@
 """Checking the configuration before anything runs, with errors a person can read."""
 
+import contextlib
 import difflib
+import json
 import math
 import re
 import reprlib
@@ -55,15 +57,23 @@ def _size(value: object, known: dict[int, float]) -> float:
     return known[id(value)]
 
 
+def _read(text: str) -> object:
+    """Reads JSON or else YAML, as Snakemake does: only JSON is indented with tabs."""
+    with contextlib.suppress(json.JSONDecodeError):
+        json.loads(text)
+        text = text.replace("\t", " ")  # none is in a string: there it is written \\t
+    return yaml.load(text, _Loader)
+
+
 def check_yaml(path: str | Path) -> None:
-    """Checks that a file is YAML with keys, before anything reads it.
+    """Checks that a file is YAML or JSON with keys, before anything reads it.
 
     Raises:
-        UserError: It is not YAML, has a key twice, is far too large, or is not a
+        UserError: It is neither, has a key twice, is far too large, or is not a
             mapping of keys: where, and why.
     """
     try:
-        content = yaml.load(Path(path).read_text(encoding="utf-8"), _Loader)
+        content = _read(Path(path).read_text(encoding="utf-8"))
         size = _size(content, {})
     except OSError as error:
         raise UserError(f"{path}: {error.strerror}; it must be there") from None

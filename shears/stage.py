@@ -36,8 +36,8 @@ def explain(error: Exception) -> str | None:
         )
     ):
         return (
-            f"out of memory ({text}): lower the recipe's "
-            "batch_size or end other programs, then run again"
+            f"out of memory ({text}): end other programs or, where a network is "
+            "trained, lower the recipe's batch_size; then run again"
         )
     if isinstance(error, OSError):
         where = f"{error.filename}: " if error.filename else ""

@@ -89,12 +89,12 @@ def tell_full_disks() -> str:
                     where,
                     *("yes" if found[key] else "no" for key in ("failed", "told")),
                     "yes" if found["traceback"] else "no",
-                    str(len(found["partial"])),
+                    str(len(found["left"])),
                     "yes" if found["succeeded"] else "no",
                 ]
             )
     header = (
-        "stage,on the full disk,failed,cause told,traceback,partial files,"
+        "stage,on the full disk,failed,cause told,traceback,files left,"
         "succeeds with room"
     )
     return "A disk (tmpfs) that is full from the moment a stage begins:\n\n" + (

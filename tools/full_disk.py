@@ -52,10 +52,21 @@ def _fill(disk: Path, spare: int) -> None:
                 file.write(bytes(min(1 << 20, free - spare)))
 
 
-def _run_on_full_disk(disk: Path, project: Path, target: str, announced: str) -> str:
-    """Runs a stage whose disk is full from the moment it begins; what it prints."""
+def _results(base: Path) -> set[str]:
+    """Lists all files among the results, temporary ones and checksums too."""
+    return {str(path) for path in base.glob("results/**/*") if path.is_file()}
+
+
+def _run_on_full_disk(
+    disk: Path, project: Path, base: Path, target: str, announced: str
+) -> tuple[str, list[str]]:
+    """Runs a stage whose disk is full from the moment it begins.
+
+    Returns:
+        What the run printed, and the files that the stage left among the results.
+    """
     _fill(disk, SPARE)
-    printed = []
+    printed, before = [], set()
     with subprocess.Popen(
         [sys.executable, "-m", "snakemake", "--cores", "all", target],
         cwd=project,
@@ -66,9 +77,11 @@ def _run_on_full_disk(disk: Path, project: Path, target: str, announced: str) ->
         for line in run.stdout:
             printed.append(line)
             if announced in line:
+                before = _results(base)
                 _fill(disk, 0)
     (disk / "filler").unlink()
-    return "".join(printed) + f"exit code {run.returncode}\n"
+    left = sorted(_results(base) - before)
+    return "".join(printed) + f"exit code {run.returncode}\n", left
 
 
 def full_disk_runs(
@@ -83,8 +96,8 @@ def full_disk_runs(
 
     Returns:
         For each stage: what it printed, whether it failed, whether the cause was told,
-        whether there was a traceback, the partial files left under a final name, and
-        whether the run after it succeeded.
+        whether there was a traceback, the files it left among the results (a failed
+        stage leaves none, whole or partial), and whether the run after it succeeded.
 
     Raises:
         PermissionError: No small disk can be mounted.
@@ -100,15 +113,14 @@ def full_disk_runs(
             target, announced = STAGES[stage]
             path = base / target
             asked = os.path.relpath(path, project) if whole else str(path)
-            printed = _run_on_full_disk(disk, project, asked, announced)
-            partial = [str(p) for p in path.parent.glob(path.name)]
+            printed, left = _run_on_full_disk(disk, project, base, asked, announced)
             again = snakemake(project, asked)
             found[stage] = {
                 "printed": printed,
                 "failed": "exit code 0" not in printed,
                 "told": "No space left on device" in printed,
                 "traceback": "Traceback" in printed,
-                "partial": partial,
+                "left": left,
                 "succeeded": again.returncode == 0 and path.exists(),
             }
     return found

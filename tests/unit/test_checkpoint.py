@@ -76,12 +76,17 @@ def test_a_damaged_state_is_never_resumed(tmp_path, data):
 
 
 def test_finished_states_are_removed_and_others_kept(tmp_path):
-    remove_finished(tmp_path / "none")
-    Checkpoint(tmp_path / "a/done.npz", "key").save(STATE._replace(finished=True))
-    remove_finished(tmp_path / "a")
+    finished = STATE._replace(finished=True)
+    Checkpoint(tmp_path / "a/done.npz", "key").save(finished)
+    remove_finished([tmp_path / "none/none.npz", tmp_path / "a/done.npz"])
     assert not (tmp_path / "a").exists()
-    Checkpoint(tmp_path / "b/done.npz", "key").save(STATE._replace(finished=True))
-    Checkpoint(tmp_path / "b/going.npz", "key").save(STATE)
-    (tmp_path / "b/broken.npz").write_text(json.dumps({}))
-    remove_finished(tmp_path / "b")
-    assert [path.name for path in (tmp_path / "b").iterdir()] == ["going.npz"]
+    folder = tmp_path / "b"
+    for name in ("done.npz", "another_stages.npz"):
+        Checkpoint(folder / name, "key").save(finished)
+    Checkpoint(folder / "going.npz", "key").save(STATE)
+    (folder / "broken.npz").write_text(json.dumps({}))
+    remove_finished(folder / f"{name}.npz" for name in ("done", "going", "broken"))
+    assert {path.name for path in folder.iterdir()} == {
+        "another_stages.npz",
+        "going.npz",
+    }

@@ -212,6 +212,11 @@ FILES = {
         "data: {name: digits, name: cifar10}",
         "line 1, column 22: key 'name' is there twice",
     ),
+    "a key twice in JSON": (
+        '{\n\t"seed": 0,\n\t"seed": 1\n}',
+        "line 3, column 2: key 'seed' is there twice",
+    ),
+    "JSON nested without end": ("[" * 9999 + "]" * 9999, "a value in it cannot be"),
     "two documents": ("seed: 0\n---\nseed: 1\n", "line 2, column 1"),
     "an unknown tag": ("seed: !!python/object:os.system ls", "line 1, column 7"),
     "an unknown anchor": ("seed: *there", "line 1, column 7"),
@@ -243,7 +248,13 @@ def test_bad_configuration_files_are_refused_in_a_line(kind, tmp_path):
         check_yaml(path)
 
 
-def test_the_shipped_files_are_read(tmp_path):
+def test_json_with_tabs_is_read_as_snakemake_does(tmp_path):
+    path = tmp_path / "config.json"
+    path.write_text('{\n\t"seed": 3,\n\t"data": {"name": "digits"}\n}\n')
+    check_yaml(path)
+
+
+def test_the_shipped_files_are_read():
     for path in (ROOT / "config.yaml", *(ROOT / "config").glob("*.yaml")):
         check_yaml(path)
 

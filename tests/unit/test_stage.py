@@ -30,7 +30,7 @@ def run(tmp_path, error):
         (MemoryError("Unable to allocate 9 TiB"), "out of memory (Unable to allocate"),
         (
             tf.errors.ResourceExhaustedError(None, None, "OOM when allocating\nmore"),
-            "out of memory (OOM when allocating more): lower the recipe's batch_size",
+            "out of memory (OOM when allocating more): end other programs or, where a",
         ),
         (
             tf.errors.InternalError(

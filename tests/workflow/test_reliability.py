@@ -4,6 +4,7 @@
 """
 
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -14,6 +15,7 @@ from pathlib import Path
 import psutil
 import pytest
 
+from shears.checkpoint import Checkpoint, State
 from tests.workflow.project import copy_project, jobs, snakemake
 from tools.full_disk import full_disk_runs
 from tools.kill_runs import kill_runs, products
@@ -94,16 +96,22 @@ def test_a_killed_stage_is_told_and_made_up_for(fresh):
 
 @pytest.mark.parametrize("sign", [signal.SIGINT, signal.SIGTERM])
 def test_an_interrupted_run_ends_plainly_and_goes_on_later(fresh, sign):
+    config = fresh / "config.yaml"  # long enough not to end before the signal comes
+    config.write_text(config.read_text().replace("epochs: 1\n", "epochs: 5\n", 1))
     run = start(fresh)
-    wait_for(run, "prune_round 1: epoch 1/1")
+    wait_for(run, "prune_round 1: epoch 1/5")
     os.killpg(run.pid, sign)
     printed = run.stdout.read()
     assert run.wait() != 0
     assert printed.count("Traceback") == 0, printed
     assert list(fresh.glob("results/round_*/weights.h5")) == []
+    # Of another stage, killed before Snakemake could note that it was done.
+    other = fresh / "checkpoints/round_2.npz"
+    Checkpoint(other, "key").save(State({}, [], finished=True))
     again = snakemake(fresh, "results/round_1/weights.h5")
     assert again.returncode == 0
-    assert "resumed after epoch 1/1" in again.stdout
+    assert list(other.parent.iterdir()) == [other]
+    assert re.search("resumed after epoch [1-4]/5", again.stdout)
 
 
 # What is damaged, and the stage that reads it.
@@ -161,7 +169,7 @@ def test_a_full_disk_is_told_and_the_run_goes_on_when_there_is_room():
         assert f"{stage}: error: " in found["printed"]
         assert "No space left on device: make room and run again" in found["printed"]
         assert not found["traceback"], found["printed"]
-        assert found["partial"] == []
+        assert found["left"] == []
         assert found["succeeded"]
 
 

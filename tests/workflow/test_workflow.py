@@ -126,17 +126,6 @@ def test_a_bad_configuration_is_told_plainly(project, before, after, message):
     assert len(run.stdout.splitlines()) <= 8, run.stdout
 
 
-def test_editing_the_downloader_fetches_nothing_again(tmp_path):
-    project = copy_project(tmp_path / "cifar")
-    shutil.copy2(ROOT / "config.yaml", project)
-    (project / "resources").mkdir()
-    (project / "resources/cifar-10-binary.tar.gz").touch()
-    for name in ("shears/download.py", "scripts/download_cifar10.py"):
-        with (project / name).open("a") as file:
-            file.write("# edited\n")
-    assert "download_cifar10" not in jobs(project)
-
-
 def test_the_archive_becomes_the_data_set_through_the_workflow(tmp_path, good_archive):
     project = copy_project(tmp_path / "cifar")
     shutil.copy2(ROOT / "config.yaml", project)

@@ -169,7 +169,7 @@ def tell_variants() -> str:
         config = yaml.safe_load((ROOT / "config.yaml").read_text())
         tiny = (ROOT / "tests/tiny_cifar10.yaml").read_text()
         update_config(config, {**yaml.safe_load(tiny), "directory": "."})
-    rows, reference = [], b""
+    rows, reference, first, largest = [], b"", [], 0.0
     for way, (changes, cores, environment) in VARIANTS.items():
         with tempfile.TemporaryDirectory() as name:
             project = copy_project(Path(name, "project"))
@@ -190,10 +190,13 @@ def tell_variants() -> str:
                 read_json(project / f"results/{candidate}/score_test.json")["accuracy"]
                 for candidate in ("baseline", "round_1", "round_2")
             ]
+            first = first or accuracies
+            largest = max(largest, *map(lambda a, b: abs(a - b), accuracies, first))
             rows.append([way, same, *(f"{value:.4f}" for value in accuracies)])
     header = ["run", "same bytes", "baseline", "round 1", "round 2"]
-    return f"Test accuracy of {what}; n = 1 each:\n\n" + (
-        markdown_table(header, rows) + "\n"
+    return (
+        f"Test accuracy of {what}; n = 1 each:\n\n{markdown_table(header, rows)}\n\n"
+        f"Largest difference from the reference: {largest:.4f}.\n"
     )
 
 

@@ -2,8 +2,8 @@
 #   make demo        the whole workflow in minutes, on data that needs no download
 #   make reproduce   the whole workflow on CIFAR-10 (CIFAR10_ARCHIVE=... if it is at hand)
 #   make test        all tests          make lint    style and workflow checks
-#   make bench       speed of the training step against Keras' fit
-#   make results     docs/results.md from the last reproduction
+#   make bench       speed of the training step and of the optimizers against Keras'
+#   make results     docs/results.md and docs/optimizers.md from the last reproduction
 #   make reliability kills, full disks, damage: the figures of docs/reliability.md (an hour)
 #   make lock        compile the lock files anew (needs uv)
 # GPU=1 takes the lock with the CUDA libraries (.venv-gpu); PYTHON=... names the Python.
@@ -74,9 +74,11 @@ lint: $(READY)
 
 bench: $(READY)
 	$(BIN)/python -m tools.bench_training
+	$(BIN)/python -m tools.bench_optimizers
 
 results: $(READY)
 	$(BIN)/python -m tools.write_results
+	$(BIN)/python -m tools.write_optimizers
 
 reliability: $(READY)
 	$(BIN)/python -m tools.check_reliability $(ARGS)

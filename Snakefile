@@ -29,6 +29,7 @@ include: "rules/train.smk"
 include: "rules/prune.smk"
 include: "rules/score.smk"
 include: "rules/submit.smk"
+include: "rules/optimizers.smk"
 include: "rules/report.smk"
 
 
@@ -43,6 +44,7 @@ rule all:
     input:
         rules.package_submission.output,
         rules.score_report.output,
+        rules.run_notebook.output if CELLS else [],
         # The others too: without these a missing one would pass for not needed any more.
         rules.choose_submission.output,
         of_all_candidates("weights.h5"),

@@ -24,12 +24,22 @@ LOGS = BASE / "logs"
 BENCHMARKS = BASE / "benchmarks"
 CHECKPOINTS = BASE / "checkpoints"
 ROUNDS = config["pruning"]["rounds"]
+OPTIMIZERS = config["optimizers"]
+CELLS = [
+    (data_set, optimizer, implementation)
+    for data_set in OPTIMIZERS["data_sets"]
+    for optimizer in ("gradient_descent", "sgd", "adagrad", "adam")
+    for implementation in ("ours", "keras")
+]
 CANDIDATES = ["baseline"] + [f"round_{n + 1}" for n in range(len(ROUNDS))]
 
 
 wildcard_constraints:
     candidate="|".join(CANDIDATES),
     round="|".join(str(n + 1) for n in range(len(ROUNDS))) or "none",
+    data_set="|".join(OPTIMIZERS["data_sets"]) or "none",
+    optimizer="gradient_descent|sgd|adagrad|adam",
+    implementation="ours|keras",
 
 
 def code(rule: str) -> str:
@@ -48,6 +58,11 @@ def archive(wildcards) -> dict[str, str]:
     if config["data"]["name"] == "digits":
         return {}
     return {"archive": rules.download_cifar10.output.archive}
+
+
+def study(wildcards) -> dict[str, str]:
+    """What Part A's section of the report is made of, if there is one."""
+    return dict(rules.plot_optimizers.output.items()) if CELLS else {}
 
 
 # A rule's settings are one dictionary: of parameters Snakemake compares the set of values

@@ -1,5 +1,6 @@
 rule score_report:
     input:
+        unpack(study),
         validation=of_all_candidates("score_validation.json"),
         test=of_all_candidates("score_test.json"),
         metrics=of_all_candidates("metrics.json"),

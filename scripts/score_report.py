@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 
 def score_report(
-    *, candidates: list[str], files: dict[str, list[str]], choice: str, **rest: str
+    *, candidates: list[str], files: dict[str, list[str]], choice: str, **rest
 ) -> None:
     """Reads what the stages before have measured and renders it."""
     rows = zip(
@@ -35,6 +35,11 @@ if __name__ == "__main__":
             },
             choice=snakemake.input.choice,
             manifest=snakemake.input.manifest,
+            study={
+                name: snakemake.input[name]
+                for name in ("table", "losses", "sensitivity", "paths")
+                if name in snakemake.input.keys()
+            },
             template=snakemake.input.template,
             report=snakemake.output.report,
         )

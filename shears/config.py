@@ -143,6 +143,7 @@ def _explain(error: jsonschema.ValidationError) -> str:
             "exclusiveMinimum": "more than {}",
             "exclusiveMaximum": "less than {}",
             "minItems": "at least {} items",
+            "uniqueItems": "each item once",
             "maxItems": "at most {} items",
             "minProperties": "at least {} entries",
             "pattern": "text that matches {}",
@@ -225,6 +226,12 @@ def check_meaning(config: Mapping) -> None:
                 f"recipes: {name}: weight_decay: found {recipe['weight_decay']}, "
                 f"expected less than {1 / recipe['learning_rate']:g}, 1 / learning_rate"
             )
+    low, high = (config["optimizers"][key] for key in ("lowest_rate", "highest_rate"))
+    if low >= high:
+        raise UserError(
+            f"optimizers: highest_rate: found {high:g}, expected more than {low:g}, "
+            "lowest_rate"
+        )
     before = 0.0
     for i, entry in enumerate(config["pruning"]["rounds"]):
         if entry["sparsity"] <= before:

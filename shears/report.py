@@ -1,19 +1,15 @@
 """The score report: tables and plots in one HTML file that needs nothing else."""
 
 import base64
-import io
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 import jinja2
-import matplotlib
 from matplotlib.figure import Figure
 
-from shears.files import read_json, write_bytes
-
-# The same input must give the same bytes.
-matplotlib.rcParams["svg.hashsalt"] = "shears"
+from shears.figures import to_svg
+from shears.files import read_json, verify, write_bytes
 
 
 class Candidate(NamedTuple):
@@ -26,11 +22,15 @@ class Candidate(NamedTuple):
     history: Sequence[Mapping[str, float]]
 
 
-def _embed(figure: Figure) -> str:
-    """Turns a figure into the address of an embedded SVG."""
-    content = io.BytesIO()
-    figure.savefig(content, format="svg", metadata={"Date": None})
-    return "data:image/svg+xml;base64," + base64.b64encode(content.getvalue()).decode()
+def _embed(svg: bytes) -> str:
+    """Turns an SVG into an address that holds it."""
+    return "data:image/svg+xml;base64," + base64.b64encode(svg).decode()
+
+
+def _embed_file(path: str | Path) -> str:
+    """Turns an SVG file into an address that holds it."""
+    verify(path)
+    return _embed(Path(path).read_bytes())
 
 
 def plot_scores(candidates: Sequence[Candidate], chosen: str) -> Figure:
@@ -111,6 +111,7 @@ def write_report(
     choice: Mapping,
     *,
     manifest: str | Path,
+    study: Mapping[str, str | Path],
     template: str | Path,
     report: str | Path,
 ) -> None:
@@ -120,6 +121,8 @@ def write_report(
         candidates: In the order of the workflow, baseline first.
         choice: What `shears.selection.choose` said.
         manifest: The submission's manifest.
+        study: Part A's files: "table", "losses", "sensitivity", "paths"; empty where
+            Part A is left out.
         template: Jinja2 template.
         report: HTML file to write.
     """
@@ -133,7 +136,11 @@ def write_report(
         candidates=candidates,
         choice=choice,
         manifest=read_json(manifest),
-        scores_plot=_embed(plot_scores(candidates, choice["candidate"])),
-        histories_plot=_embed(plot_histories(candidates)),
+        scores_plot=_embed(to_svg(plot_scores(candidates, choice["candidate"]))),
+        histories_plot=_embed(to_svg(plot_histories(candidates))),
+        study=study and read_json(study["table"]),
+        study_plots={
+            name: _embed_file(path) for name, path in study.items() if name != "table"
+        },
     )
     write_bytes(report, page.encode())

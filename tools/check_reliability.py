@@ -30,7 +30,7 @@ from tests.workflow.reruns import table
 from tools.bench_training import random_images
 from tools.full_disk import full_disk_runs
 from tools.kill_runs import LONGER, kill_runs
-from tools.write_results import markdown_table
+from tools.write_results import markdown_table, replace_part
 
 PAGE = ROOT / "docs/reliability.md"
 # Kinds of bad input: the test file and the test that has one case for each kind.
@@ -198,15 +198,6 @@ def tell_variants() -> str:
         f"Test accuracy of {what}; n = 1 each:\n\n{markdown_table(header, rows)}\n\n"
         f"Largest difference from the reference: {largest:.4f}.\n"
     )
-
-
-def replace_part(page: str, name: str, content: str) -> str:
-    """Replaces what stands between the marks `<!-- name -->` and `<!-- end -->`."""
-    pattern = rf"(<!-- {name} -->\n).*?(<!-- end -->)"
-    new, count = re.subn(pattern, lambda m: m[1] + content + m[2], page, flags=re.S)
-    if count != 1:
-        raise SystemExit(f"{PAGE}: no part {name}")
-    return new
 
 
 def main() -> None:

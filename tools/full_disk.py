@@ -22,6 +22,15 @@ STAGES = {
     "score_candidate": ("results/baseline/score_test.json", "Scoring baseline"),
     "choose_submission": ("results/choice.json", "Choosing the submission"),
     "package_submission": ("results/submission/manifest.json", "Packaging"),
+    "benchmark_optimizer": (
+        "results/optimizers/diabetes/adam.ours.json",
+        "Measuring adam (ours)",
+    ),
+    "plot_optimizers": ("results/optimizers/table.json", "Drawing how"),
+    "run_notebook": (
+        "results/submission/assignment_notebook.ipynb",
+        "Running the notebook",
+    ),
     "score_report": ("results/report.html", "Writing the report"),
 }
 

@@ -2,6 +2,7 @@
 
 import argparse
 import csv
+import re
 import sys
 from pathlib import Path
 
@@ -41,6 +42,15 @@ def markdown_table(header: list[str], rows: list[list[str]]) -> str:
     """Lays out a table in Markdown."""
     lines = [header, ["---"] * len(header), *rows]
     return "\n".join(f"| {' | '.join(cells)} |" for cells in lines)
+
+
+def replace_part(page: str, name: str, content: str) -> str:
+    """Replaces what stands between the marks `<!-- name -->` and `<!-- end -->`."""
+    pattern = rf"(<!-- {name} -->\n).*?(<!-- end -->)"
+    new, count = re.subn(pattern, lambda m: m[1] + content + m[2], page, flags=re.S)
+    if count != 1:
+        raise SystemExit(f"the page has no part {name}")
+    return new
 
 
 def stage_costs(folder: Path) -> tuple[float, float]:

@@ -124,6 +124,22 @@ BAD = {
         "recipes: {strong: {dropout: [0.1, 0.2]}}",
         "recipes: strong: dropout: found [0.1, 0.2], expected at least 3 items",
     ),
+    "a data set twice": (
+        "optimizers: {data_sets: [sparse, sparse]}",
+        "optimizers: data_sets: found ['sparse', 'sparse'], expected each item once",
+    ),
+    "an unknown data set": (
+        "optimizers: {data_sets: [iris]}",
+        "optimizers: data_sets[0]: found 'iris', expected one of diabetes, condition_1",
+    ),
+    "learning rates that fall": (
+        "optimizers: {lowest_rate: 1, highest_rate: 0.1}",
+        "optimizers: highest_rate: found 0.1, expected more than 1, lowest_rate",
+    ),
+    "one learning rate": (
+        "optimizers: {rates: 1}",
+        "optimizers: rates: found 1, expected at least 2",
+    ),
     "learning rate 0": (
         "recipes: {strong: {learning_rate: 0}}",
         "recipes: strong: learning_rate: found 0, expected more than 0",

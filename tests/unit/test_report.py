@@ -59,11 +59,12 @@ def render(tmp_path):
     write_json(tmp_path / "manifest.json", manifest)
     choice = {"candidate": "round_1", "reason": "best of two", "refused": ["round_2"]}
 
-    def write() -> str:
+    def write(study=None) -> str:
         write_report(
             [candidate("baseline", 0.85, 0.0), candidate("round_1", 0.81, 0.95)],
             choice,
             manifest=tmp_path / "manifest.json",
+            study=study or {},
             template=TEMPLATE,
             report=tmp_path / "report.html",
         )
@@ -107,6 +108,52 @@ def test_the_page_needs_nothing_from_elsewhere(render):
     assert len(page.images) == 2
     assert all(src.startswith("data:image/svg+xml;base64,") for src in page.images)
     assert "http" not in text.replace("http-equiv", "")
+
+
+LINE = {
+    "data_set": "condition_100",
+    "optimizer": "Adam, all samples",
+    "learning_rate": 0.3162,
+    "updates": 1083,
+    "epochs": 1083.0,
+    "milliseconds": 2.5,
+    "distance": 0.0002,
+    "diverged": 3,
+    "keras_updates": 1083,
+    "difference": 1e-7,
+}
+LOST = {
+    **dict.fromkeys(LINE),
+    "data_set": "sparse",
+    "optimizer": "SGD",
+    "diverged": 13,
+    "difference": 0.0,
+}
+FIRST = {
+    "data_set": "condition_100",
+    "updates": "Adam, all samples",
+    "epochs": "SGD",
+    "milliseconds": "nobody",
+}
+
+
+def test_part_a_has_a_section_if_there_is_one(render, tmp_path):
+    assert "Part A" not in render()
+    study = {"table": tmp_path / "table.json"}
+    write_json(study["table"], {"lines": [LINE, LOST], "winners": [FIRST]})
+    for name in ("losses", "sensitivity", "paths"):
+        study[name] = tmp_path / f"{name}.svg"
+        study[name].write_text(f"<svg>{name}</svg>")
+    page = Page(render(study))
+    assert [
+        *("condition 100", "Adam, all samples", "0.316", "1,083", "1,083.0", "2.50"),
+        *("0.0002", "3", "1,083", "1e-07"),
+    ] in page.rows
+    lost = next(row for row in page.rows if row[:2] == ["sparse", "SGD"])
+    assert lost[2:] == ["all diverge", *["never"] * 3, "13", "never", "0"]
+    first = ["condition 100", "Adam, all samples", "SGD", "nobody"]
+    assert first in [row[:4] for row in page.rows]
+    assert len(page.images) == 5
 
 
 def test_what_is_shown_is_escaped_and_refusals_are_named(render):

@@ -14,7 +14,8 @@ from snakemake.utils import update_config
 
 ROOT = Path(__file__).parents[2]
 PROJECT = (
-    "Snakefile config.yaml config envs profiles report rules schemas scripts shears"
+    "Snakefile config.yaml config envs notebooks profiles report rules schemas scripts "
+    "shears"
 )
 
 

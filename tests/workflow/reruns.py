@@ -7,7 +7,7 @@ from typing import NamedTuple
 import yaml
 from snakemake.utils import update_config
 
-# Jobs of the finished small workflow: a baseline and two rounds.
+# Jobs of the finished small workflow: a baseline and two rounds, one data set's cells.
 REPORT = {"score_report": 1}
 PACKAGE = {"package_submission": 1, **REPORT}
 CHOICE = {"choose_submission": 1, **PACKAGE}
@@ -15,11 +15,19 @@ LAST_ROUND = {"prune_round": 1, "score_candidate": 1, **CHOICE}
 SCORES = {"score_candidate": 3, **CHOICE}
 ROUNDS = {"prune_round": 2, "score_candidate": 2, **CHOICE}
 TRAINING = {"train_baseline": 1, "prune_round": 2, "score_candidate": 3, **CHOICE}
-EVERYTHING = {"prepare_dataset": 1, **TRAINING}
+DATA = {"prepare_dataset": 1, **TRAINING}
+PLOTS = {"plot_optimizers": 1, **REPORT}
+CELLS = {"benchmark_optimizer": 8, **PLOTS}
+NOTEBOOK = {"run_notebook": 1}
+PART_A = {**CELLS, **NOTEBOOK}
+EVERYTHING = {**DATA, **PART_A}
 NOTHING: dict[str, int] = {}
 
 WORDS = (
     (EVERYTHING, "everything"),
+    (DATA, "data set, baseline, rounds and what follows"),
+    ({**TRAINING, **PART_A}, "baseline, rounds, Part A and what follows"),
+    ({**TRAINING, **CELLS}, "baseline, rounds, optimizers' cells and what follows"),
     (TRAINING, "baseline, rounds and what follows"),
     (ROUNDS, "rounds and what follows"),
     (LAST_ROUND, "the last round and what follows"),
@@ -27,6 +35,10 @@ WORDS = (
     (CHOICE, "choice, submission, report"),
     (PACKAGE, "submission, report"),
     (REPORT, "report"),
+    (PART_A, "optimizers' cells, their pictures, report, notebook"),
+    (CELLS, "optimizers' cells, their pictures, report"),
+    (PLOTS, "the optimizers' pictures, report"),
+    (NOTEBOOK, "notebook"),
     (NOTHING, "nothing"),
 )
 
@@ -116,6 +128,7 @@ RECIPE = {
     "flip": True,
     "crop": 1,
 }
+STUDY = {"updates": 3000, "lowest_rate": 0.001, "highest_rate": 10, "rates": 6}
 KEYS = [
     Edit("`directory`", settings(directory="other"), EVERYTHING),
     Edit("`seed`", settings(seed=1), TRAINING),
@@ -124,14 +137,14 @@ KEYS = [
     Edit(
         "`data: name`",
         settings(data={"name": "cifar10"}),
-        {"download_cifar10": 1, **EVERYTHING},
+        {"download_cifar10": 1, **DATA},
     ),
     Edit(
         "`data: validation_images`",
         settings(data={"validation_images": 200}),
-        EVERYTHING,
+        DATA,
     ),
-    Edit("`data: seed`", settings(data={"seed": 1}), EVERYTHING),
+    Edit("`data: seed`", settings(data={"seed": 1}), DATA),
     Edit("`data: urls`", settings(data={"urls": ["http://a/b"]}), NOTHING),
     Edit("`data: sha256`", settings(data={"sha256": "0" * 64}), NOTHING),
     *[
@@ -184,26 +197,46 @@ KEYS = [
     ),
     Edit("`pruning: rounds`: the last one removed", rounds((0.8, 1)), CHOICE),
     Edit("`selection: margin`", settings(selection={"margin": 2}), CHOICE),
+    Edit(
+        "`optimizers: data_sets`: a new one",
+        settings(optimizers={"data_sets": ["diabetes", "sparse"]}),
+        CELLS,
+    ),
+    Edit(
+        "`optimizers: data_sets`: none left",
+        settings(optimizers={"data_sets": []}),
+        REPORT,
+    ),
+    *[
+        Edit(f"`optimizers: {key}`", settings(optimizers={key: value}), CELLS)
+        for key, value in STUDY.items()
+    ],
     Edit("the keys' order, a comment", reordered, NOTHING),
 ]
 MODULES = {
     "__init__": EVERYTHING,
     "architecture": TRAINING,
-    "backend": TRAINING,
+    "backend": {**TRAINING, **PART_A},
     "candidate": TRAINING,
     "checkpoint": TRAINING,
     "config": NOTHING,
-    "dataset": EVERYTHING,
-    "device": TRAINING,
+    "dataset": DATA,
+    "device": {**TRAINING, **CELLS},
     "download": NOTHING,
     "errors": EVERYTHING,
+    "figures": PLOTS,
     "files": EVERYTHING,
     "grading": SCORES,
     "lock": EVERYTHING,
-    "machine": TRAINING,
+    "machine": {**TRAINING, **CELLS},
     "network": TRAINING,
+    "notebook": NOTEBOOK,
+    "optimizer_plots": PLOTS,
+    "optimizer_study": CELLS,
+    "optimizers": PART_A,
     "pruning": ROUNDS,
-    "raw_data": EVERYTHING,
+    "raw_data": DATA,
+    "regression": CELLS,
     "report": REPORT,
     "schedules": TRAINING,
     "scoring": SCORES,
@@ -215,11 +248,14 @@ MODULES = {
     "weights": TRAINING,
 }
 SCRIPTS = {
+    "benchmark_optimizer": CELLS,
     "choose_submission": CHOICE,
     "download_cifar10": NOTHING,
     "package_submission": PACKAGE,
-    "prepare_dataset": EVERYTHING,
+    "plot_optimizers": PLOTS,
+    "prepare_dataset": DATA,
     "prune_round": ROUNDS,
+    "run_notebook": NOTEBOOK,
     "score_candidate": SCORES,
     "score_report": REPORT,
     "train_baseline": TRAINING,
@@ -239,6 +275,11 @@ FILES = [
         "`report/report.html.j2`",
         text("report/report.html.j2", "<!-- edited -->\n"),
         REPORT,
+    ),
+    Edit(
+        "`notebooks/assignment_notebook.ipynb`",
+        text("notebooks/assignment_notebook.ipynb", "\n"),
+        NOTEBOOK,
     ),
     Edit(
         "`report/score_report.rst` (Snakemake's own report)",

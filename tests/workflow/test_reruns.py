@@ -9,7 +9,7 @@ from queue import SimpleQueue
 import pytest
 import yaml
 
-from tests.workflow.project import ROOT, copy_project, jobs, snakemake
+from tests.workflow.project import PROJECT, ROOT, copy_project, jobs, snakemake
 from tests.workflow.reruns import EDITS, MODULES, RECIPE, SCRIPTS, Edit, table
 
 TWO = 2  # dry runs at a time
@@ -43,10 +43,11 @@ def planned(finished, tmp_path_factory) -> dict[str, object]:
 
 def restore(project: Path, folder: Path) -> None:
     """Puts the sources back, dates and all."""
-    for name in ("config.yaml", "Snakefile"):
-        shutil.copy2(project / name, folder / name)
-    for name in ("rules", "scripts", "shears", "report", "schemas", "envs"):
-        shutil.copytree(project / name, folder / name, dirs_exist_ok=True)
+    for name in PROJECT.split():
+        if (project / name).is_file():
+            shutil.copy2(project / name, folder / name)
+        else:
+            shutil.copytree(project / name, folder / name, dirs_exist_ok=True)
 
 
 @pytest.mark.parametrize("edit", EDITS, ids=lambda edit: edit.what)

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from shears.dataset import read_split
+from shears.notebook import read_notebook
 from shears.pruning import zeros_for
 from shears.weights import read_weights
 from tests.grade import grade
@@ -57,8 +58,8 @@ def test_rounds_have_exactly_their_zeros_and_pruned_stays_pruned(finished):
 
 def test_memory_stays_below_4_gib(finished):
     project, _ = finished
-    tables = list((project / "benchmarks").iterdir())
-    assert len(tables) == 10  # every job
+    tables = list((project / "benchmarks").rglob("*.tsv"))
+    assert len(tables) == 20  # every job
     for table in tables:
         (row,) = csv.DictReader(table.open(), delimiter="\t")
         # A stage may end before Snakemake has looked at it; training does not.
@@ -94,6 +95,38 @@ def test_one_round_can_be_rerun(finished):
     project, _ = finished
     again = jobs(project, "--forcerun", "results/round_2/weights.h5")
     assert again == {"prune_round": 1, "score_candidate": 1, **AFTERWARDS}
+
+
+def test_one_cell_of_the_optimizers_can_be_rerun(finished):
+    project, _ = finished
+    again = jobs(project, "--forcerun", "results/optimizers/diabetes/adam.ours.json")
+    expected = {"benchmark_optimizer": 1, "plot_optimizers": 1, "score_report": 1}
+    assert again == {**expected, "all": 1}
+
+
+def test_part_a_is_in_the_report_and_its_notebook_in_the_submission(finished):
+    project, _ = finished
+    report = (project / "results/report.html").read_text()
+    assert "<h2>Part A: the optimizers</h2>" in report
+    assert report.count("AdaGrad, one sample</td>") >= 1
+    table = json.loads((project / "results/optimizers/table.json").read_text())
+    assert len(table["lines"]) == 6
+    for line in table["lines"]:
+        assert line["updates"] == line["keras_updates"]
+        assert line["difference"] < 1e-5
+    notebook = read_notebook(project / "results/submission/assignment_notebook.ipynb")
+    cells = [cell for cell in notebook.cells if cell.cell_type == "code"]
+    assert [cell.execution_count for cell in cells] == [*range(1, len(cells) + 1)]
+    outputs = [output for cell in cells for output in cell.outputs]
+    assert sum("image/png" in output.get("data", {}) for output in outputs) == 2
+    assert not any(output.output_type == "error" for output in outputs)
+
+
+def test_part_a_can_be_left_out(project, tmp_path):
+    without = copy_project(tmp_path / "without", optimizers={"data_sets": []})
+    planned = jobs(without)
+    assert not {"benchmark_optimizer", "plot_optimizers", "run_notebook"} & set(planned)
+    assert planned["score_report"] == 1
 
 
 def test_the_shipped_configurations_plan_the_whole_workflow(project, tmp_path):

@@ -1,0 +1,74 @@
+# Part A: each cell of the study is a job of its own, so it can be made anew alone.
+rule benchmark_optimizer:
+    output:
+        cell=RESULTS / "optimizers/{data_set}/{optimizer}.{implementation}.json",
+    log:
+        LOGS / "optimizers/{data_set}.{optimizer}.{implementation}.log",
+    benchmark:
+        BENCHMARKS / "optimizers/{data_set}.{optimizer}.{implementation}.tsv"
+    conda:
+        "../envs/shears.yaml"
+    threads: 1
+    resources:
+        mem_mb=1500,
+    params:
+        settings=dict(
+            updates=OPTIMIZERS["updates"],
+            lowest_rate=OPTIMIZERS["lowest_rate"],
+            highest_rate=OPTIMIZERS["highest_rate"],
+            rates=OPTIMIZERS["rates"],
+        ),
+        code=code("benchmark_optimizer"),
+    message:
+        "Measuring {wildcards.optimizer} ({wildcards.implementation}) on "
+        "{wildcards.data_set}"
+    script:
+        "../scripts/benchmark_optimizer.py"
+
+
+rule plot_optimizers:
+    input:
+        [
+            RESULTS / f"optimizers/{data_set}/{optimizer}.{implementation}.json"
+            for data_set, optimizer, implementation in CELLS
+        ],
+    output:
+        table=RESULTS / "optimizers/table.json",
+        losses=RESULTS / "optimizers/losses.svg",
+        sensitivity=RESULTS / "optimizers/sensitivity.svg",
+        paths=RESULTS / "optimizers/paths.svg",
+    log:
+        LOGS / "plot_optimizers.log",
+    benchmark:
+        BENCHMARKS / "plot_optimizers.tsv"
+    conda:
+        "../envs/shears.yaml"
+    threads: 1
+    params:
+        names=CELLS,
+        code=code("plot_optimizers"),
+    message:
+        "Drawing how the optimizers compare"
+    script:
+        "../scripts/plot_optimizers.py"
+
+
+rule run_notebook:
+    input:
+        notebook=os.path.relpath(ROOT / "notebooks/assignment_notebook.ipynb"),
+    output:
+        submission=RESULTS / "submission/assignment_notebook.ipynb",
+    log:
+        LOGS / "run_notebook.log",
+    benchmark:
+        BENCHMARKS / "run_notebook.tsv"
+    conda:
+        "../envs/shears.yaml"
+    threads: 1
+    params:
+        code=code("run_notebook"),
+        optimizers=code_digest(ROOT / "shears/optimizers.py", ROOT),
+    message:
+        "Running the notebook of Part A"
+    script:
+        "../scripts/run_notebook.py"

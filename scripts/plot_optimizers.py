@@ -1,0 +1,48 @@
+"""Draws Part A's pictures and makes its table."""
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from shears.device import prepare
+from shears.figures import to_svg
+from shears.files import read_json, write_bytes, write_json
+from shears.optimizer_plots import (
+    plot_losses,
+    plot_paths,
+    plot_sensitivity,
+    tabulate,
+    winners,
+)
+from shears.optimizer_study import walk_valley
+from shears.stage import stage
+
+if TYPE_CHECKING:
+    from snakemake.iocontainers import snakemake
+
+
+def plot_optimizers(
+    *, names: Sequence[Sequence[str]], files: Sequence[str], **outputs: str
+) -> None:
+    """Reads all cells, named by data set, optimizer and implementation."""
+    prepare(1)
+    cells: dict = {}
+    for (data_set, optimizer, implementation), file in zip(names, files, strict=True):
+        pair = cells.setdefault(data_set, {}).setdefault(optimizer, {})
+        pair[implementation] = read_json(file)
+    lines = tabulate(cells)
+    write_json(
+        outputs["table"],
+        {"lines": [line._asdict() for line in lines], "winners": winners(lines)},
+    )
+    write_bytes(outputs["losses"], to_svg(plot_losses(cells)))
+    write_bytes(outputs["sensitivity"], to_svg(plot_sensitivity(cells)))
+    write_bytes(outputs["paths"], to_svg(plot_paths(walk_valley())))
+
+
+if __name__ == "__main__":
+    with stage("plot_optimizers", snakemake.log[0]):
+        plot_optimizers(
+            names=snakemake.params.names,
+            files=list(snakemake.input),
+            **dict(snakemake.output.items()),
+        )

@@ -1,0 +1,26 @@
+"""Makes the notebook that Part A hands in: self-contained, run from top to bottom."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import shears
+from shears.notebook import execute, read_notebook, self_contained, write_notebook
+from shears.stage import stage
+
+if TYPE_CHECKING:
+    from snakemake.iocontainers import snakemake
+
+
+def run_notebook(*, notebook: str, submission: str) -> None:
+    """Puts the library's code into the notebook and executes it."""
+    root = Path(shears.__file__).parents[1]
+    alone = self_contained(read_notebook(notebook), root)
+    write_notebook(submission, execute(alone))
+
+
+if __name__ == "__main__":
+    with stage("run_notebook", snakemake.log[0]):
+        run_notebook(
+            notebook=snakemake.input.notebook,
+            submission=snakemake.output.submission,
+        )

@@ -124,9 +124,11 @@ def plot_losses(cells: Cells) -> Figure:
             epochs = updates if samples == "all" else updates / cell["rows"]
             scales = (updates, epochs, updates * run["microseconds"] / 1000)
             for axes, scale in zip(row, scales, strict=True):
-                axes.loglog(
-                    scale, loss, STYLES[samples], color=COLORS[optimizer], lw=1.3
-                )
+                look = {"ls": STYLES[samples], "color": COLORS[optimizer]}
+                before = updates <= (run["arrived"] or np.inf)
+                axes.loglog(scale[before], loss[before], lw=1.4, **look)
+                # What a constant rate does behind the goal: thin, it hides the rest.
+                axes.loglog(scale[~before], loss[~before], lw=0.6, **look)
         for axes in row:
             axes.grid(alpha=0.3)
             axes.set_ylim(bottom=1e-9)
@@ -149,21 +151,23 @@ def plot_sensitivity(cells: Cells) -> Figure:
             for pair in of_set.values()
             for run in pair["ours"]["runs"]
         )
-        never, lost = 2 * limit, 6 * limit  # lines above the scale
+        # Two bands above the scale, in which each optimizer has a height of its own.
+        heights = dict(zip(METHODS, np.geomspace(1, 2.2, len(METHODS)), strict=True))
+        never, lost = 1.8 * limit, 7 * limit
         for optimizer, samples, pair in _each(of_set):
             axes = row[0 if samples == "all" else 1]
             runs = [r for r in pair["ours"]["runs"] if r["samples"] == samples]
             rates = [run["learning_rate"] for run in runs]
             reached = [run["arrived"] or np.nan for run in runs]
-            color = COLORS[optimizer]
+            color, height = COLORS[optimizer], heights[optimizer]
             axes.loglog(
                 rates, reached, STYLES[samples], marker=".", color=color, lw=1.3
             )
             for run, rate in zip(runs, rates, strict=True):
                 if run["diverged"]:
-                    axes.plot(rate, lost, "x", color=color)
+                    axes.plot(rate, lost * height, "x", ms=4, color=color)
                 elif not run["arrived"]:
-                    axes.plot(rate, never, "o", mfc="none", color=color)
+                    axes.plot(rate, never * height, "o", ms=4, mfc="none", color=color)
         for axes, samples in zip(row, ("all samples", "one sample"), strict=True):
             axes.axhline(limit * 1.3, color="0.8", lw=0.8)
             axes.grid(alpha=0.3)

@@ -229,7 +229,8 @@ def measure(
                     "samples": samples,
                     "learning_rate": rate,
                     "updates": ends.tolist(),
-                    "loss": [_finite(value) for value in loss],
+                    # In full: what is above the least shows in the last digits only.
+                    "loss": [_finite(value, 17) for value in loss],
                     "distance": [_finite(value) for value in away],
                     "arrived": int(arrived) if arrived > 0 else None,
                     "diverged": not loss[-1] <= start,
@@ -245,9 +246,9 @@ def measure(
     }
 
 
-def _finite(value: float) -> float | None:
-    """Keeps six digits for JSON, which has no infinity."""
-    return float(f"{value:.6g}") if math.isfinite(value) else None
+def _finite(value: float, digits: int = 6) -> float | None:
+    """Makes a number for JSON, which has no infinity."""
+    return float(f"{value:.{digits}g}") if math.isfinite(value) else None
 
 
 def best_run(runs: Sequence[Mapping], samples: str) -> Mapping | None:

@@ -1,3 +1,4 @@
+import ast
 import json
 
 import nbformat
@@ -49,6 +50,14 @@ def test_the_copy_holds_the_librarys_code_and_imports_nothing_of_it():
     )
     assert cell == expected.strip()
     assert banned_names(cell) == set()
+    imported = set()
+    for node in ast.walk(ast.parse(text)):
+        if isinstance(node, ast.Import):
+            imported |= {alias.name.split(".")[0] for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            imported.add(node.module.split(".")[0])
+    allowed = {"__future__", "math", "typing", "matplotlib", "numpy", "tensorflow"}
+    assert imported <= allowed
 
 
 def test_a_module_that_needs_others_is_refused(tmp_path):

@@ -46,7 +46,11 @@ def wait_for(run: subprocess.Popen, text: str) -> str:
 
 def test_a_run_killed_three_times_ends_in_the_same_bytes(finished):
     seed = time.time_ns() % 10_000  # other moments each time; told when it fails
-    found = kill_runs(3, seed, longest=20, expected=products(finished[0]))
+    expected = products(finished[0])
+    # Part A's half minute is not trained in: `make reliability` kills that, too.
+    del expected["results/submission/assignment_notebook.ipynb"]
+    without = {"data_sets": []}
+    found = kill_runs(3, seed, longest=20, expected=expected, optimizers=without)
     assert sum(found["kills"].values()) == 3, seed
     assert found["differ"] == []
     assert found["repeated"] == 0
@@ -57,9 +61,9 @@ def test_a_run_killed_three_times_ends_in_the_same_bytes(finished):
 def fresh(finished, tmp_path) -> Path:
     """A project with the data and the baseline, its rounds still to be made."""
     project = shutil.copytree(finished[0], tmp_path / "project", symlinks=True)
-    for name in ("round_1", "round_2", "submission"):
+    for name in ("round_1", "round_2"):
         shutil.rmtree(project / "results" / name)
-    for name in ("choice.json", "report.html"):
+    for name in ("choice.json", "submission/my_model_weights.h5", "report.html"):
         (project / "results" / name).unlink()
     return project
 

@@ -199,17 +199,14 @@ def test_a_thousand_updates_agree_with_keras(data_set, name, dtype, most):
     for implementation, make in TRAINERS.items():
         trainer = make(method, problem.features.shape[1], tf.as_dtype(dtype))
         ends = np.array([1, 10, 100, updates], np.int32)
-        for samples in method.samples:
-            trainer.reset(rate)
-            noted, _ = compile_run(trainer, problem, samples, ends, order)()
-            found.setdefault(samples, {})[implementation] = noted.numpy()
-    for pair in found.values():
-        assert pair["ours"].dtype == dtype
-        assert np.all(np.isfinite(pair["ours"]))
-        assert np.ptp(pair["ours"], axis=0).max() > 0.01  # they have gone somewhere
-        for ours, keras in zip(pair["ours"], pair["keras"], strict=True):
-            away = np.linalg.norm(ours - keras) / np.linalg.norm(keras)
-            assert away < most
+        trainer.reset(rate)
+        run = compile_run(trainer, problem, method.samples[-1], ends, order)
+        found[implementation] = run()[0].numpy()
+    assert found["ours"].dtype == dtype
+    assert np.all(np.isfinite(found["ours"]))
+    assert np.ptp(found["ours"], axis=0).max() > 0.01  # they have gone somewhere
+    for ours, keras in zip(found["ours"], found["keras"], strict=True):
+        assert np.linalg.norm(ours - keras) / np.linalg.norm(keras) < most
 
 
 @pytest.mark.parametrize("name", ["momentum", "rmsprop"])

@@ -165,10 +165,13 @@ def tell_variants() -> str:
     what = "the small test configuration (digits, 4, 1 and 1 epochs, 297 test images)"
     config = None
     if os.environ.get("CIFAR10_ARCHIVE"):
-        what = "`tests/tiny_cifar10.yaml` (4, 1 and 1 epochs, 10,000 test images)"
         config = yaml.safe_load((ROOT / "config.yaml").read_text())
         tiny = (ROOT / "tests/tiny_cifar10.yaml").read_text()
         update_config(config, {**yaml.safe_load(tiny), "directory": "."})
+        epochs = config["recipes"]["strong"]["epochs"]
+        what = (
+            f"`tests/tiny_cifar10.yaml` ({epochs}, 1 and 1 epochs, 10,000 test images)"
+        )
     rows, reference, first, largest = [], b"", [], 0.0
     for way, (changes, cores, environment) in VARIANTS.items():
         with tempfile.TemporaryDirectory() as name:

@@ -3,6 +3,8 @@
 #   make reproduce   the whole workflow on CIFAR-10 (CIFAR10_ARCHIVE=... if it is at hand)
 #   make test        all tests          make lint    style and workflow checks
 #   make bench       speed of the training step and of the optimizers against Keras'
+#   make bench-peer  score and time against TensorFlow Model Optimization's (CIFAR-10)
+#   make search      search settings of a pruning round, on a finished run (hours)
 #   make results     docs/results.md and docs/optimizers.md from the last reproduction
 #   make reliability kills, full disks, damage: the figures of docs/reliability.md (an hour)
 #   make lock        compile the lock files anew (needs uv)
@@ -23,7 +25,7 @@ endif
 override BIN := $(VENV)/bin
 override READY := $(VENV)/installed
 
-.PHONY: help env demo reproduce test lint bench results reliability lock
+.PHONY: help env demo reproduce test lint bench bench-peer search results reliability lock
 help:
 	@sed -n 's/^#   //p' Makefile
 
@@ -76,6 +78,19 @@ bench: $(READY)
 	$(BIN)/python -m tools.bench_training
 	$(BIN)/python -m tools.bench_optimizers
 
+.venv-peer/installed: envs/requirements-peer.lock $(READY)
+	rm -rf .venv-peer
+	$(BIN)/python -m venv .venv-peer
+	.venv-peer/bin/python -m pip install --quiet --disable-pip-version-check \
+	  --require-hashes -r envs/requirements-peer.lock
+	@touch $@
+
+bench-peer: .venv-peer/installed
+	$(BIN)/python -m tools.bench_peer --peer .venv-peer/bin/python $(ARGS)
+
+search: $(READY)
+	$(BIN)/python -m tools.search $(ARGS)
+
 results: $(READY)
 	$(BIN)/python -m tools.write_results
 	$(BIN)/python -m tools.write_optimizers
@@ -88,3 +103,4 @@ COMPILE := uv pip compile --quiet --universal --python-version 3.11 --generate-h
 lock:
 	$(COMPILE) envs/requirements.in -o envs/requirements.lock
 	$(COMPILE) envs/requirements-gpu.in -o envs/requirements-gpu.lock
+	$(COMPILE) envs/requirements-peer.in -o envs/requirements-peer.lock

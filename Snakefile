@@ -79,7 +79,10 @@ onsuccess:
         # Of this run's stages only: another may have been killed before Snakemake noted
         # that it is done, and then its state is all that there is of it.
         remove_finished(
-            job.params.checkpoint
-            for job in workflow.dag.jobs
-            if "checkpoint" in job.params.keys()
+            (
+                job.params.checkpoint
+                for job in workflow.dag.jobs
+                if "checkpoint" in job.params.keys()
+            ),
+            root=CHECKPOINTS,
         )

@@ -6,7 +6,7 @@ from pathlib import Path
 import yaml
 from snakemake.utils import validate
 
-from shears.config import check, check_meaning
+from shears.config import baselines, candidates, check, check_meaning, methods
 from shears.errors import plain_errors
 from shears.sources import code_digest
 
@@ -17,13 +17,14 @@ with plain_errors():
     check(config, yaml.safe_load(SCHEMA.read_text()))
     validate(config, str(SCHEMA))  # fills in the defaults
     check_meaning(config)
+    METHODS = methods(config)
+    BASELINES = baselines(config)
 
 BASE = Path(os.path.normpath(config["directory"]))
 RESULTS = BASE / "results"
 LOGS = BASE / "logs"
 BENCHMARKS = BASE / "benchmarks"
 CHECKPOINTS = BASE / "checkpoints"
-ROUNDS = config["pruning"]["rounds"]
 OPTIMIZERS = config["optimizers"]
 CELLS = [
     (data_set, optimizer, implementation)
@@ -31,12 +32,17 @@ CELLS = [
     for optimizer in ("gradient_descent", "sgd", "adagrad", "adam")
     for implementation in ("ours", "keras")
 ]
-CANDIDATES = ["baseline"] + [f"round_{n + 1}" for n in range(len(ROUNDS))]
+SEEDS = config["seeds"]
+CANDIDATES = candidates(config)
+MOST_ROUNDS = max((len(method["rounds"]) for method in METHODS.values()), default=0)
 
 
 wildcard_constraints:
     candidate="|".join(CANDIDATES),
-    round="|".join(str(n + 1) for n in range(len(ROUNDS))) or "none",
+    baseline="|".join(BASELINES),
+    method="|".join(METHODS) or "none",
+    seed="|".join(map(str, SEEDS)),
+    round="|".join(str(n + 1) for n in range(MOST_ROUNDS)) or "none",
     data_set="|".join(OPTIMIZERS["data_sets"]) or "none",
     optimizer="gradient_descent|sgd|adagrad|adam",
     implementation="ours|keras",
@@ -67,25 +73,72 @@ def study(wildcards) -> dict[str, str]:
 
 # A rule's settings are one dictionary: of parameters Snakemake compares the set of values
 # without their names, so two that change places would go unnoticed.
-def round_settings(wildcards) -> dict:
-    """What a round of pruning is made with."""
-    number, pruning = int(wildcards.round), config["pruning"]
-    entry = ROUNDS[number - 1]
+def teacher_settings(wildcards) -> dict:
+    """What the teacher is trained with; its recipe need not be there if none is."""
     return {
-        "sparsity": entry["sparsity"],
-        "recipe": recipe(pruning["recipe"], epochs=entry["epochs"]),
-        "allocation": pruning["allocation"],
-        "ramp": pruning["ramp"],
-        "mask_updates": pruning["mask_updates"],
+        "recipe": recipe(config["teacher"]["recipe"]),
         "precision": config["precision"],
-        # Rounds do not see the images in the same order.
-        "seed": config["seed"] * 1000 + number,
+        "seed": config["teacher"]["seed"],
     }
 
 
-def previous_weights(wildcards) -> Path:
-    """The weights a round starts from: the baseline is round 0."""
-    return RESULTS / CANDIDATES[int(wildcards.round) - 1] / "weights.h5"
+def baseline_settings(wildcards) -> dict:
+    """What a baseline is trained with."""
+    return {
+        "recipe": recipe(config["baselines"][wildcards.baseline]["recipe"]),
+        "precision": config["precision"],
+        "seed": int(wildcards.seed),
+    }
+
+
+def round_settings(wildcards) -> dict:
+    """What a round of pruning is made with."""
+    number, method = int(wildcards.round), METHODS[wildcards.method]
+    entry = method["rounds"][number - 1]
+    keys = "saliency allocation densities floor remove_dead_units ramp mask_updates"
+    keys += " regrowth start shuffled"
+    return {
+        **{key: method[key] for key in keys.split()},
+        "sparsity": entry["sparsity"],
+        "recipe": recipe(method["recipe"], epochs=entry["epochs"]),
+        "precision": config["precision"],
+        # Rounds do not see the images in the same order.
+        "seed": int(wildcards.seed) * 1000 + number,
+        "initial_seed": int(wildcards.seed),
+    }
+
+
+def lessons(teacher: str, baseline: str, seed: str) -> dict[str, Path]:
+    """The answers of whom a stage learns from, if it does."""
+    if teacher == "none":
+        return {}
+    folder = "teacher" if teacher == "strong" else f"{baseline}/seed_{seed}"
+    return {"lessons": RESULTS / folder / "lessons.h5"}
+
+
+def baseline_inputs(wildcards) -> dict[str, Path]:
+    """What a baseline is made of besides the data."""
+    baseline = config["baselines"][wildcards.baseline]
+    return lessons(baseline["teacher"], wildcards.baseline, wildcards.seed)
+
+
+def round_inputs(wildcards) -> dict[str, Path]:
+    """What a round is made of besides the data: the baseline is round 0."""
+    number, method = int(wildcards.round), METHODS[wildcards.method]
+    folder = RESULTS / wildcards.method / f"seed_{wildcards.seed}"
+    previous = folder / f"round_{number - 1}"
+    if number == 1:
+        previous = RESULTS / method["baseline"] / f"seed_{wildcards.seed}"
+    files = {"previous": previous / "weights.h5"}
+    if method["mask_of"]:
+        other = RESULTS / method["mask_of"] / f"seed_{wildcards.seed}"
+        # Each is trained anew: rounds do not stand on each other.
+        baseline = RESULTS / method["baseline"] / f"seed_{wildcards.seed}"
+        files = {
+            "previous": baseline / "weights.h5",
+            "mask": other / f"round_{number}/weights.h5",
+        }
+    return {**files, **lessons(method["teacher"], method["baseline"], wildcards.seed)}
 
 
 def of_all_candidates(name: str) -> list[Path]:

@@ -30,6 +30,7 @@ rule prepare_dataset:
         settings=dict(
             name=config["data"]["name"],
             validation_images=config["data"]["validation_images"],
+            training_images=config["data"]["training_images"],
             seed=config["data"]["seed"],
         ),
         code=code("prepare_dataset"),

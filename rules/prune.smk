@@ -1,15 +1,15 @@
 rule prune_round:
     input:
+        unpack(round_inputs),
         dataset=rules.prepare_dataset.output.dataset,
-        previous=previous_weights,
     output:
-        weights=RESULTS / "round_{round}/weights.h5",
-        history=RESULTS / "round_{round}/history.csv",
-        metrics=RESULTS / "round_{round}/metrics.json",
+        weights=RESULTS / "{method}/seed_{seed}/round_{round}/weights.h5",
+        history=RESULTS / "{method}/seed_{seed}/round_{round}/history.csv",
+        metrics=RESULTS / "{method}/seed_{seed}/round_{round}/metrics.json",
     log:
-        LOGS / "prune_round_{round}.log",
+        LOGS / "{method}/seed_{seed}/round_{round}/prune_round.log",
     benchmark:
-        BENCHMARKS / "prune_round_{round}.tsv"
+        BENCHMARKS / "{method}/seed_{seed}/round_{round}/prune_round.tsv"
     conda:
         "../envs/shears.yaml"
     threads: 16
@@ -18,9 +18,9 @@ rule prune_round:
     params:
         settings=round_settings,
         code=code("prune_round"),
-        checkpoint=f"{CHECKPOINTS}/round_{{round}}.npz",
+        checkpoint=f"{CHECKPOINTS}/{{method}}/seed_{{seed}}/round_{{round}}.npz",
     message:
-        "Pruning to a sparsity of {params.settings[sparsity]} in "
-        "{params.settings[recipe][epochs]} epochs"
+        "Pruning by {wildcards.method} to a sparsity of {params.settings[sparsity]} in "
+        "{params.settings[recipe][epochs]} epochs (seed {wildcards.seed})"
     script:
         "../scripts/prune_round.py"

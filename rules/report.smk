@@ -22,6 +22,11 @@ rule score_report:
         "../envs/shears.yaml"
     params:
         candidates=CANDIDATES,
+        baselines={
+            f"{name}/seed_{seed}": f"{method['baseline']}/seed_{seed}"
+            for name, method in METHODS.items()
+            for seed in SEEDS
+        },
         code=code("score_report"),
     message:
         "Writing the report"

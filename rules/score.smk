@@ -6,9 +6,9 @@ rule score_candidate:
         validation=RESULTS / "{candidate}/score_validation.json",
         test=RESULTS / "{candidate}/score_test.json",
     log:
-        LOGS / "score_{candidate}.log",
+        LOGS / "{candidate}/score_candidate.log",
     benchmark:
-        BENCHMARKS / "score_{candidate}.tsv"
+        BENCHMARKS / "{candidate}/score_candidate.tsv"
     conda:
         "../envs/shears.yaml"
     threads: 2

@@ -11,11 +11,19 @@ if TYPE_CHECKING:
 
 
 def prepare_dataset(
-    *, archive: str | None, dataset: str, name: str, validation_images: int, seed: int
+    *,
+    archive: str | None,
+    dataset: str,
+    name: str,
+    validation_images: int,
+    training_images: int,
+    seed: int,
 ) -> None:
     """Reads the archive, or scikit-learn's digits, and splits."""
     rest, test = read_digits(seed) if name == "digits" else read_archive(archive)
     train, validation = split_off(rest, validation_images, seed)
+    if training_images:
+        _, train = split_off(train, training_images, seed)
     write_dataset(dataset, {"train": train, "validation": validation, "test": test})
 
 

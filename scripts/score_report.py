@@ -34,6 +34,7 @@ if __name__ == "__main__":
                 for kind in ("validation", "test", "metrics", "histories")
             },
             choice=snakemake.input.choice,
+            baselines=snakemake.params.baselines,
             manifest=snakemake.input.manifest,
             study={
                 name: snakemake.input[name]

@@ -1,60 +1,53 @@
-"""Trains the dense network that is pruned."""
+"""Trains a dense network that is pruned."""
 
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from shears.architecture import initial_weights
 from shears.candidate import save_candidate
-from shears.checkpoint import Checkpoint, stage_key
 from shears.dataset import read_split
-from shears.device import choose_precision, prepare
+from shears.lessons import read_lessons
 from shears.stage import stage
-from shears.training import Recipe, train
+from shears.training import Recipe, train_network
+from shears.training_stage import begin
 
 if TYPE_CHECKING:
     from snakemake.iocontainers import snakemake
 
 
 def train_baseline(
-    *,
-    dataset: str,
-    files: dict[str, str],
-    settings: dict,
-    code: str,
-    checkpoint: str,
-    threads: int,
-    log: Path,
-    tensorboard: bool,
+    inputs: dict[str, str], outputs: dict[str, str], settings: dict, **how
 ) -> None:
     """Trains from the initial weights and writes the candidate."""
-    device = prepare(threads)
-    seed, precision = settings["seed"], choose_precision(settings["precision"])
-    key = stage_key([dataset], {**settings, "precision": precision, "code": code})
-    trained, rows = train(
-        initial_weights(seed),
-        read_split(dataset, "train"),
-        read_split(dataset, "validation"),
+    device, options = begin(inputs, settings, **how)
+    training = read_split(inputs["dataset"], "train")
+    trained, rows = train_network(
+        initial_weights(settings["seed"]),
+        training,
+        read_split(inputs["dataset"], "validation"),
         Recipe(**settings["recipe"]),
-        precision=precision,
-        seed=seed,
-        checkpoint=Checkpoint(checkpoint, key),
-        tensorboard=log.with_suffix(".tensorboard") if tensorboard else None,
+        lessons=read_lessons(inputs.get("lessons"), len(training.labels)),
+        **options,
     )
     save_candidate(
-        trained, rows, **files, device=device, precision=precision, seed=seed
+        trained,
+        rows,
+        **outputs,
+        device=device,
+        precision=options["precision"],
+        seed=settings["seed"],
     )
 
 
 if __name__ == "__main__":
-    with stage("train_baseline", snakemake.log[0]):
+    with stage(f"train_baseline {snakemake.wildcards.baseline}", snakemake.log[0]):
         train_baseline(
-            dataset=snakemake.input.dataset,
-            files=dict(snakemake.output.items()),
-            settings=snakemake.params.settings,
+            dict(snakemake.input.items()),
+            dict(snakemake.output.items()),
+            snakemake.params.settings,
             code=snakemake.params.code,
             checkpoint=snakemake.params.checkpoint,
             threads=snakemake.threads,
-            log=Path(snakemake.log[0]),
+            log=snakemake.log[0],
             # Not a parameter of the rule: wanting event files must not retrain.
             tensorboard=snakemake.config["tensorboard"],
         )

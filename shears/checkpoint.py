@@ -92,7 +92,7 @@ class Checkpoint:
             np.savez(file, about=np.array(json.dumps(about)), **state.arrays)
 
 
-def remove_finished(paths: Iterable[str | Path]) -> None:
+def remove_finished(paths: Iterable[str | Path], root: str | Path) -> None:
     """Removes those of these state files that are of finished trainings.
 
     A stage does not remove its own: killed between that and the workflow's note that
@@ -100,7 +100,9 @@ def remove_finished(paths: Iterable[str | Path]) -> None:
 
     Args:
         paths: State files, which need not exist; a folder goes with its last one.
+        root: The folder that all of them are in.
     """
+    root = Path(root)
     for path in map(Path, paths):
         try:
             with np.load(path) as file:
@@ -113,5 +115,7 @@ def remove_finished(paths: Iterable[str | Path]) -> None:
             finished = True  # damaged: of no use
         if finished:
             path.unlink()
-            if not any(path.parent.iterdir()):
-                path.parent.rmdir()
+            for folder in path.parents:
+                if folder == root.parent or any(folder.iterdir()):
+                    break
+                folder.rmdir()

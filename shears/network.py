@@ -6,9 +6,40 @@ assignment's grader builds; scoring uses it, and the tests hold the two together
 """
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
-from shears.architecture import CLASSES, INPUT_SHAPE, LAYERS, SHAPES, SIZES
+import numpy as np
+
+from shears.architecture import (
+    CLASSES,
+    INPUT_SHAPE,
+    LAYERS,
+    SHAPES,
+    SIZES,
+    flatten,
+    unflatten,
+)
 from shears.backend import tf
+
+
+class Pixels(NamedTuple):
+    """Mean and standard deviation of pixels / 255 a colour: (3,) float32 each."""
+
+    mean: np.ndarray
+    deviation: np.ndarray
+
+
+def measure_pixels(images: np.ndarray) -> Pixels:
+    """Measures (N, 32, 32, 3) uint8 images; a constant colour has deviation 1."""
+    # By counting: exact, and without a float copy of all images.
+    shares = np.stack(
+        [np.bincount(images[..., c].ravel(), minlength=256) for c in range(3)]
+    ) / (images.size / 3)
+    values = np.arange(256) / 255
+    mean = shares @ values
+    deviation = np.sqrt(np.maximum(shares @ values**2 - mean**2, 0))
+    deviation[deviation == 0] = 1
+    return Pixels(mean.astype(np.float32), deviation.astype(np.float32))
 
 
 def drop_units(x: tf.Tensor, rate: float, seed: tf.Tensor) -> tf.Tensor:
@@ -43,6 +74,7 @@ def logits(
     images: tf.Tensor,
     dropout: Sequence[float] = (0.0, 0.0, 0.0),
     seed: tf.Tensor | None = None,
+    pixels: Pixels | None = None,
 ) -> tf.Tensor:
     """Computes the network's outputs before the softmax.
 
@@ -52,6 +84,7 @@ def logits(
             everything but the last layer is computed in.
         dropout: Shares of units dropped after the two poolings and the dense layer.
         seed: (2,) int32 for the dropout masks; needed when a rate is not zero.
+        pixels: The weights are those for normalised pixels (`unfold`).
 
     Returns:
         (B, 10) float32 logits.
@@ -60,6 +93,10 @@ def logits(
     arrays = [
         tf.reshape(part, shape) for part, shape in zip(parts, SHAPES, strict=True)
     ]
+    if pixels:
+        arrays[0] /= tf.constant(pixels.deviation[:, None])
+        # Padding is a raw zero, so the sum is the same at the borders.
+        arrays[1] -= tf.einsum("ijcd,c->d", arrays[0], tf.constant(pixels.mean))
     *hidden, kernel_out, bias_out = arrays
     k1, b1, k2, b2, k3, b3, k4, b4, k5, b5 = (tf.cast(a, images.dtype) for a in hidden)
 
@@ -81,6 +118,39 @@ def logits(
     x = tf.reshape(x, (-1, 2304))
     x = drop(tf.nn.relu(tf.matmul(x, k5) + b5), 2)  # (B, 512)
     return tf.matmul(tf.cast(x, tf.float32), kernel_out) + bias_out  # (B, 10)
+
+
+def fold(vector: np.ndarray, pixels: Pixels) -> np.ndarray:
+    """Turns weights for normalised pixels into those for pixels / 255.
+
+    Normalisation is linear, so the first layer takes it over: W' = W / deviation,
+    b' = b - sum(W' mean). Exact at the borders too, if those are padded with what a
+    raw zero becomes (`logits` computes as if they were). The kernel's zeros stay zero.
+
+    Args:
+        vector: (PARAMETERS,) float32.
+        pixels: What pixels were normalised by.
+
+    Returns:
+        (PARAMETERS,) float32.
+    """
+    return _refold(vector, 1 / pixels.deviation.astype(np.float64), pixels, -1)
+
+
+def unfold(vector: np.ndarray, pixels: Pixels) -> np.ndarray:
+    """Undoes `fold`, up to rounding."""
+    return _refold(vector, pixels.deviation.astype(np.float64), pixels, 1)
+
+
+def _refold(
+    vector: np.ndarray, scale: np.ndarray, pixels: Pixels, sign: int
+) -> np.ndarray:
+    """Scales the first kernel and moves the mean into or out of the first bias."""
+    kernel, bias, *rest = unflatten(vector.astype(np.float64))
+    scaled = kernel * scale[:, None]
+    raw = scaled if sign < 0 else kernel  # the kernel for pixels / 255
+    bias = bias + sign * np.einsum("ijcd,c->d", raw, pixels.mean)
+    return flatten([scaled, bias, *rest]).astype(np.float32)
 
 
 def build_keras_model() -> tf.keras.Model:

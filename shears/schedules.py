@@ -1,6 +1,7 @@
 """What changes with the step: the learning rate and, inside a round, the sparsity."""
 
 import math
+from typing import NamedTuple
 
 
 def learning_rate(
@@ -41,10 +42,29 @@ def cubic_sparsity(progress: float, start: float, end: float) -> float:
     return end + (start - end) * (1 - progress) ** 3
 
 
-def zeros_by_step(
-    start: int, end: int, *, steps: int, ramp: float, updates: int
-) -> dict[int, int]:
-    """Lays out a round's masks: at which step how many weights are zero.
+class MaskUpdate(NamedTuple):
+    """What a new mask is to be.
+
+    Attributes:
+        zeros: How many weights it cuts.
+        exchanged: Share of the kept weights that give way to pruned ones.
+    """
+
+    zeros: int
+    exchanged: float
+
+
+def mask_updates(
+    start: int,
+    end: int,
+    *,
+    steps: int,
+    ramp: float,
+    updates: int,
+    regrowth: float = 0.0,
+    regrowth_until: float = 0.75,
+) -> dict[int, MaskUpdate]:
+    """Lays out a round's masks.
 
     Args:
         start: Zeros at the beginning of the round.
@@ -52,15 +72,31 @@ def zeros_by_step(
         steps: Steps of the round.
         ramp: Share of the round over which sparsity rises, 0 (one cut) to 1.
         updates: Masks to make on the way.
+        regrowth: Share of the kept weights exchanged at the first mask; it falls like
+            half a cosine (RigL; Evci et al. 2020, section 3).
+        regrowth_until: Share of the round at which it is 0; masks are made up to there.
 
     Returns:
-        {step: zeros}, both rising; the first step is 0 and the last value is `end`.
+        {step: update}, both rising; the first step is 0, the last has `end` zeros.
     """
     last = min(int(ramp * steps), steps - 1)
     at = sorted({round(last * i / updates) for i in range(updates + 1)})
     # The cut at step 0 would be none at all: begin with the first rise instead.
-    count = len(at)
-    return {
-        step: round(cubic_sparsity((i + 1) / count, start, end))
+    zeros = {
+        step: round(cubic_sparsity((i + 1) / len(at), start, end))
         for i, step in enumerate(at)
+    }
+    stop = int(regrowth_until * steps)
+    if regrowth:
+        every = max(1, round(stop / updates))
+        for step in range(last + every, stop, every):
+            zeros[step] = end
+    return {
+        step: MaskUpdate(
+            count,
+            regrowth / 2 * (1 + math.cos(math.pi * step / stop))
+            if step < stop
+            else 0.0,
+        )
+        for step, count in zeros.items()
     }

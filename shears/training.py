@@ -5,20 +5,31 @@ import shutil
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 
-from shears import architecture, network, schedules
+from shears import network, schedules
+from shears.architecture import CLASSES, flatten, unflatten
 from shears.backend import tf
 from shears.checkpoint import Checkpoint, State
 from shears.dataset import Split
 from shears.errors import UserError
+from shears.images import ImageTable
+from shears.lessons import Lessons
+from shears.schedules import MaskUpdate
 
 log = logging.getLogger(__name__)
 
 EVALUATION_BATCH = 1000
-STATE = ("vector", "mask", "first", "second")  # the variables of a `Step` that last
+# The variables of a `Step` that last.
+STATE = ("vector", "mask", "first", "second", "average")
+GRADIENT_IMAGES = 5120  # that a gradient for choosing weights is the mean of
+GRADIENT_BATCH = 512
+
+# (weights (W,), images (B, 32, 32, 3), dropout rates, seed (2,)) -> logits (B, 10)
+Forward = Callable[[tf.Tensor, tf.Tensor, Sequence[float], tf.Tensor | None], tf.Tensor]
 
 
 @dataclass(frozen=True)
@@ -40,6 +51,10 @@ class Recipe:
     dropout: tuple[float, float, float]
     flip: bool
     crop: int
+    distillation: float
+    temperature: float
+    averaging: float
+    normalise: bool
 
     def __post_init__(self) -> None:
         """Makes whole numbers floats where fractions are meant: TensorFlow minds."""
@@ -56,39 +71,44 @@ class Step:
 
     def __init__(
         self,
-        weights: Sequence[np.ndarray],
+        vector: np.ndarray,
         data: Split,
         recipe: Recipe,
         *,
         precision: str,
         seed: int,
+        forward: Forward = network.logits,
+        lessons: Lessons | None = None,
     ):
         """Puts weights and data where the step runs.
 
         Args:
-            weights: The twelve arrays to start from, float32.
+            vector: (W,) float32, the weights to start from.
             data: Training images (N, 32, 32, 3) uint8 and labels (N,).
             recipe: How to train.
             precision: "float32" or "bfloat16"; the last layer and the update are
                 float32 in both.
             seed: Seed of augmentation and dropout.
+            forward: The network.
+            lessons: A teacher's answers; their views replace flip and crop.
         """
-        self.recipe, self.seed = recipe, seed
+        self.recipe, self.seed, self.forward = recipe, seed, forward
         self.dtype = tf.as_dtype(precision)
-        self.vector = tf.Variable(architecture.flatten(weights))
+        self.vector = tf.Variable(vector)
         self.mask = tf.Variable(tf.ones_like(self.vector))
         self.first = tf.Variable(tf.zeros_like(self.vector))  # Adam's m, momentum
         self.second = tf.Variable(tf.zeros_like(self.vector))  # Adam's v
+        self.average = tf.Variable(vector)
         self.sums = tf.Variable(tf.zeros(2))  # loss, correct answers
-        pad = recipe.crop
-        border = ((0, 0), (pad, pad), (pad, pad), (0, 0))
-        padded = np.pad(data.images, border, mode="reflect")
-        self.side = padded.shape[1]
-        self.pixels = tf.constant(padded.reshape(-1, 3))
+        self.images = ImageTable(data.images, lessons.crop if lessons else recipe.crop)
         self.labels = tf.constant(data.labels.astype(np.int32))
+        self.lessons = lessons
+        if lessons:
+            self.views = tf.constant(lessons.views.astype(np.int32))
+            self.answers = tf.constant(lessons.logits)
 
     def state(self) -> dict[str, np.ndarray]:
-        """Copies what the next steps depend on, by name; each (PARAMETERS,).
+        """Copies what the next steps depend on, by name; each (W,).
 
         Random numbers come from the seed and the step's number, so they have no state.
         """
@@ -99,24 +119,54 @@ class Step:
         for name in STATE:
             getattr(self, name).assign(arrays[name])
 
-    def set_mask(self, mask: np.ndarray) -> None:
-        """Sets the mask and the weights it cuts to zero; (PARAMETERS,) float32."""
+    def set_mask(self, vector: np.ndarray, mask: np.ndarray) -> None:
+        """Sets weights and mask, both (W,) float32; a mean of weights begins anew."""
         self.mask.assign(mask)
-        self.vector.assign(self.vector * mask)
+        self.vector.assign(vector * mask)
+        self.average.assign(self.vector)
 
-    def _augment(self, rows: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
-        """Gathers a batch, shifted and mirrored by chance: (B, 32, 32, 3) uint8."""
-        count, pixels = tf.shape(rows)[0], tf.range(32)
-        offset = tf.random.stateless_uniform(
-            (2, count, 1), seed, 0, 2 * self.recipe.crop + 1, tf.int32
+    def result(self) -> np.ndarray:
+        """The weights that training gives: (W,) float32."""
+        return (self.average if self.recipe.averaging else self.vector).numpy()
+
+    def _augment(self, rows: tf.Tensor, seed: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        """Draws a view of each image of a batch.
+
+        Returns:
+            (B, 32, 32, 3) uint8 and (B,) int32, which of the teacher's views it is.
+        """
+        count = tf.shape(rows)[0]
+        if self.lessons:
+            views = self.lessons.views.shape[1]
+            which = tf.random.stateless_uniform((count,), seed, 0, views, tf.int32)
+            view = tf.gather_nd(self.views, tf.stack([rows, which], 1))  # (B, 3)
+            return self.images.cut(rows, view[:, :2], view[:, 2] > 0), which
+        offsets = tf.random.stateless_uniform(
+            (2, count), seed, 0, 2 * self.recipe.crop + 1, tf.int32
         )
-        lines, columns = offset[0] + pixels, offset[1] + pixels  # (B, 32)
+        mirrored = tf.zeros((count,), tf.bool)
         if self.recipe.flip:
-            chance = tf.random.stateless_uniform((count, 1), seed + [0, 1])
-            columns = tf.where(chance < 0.5, columns, offset[1] + 31 - pixels)
-        # One gather of pixels: cheaper than cutting out and mirroring image by image.
-        lines = rows[:, None] * self.side + lines
-        return tf.gather(self.pixels, lines[:, :, None] * self.side + columns[:, None])
+            mirrored = tf.random.stateless_uniform((count,), seed + [0, 1]) < 0.5
+        return self.images.cut(rows, tf.transpose(offsets), mirrored), rows
+
+    def _losses(
+        self, outputs: tf.Tensor, rows: tf.Tensor, which: tf.Tensor
+    ) -> tf.Tensor:
+        """Computes the loss of each image of a batch: (B,) float32."""
+        recipe = self.recipe
+        targets = tf.one_hot(tf.gather(self.labels, rows), CLASSES)
+        targets *= 1 - recipe.label_smoothing
+        targets += recipe.label_smoothing / CLASSES
+        losses = tf.nn.softmax_cross_entropy_with_logits(targets, outputs)
+        if not self.lessons:
+            return losses
+        # Hinton et al. 2015, section 2: T^2 keeps the gradient's size.
+        heat = recipe.temperature
+        answers = tf.gather_nd(self.answers, tf.stack([rows, which], 1))
+        answers = tf.nn.softmax(tf.cast(answers, tf.float32) / heat)
+        soft = tf.nn.softmax_cross_entropy_with_logits(answers, outputs / heat)
+        share = recipe.distillation
+        return share * heat**2 * soft + (1 - share) * losses
 
     @tf.function
     def __call__(self, rows: tf.Tensor, step: tf.Tensor, rate: tf.Tensor) -> None:
@@ -130,24 +180,52 @@ class Step:
         recipe = self.recipe
         # Eight counters a step: 0 to 2 for dropout, 3 to shift, 4 to mirror.
         seed = tf.stack([self.seed, 8 * step])
-        images = self._augment(rows, seed + [0, 3])
+        images, which = self._augment(rows, seed + [0, 3])
         images = tf.cast(images, self.dtype) / 255
-        labels = tf.gather(self.labels, rows)
-        smooth = recipe.label_smoothing
-        targets = tf.one_hot(labels, architecture.CLASSES) * (1 - smooth)
-        targets += smooth / architecture.CLASSES
         with tf.GradientTape() as tape:
-            outputs = network.logits(self.vector, images, recipe.dropout, seed)
-            losses = tf.nn.softmax_cross_entropy_with_logits(targets, outputs)
-            loss = tf.reduce_mean(losses)
+            outputs = self.forward(self.vector, images, recipe.dropout, seed)
+            loss = tf.reduce_mean(self._losses(outputs, rows, which))
         gradient = tape.gradient(loss, self.vector)
         if recipe.weight_decay:  # decoupled (Loshchilov and Hutter 2019, algorithm 2)
             self.vector.assign(self.vector * (1 - rate * recipe.weight_decay))
         self._update(gradient, step, rate)
         self.vector.assign(self.vector * self.mask)
-        correct = tf.equal(tf.argmax(outputs, 1, tf.int32), labels)
+        if recipe.averaging:  # exponential (Polyak and Juditsky 1992's, weighted)
+            self.average.assign_sub(
+                (1 - recipe.averaging) * (self.average - self.vector)
+            )
+        correct = tf.equal(
+            tf.argmax(outputs, 1, tf.int32), tf.gather(self.labels, rows)
+        )
         correct = tf.reduce_mean(tf.cast(correct, tf.float32))
         self.sums.assign_add(tf.stack([loss, correct]))
+
+    @tf.function
+    def _gradient(self, rows: tf.Tensor, number: tf.Tensor) -> tf.Tensor:
+        """Computes the gradient of a batch's mean loss without dropout: (W,)."""
+        seed = tf.stack([self.seed, 8 * number])
+        images, which = self._augment(rows, seed + [0, 3])
+        images = tf.cast(images, self.dtype) / 255
+        with tf.GradientTape() as tape:
+            outputs = self.forward(self.vector, images, (0.0, 0.0, 0.0), None)
+            loss = tf.reduce_mean(self._losses(outputs, rows, which))
+        return tape.gradient(loss, self.vector)
+
+    def gradient(self, order: np.ndarray) -> np.ndarray:
+        """Computes the gradient by which weights are chosen, masked ones included.
+
+        Args:
+            order: (N,) int32, training images; the first `GRADIENT_IMAGES` count.
+
+        Returns:
+            (W,) float32, of the mean loss.
+        """
+        batches = range(0, min(len(order), GRADIENT_IMAGES), GRADIENT_BATCH)
+        total = np.zeros(self.vector.shape, np.float32)
+        for start in batches:
+            rows = order[start : start + GRADIENT_BATCH]
+            total += self._gradient(tf.constant(rows), tf.constant(start)).numpy()
+        return total / len(batches)
 
     def _update(self, gradient: tf.Tensor, step: tf.Tensor, rate: tf.Tensor) -> None:
         """Applies TensorFlow's fused update: one pass over the flat vector."""
@@ -181,7 +259,8 @@ class Step:
     def evaluate_batch(self, images: tf.Tensor, labels: tf.Tensor) -> tf.Tensor:
         """Sums loss and correct answers over a batch: (2,) float32."""
         images = tf.cast(images, self.dtype) / 255
-        outputs = network.logits(self.vector, images)
+        vector = self.average if self.recipe.averaging else self.vector
+        outputs = self.forward(vector, images, (0.0, 0.0, 0.0), None)
         loss = tf.nn.sparse_softmax_cross_entropy_with_logits(labels, outputs)
         correct = tf.equal(tf.argmax(outputs, 1, tf.int32), labels)
         return tf.stack(
@@ -203,42 +282,60 @@ def steps_per_epoch(images: int, recipe: Recipe) -> int:
     return max(1, images // recipe.batch_size)
 
 
+# (weights (W,), the loss's gradient (W,) when called, what the mask is to be) -> the
+# weights and mask (W,) to go on with.
+MakeMask = Callable[
+    [np.ndarray, Callable[[], np.ndarray], MaskUpdate], tuple[np.ndarray, np.ndarray]
+]
+
+
 def train(
-    weights: Sequence[np.ndarray],
+    vector: np.ndarray,
     training: Split,
     validation: Split,
     recipe: Recipe,
     *,
     precision: str,
     seed: int,
-    zeros_by_step: Mapping[int, int] | None = None,
-    make_mask: Callable[[np.ndarray, int], np.ndarray] | None = None,
+    forward: Forward,
+    lessons: Lessons | None = None,
+    mask_updates: Mapping[int, MaskUpdate] | None = None,
+    make_mask: MakeMask | None = None,
     checkpoint: Checkpoint | None = None,
     tensorboard: str | Path | None = None,
-) -> tuple[list[np.ndarray], list[dict[str, float]]]:
+) -> tuple[np.ndarray, list[dict[str, float]]]:
     """Trains and logs a line an epoch.
 
     Args:
-        weights: The twelve arrays to start from, float32.
+        vector: (W,) float32, the weights to start from.
         training: What to train on.
         validation: What each epoch is measured on.
         recipe: How to train.
         precision: "float32" or "bfloat16".
         seed: Seed of the order of images, augmentation and dropout.
-        zeros_by_step: At which steps to make a new mask, and with how many zeros.
-        make_mask: Makes it, from the weights (PARAMETERS,) and the number of zeros.
-            Each mask holds until the next one.
+        forward: The network.
+        lessons: A teacher's answers to learn from, if there is one.
+        mask_updates: At which steps to make a new mask, and what kind of.
+        make_mask: Makes it. Each mask holds until the next one.
         checkpoint: Where to save the state after each epoch, and to resume from.
         tensorboard: Folder for event files, if they are wanted; made anew.
 
     Returns:
-        The twelve trained arrays, float32, and the history, one row an epoch.
+        The trained weights (W,), float32, and the history, one row an epoch.
 
     Raises:
         UserError: The loss is not a number any more.
         OSError: The state cannot be saved.
     """
-    step = Step(weights, training, recipe, precision=precision, seed=seed)
+    step = Step(
+        vector,
+        training,
+        recipe,
+        precision=precision,
+        seed=seed,
+        forward=forward,
+        lessons=lessons,
+    )
     count = len(training.labels)
     per_epoch = steps_per_epoch(count, recipe)
     steps = per_epoch * recipe.epochs
@@ -261,8 +358,10 @@ def train(
         order = np.random.default_rng([seed, epoch]).permutation(count).astype(np.int32)
         for i in range(per_epoch):
             taken = epoch * per_epoch + i
-            if zeros_by_step and taken in zeros_by_step:
-                step.set_mask(make_mask(step.vector.numpy(), zeros_by_step[taken]))
+            if mask_updates and taken in mask_updates:
+                gradient = partial(step.gradient, np.roll(order, -i))
+                made = make_mask(step.vector.numpy(), gradient, mask_updates[taken])
+                step.set_mask(*made)
             rate = schedules.learning_rate(
                 taken,
                 steps,
@@ -288,8 +387,7 @@ def train(
             "accuracy": accuracy,
             "validation_loss": validation_loss,
             "validation_accuracy": validation_accuracy,
-            "sparsity": 1
-            - np.count_nonzero(step.vector.numpy()) / architecture.PARAMETERS,
+            "sparsity": float(np.mean(step.vector.numpy() == 0)),
             "images_per_second": per_epoch * len(rows) / seconds,
             "seconds": time.perf_counter() - began,
         }
@@ -303,7 +401,43 @@ def train(
                 for name, value in row.items():
                     tf.summary.scalar(name, value)
             writer.flush()
-    return architecture.unflatten(step.vector.numpy()), history
+    return step.result(), history
+
+
+def train_network(
+    weights: Sequence[np.ndarray],
+    training: Split,
+    validation: Split,
+    recipe: Recipe,
+    **options,
+) -> tuple[list[np.ndarray], list[dict[str, float]]]:
+    """Trains the fixed network (`train`), on normalised pixels if the recipe says so.
+
+    Args:
+        weights: The twelve arrays to start from, float32, for pixels / 255.
+        training: What to train on.
+        validation: What each epoch is measured on.
+        recipe: How to train.
+        **options: As of `train`, but for `forward`.
+
+    Returns:
+        The twelve trained arrays, for pixels / 255, and the history.
+
+    Raises:
+        UserError: The loss is not a number any more.
+        OSError: The state cannot be saved.
+    """
+    vector, forward = flatten(weights), network.logits
+    if recipe.normalise:
+        pixels = network.measure_pixels(training.images)
+        vector = network.unfold(vector, pixels)
+        forward = partial(network.logits, pixels=pixels)
+    trained, history = train(
+        vector, training, validation, recipe, forward=forward, **options
+    )
+    if recipe.normalise:
+        trained = network.fold(trained, pixels)
+    return unflatten(trained), history
 
 
 def progress_line(row: Mapping[str, float], epochs: int) -> str:

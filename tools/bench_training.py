@@ -18,8 +18,8 @@ import numpy as np
 import yaml
 from snakemake.utils import validate
 
-from shears import machine
-from shears.architecture import initial_weights
+from shears import machine, network
+from shears.architecture import flatten, initial_weights
 from shears.backend import tf
 from shears.dataset import Split
 from shears.device import choose_precision, prepare
@@ -42,7 +42,10 @@ def make_ours(data: Split, precision: str) -> Callable[[], None]:
     config = yaml.safe_load((ROOT / "config.yaml").read_text())
     validate(config, str(ROOT / "schemas/config.schema.yaml"))
     recipe = Recipe(**{**config["recipes"]["strong"], "batch_size": BATCH})
-    step = Step(initial_weights(0), data, recipe, precision=precision, seed=0)
+    vector = flatten(initial_weights(0))
+    step = Step(
+        vector, data, recipe, precision=precision, seed=0, forward=network.logits
+    )
     order = np.arange(len(data.labels), dtype=np.int32).reshape(-1, BATCH)
 
     def epoch() -> None:

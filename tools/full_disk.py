@@ -16,10 +16,12 @@ SPARE = 2 << 20  # bytes left free until the stage begins
 # Each stage by what is asked for and how Snakemake announces it.
 STAGES = {
     "prepare_dataset": ("results/dataset.h5", "Preparing the images"),
-    "train_baseline": ("results/baseline/weights.h5", "Training the baseline"),
-    "prune_round 1": ("results/round_1/weights.h5", "Pruning to"),
-    "prune_round 2": ("results/round_2/weights.h5", "Pruning to"),
-    "score_candidate": ("results/baseline/score_test.json", "Scoring baseline"),
+    "train_teacher": ("results/teacher/teacher.npz", "Training the teacher"),
+    "ask_teacher": ("results/teacher/lessons.h5", "Asking the teacher"),
+    "train_baseline": ("results/dense/seed_0/weights.h5", "Training the baseline"),
+    "prune_round 1": ("results/lamp/seed_0/round_1/weights.h5", "Pruning by lamp"),
+    "prune_round 2": ("results/lamp/seed_0/round_2/weights.h5", "Pruning by lamp"),
+    "score_candidate": ("results/dense/seed_0/score_test.json", "Scoring dense/seed_0"),
     "choose_submission": ("results/choice.json", "Choosing the submission"),
     "package_submission": ("results/submission/manifest.json", "Packaging"),
     "benchmark_optimizer": (

@@ -17,7 +17,13 @@ import psutil
 from tests.workflow.project import copy_project, snakemake
 
 VICTIMS = ("everything", "snakemake", "stage")
-COMPARED = ("results/*/weights.h5", "results/*/score_*.json", "results/choice.json")
+COMPARED = (
+    "results/**/weights.h5",
+    "results/**/score_*.json",
+    "results/teacher/teacher.npz",
+    "results/teacher/lessons.h5",
+    "results/choice.json",
+)
 # Changes of small.yaml that make training long enough to be hit often.
 LONGER = {
     "recipes": {"strong": {"epochs": 8}},
@@ -79,7 +85,7 @@ def run_and_kill(folder: Path, after: float, victim: str, output: Path) -> str |
 
 def repeated_epochs(output: str) -> int:
     """Counts the whole epochs that were trained more than once in a run."""
-    told = re.findall(r"(train_baseline|prune_round \d+): epoch (\d+)/", output)
+    told = re.findall(r"((?:train|prune)\w+(?: \w+)*): epoch (\d+)/", output)
     return sum(count - 1 for count in Counter(told).values())
 
 

@@ -3,23 +3,27 @@
 import argparse
 import csv
 import re
+import statistics
 import sys
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import yaml
+from snakemake.utils import validate
 
+from shears.config import candidates as candidates_of
 from shears.files import read_csv, read_json, whole_file
-from shears.report import Candidate, plot_scores
+from shears.report import Candidate, over_seeds, plot_scores, title
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGE = """\
 # Results of the reference run
 
-Written by `make results` from the files of one run of `make reproduce`; n = 1 run, so
-no spread can be given. {machine}.
+Written by `make results` from the files of one run of `make reproduce`. {spread}
+{machine}.
 
 {table}
-
+{teacher}
 The submission is **{chosen}**: {reason}.
 On the 10,000 test images it has accuracy {accuracy:.4f}, sparsity {sparsity:.4f} and
 score **{score:.4f}**. The score is computed in float32 from `my_model_weights.h5` alone
@@ -29,8 +33,9 @@ loaded by `load_weights` into the network built afresh.
 ![Score and accuracy against sparsity](results.png)
 
 All stages took {minutes:.1f} minutes of their own time one after another, {others:.1f}
-of them data, scoring, report and starting TensorFlow. The largest stage used
-{memory:,.0f} MiB. Minutes in the table are those of training, data set in memory.
+of them data, a teacher's answers, scoring, report and starting TensorFlow. The largest
+stage used {memory:,.0f} MiB. Minutes in the table are those of training, data set in
+memory.
 
 Share of each kernel that is kept:
 
@@ -56,11 +61,29 @@ def replace_part(page: str, name: str, content: str) -> str:
 def stage_costs(folder: Path) -> tuple[float, float]:
     """Reads Snakemake's benchmark files: seconds in all, largest memory in MiB."""
     rows = []
-    for path in folder.glob("*.tsv"):
+    for path in folder.rglob("*.tsv"):
         with path.open() as file:
             rows += csv.DictReader(file, delimiter="\t")
     memory = [float(row["max_rss"]) for row in rows if row["max_rss"] != "NA"]
     return sum(float(row["s"]) for row in rows), max(memory)
+
+
+def mean(values: Sequence[float], form: str = ".4f") -> str:
+    """Writes a mean, and the standard deviation where there are several values."""
+    text = format(statistics.mean(values), form)
+    if len(values) > 1:
+        text += f" ± {statistics.stdev(values):{form}}"
+    return text
+
+
+def about_the_teacher(metrics: Mapping) -> str:
+    """Says what the teacher reached."""
+    return (
+        f"\nThe teacher ({metrics['parameters']:,} weights, batch norm, never "
+        f"submitted) was trained for {metrics['epochs']} epochs in "
+        f"{metrics['seconds'] / 60:.1f} minutes: validation accuracy "
+        f"{metrics['validation_accuracy']:.4f} (batch norm by the batch).\n"
+    )
 
 
 def main() -> None:
@@ -72,7 +95,7 @@ def main() -> None:
     choice = read_json(results / "choice.json")
     manifest = read_json(results / "submission/manifest.json")
     config = yaml.safe_load((run / "config.yaml").read_text())
-    rounds = len(config["pruning"]["rounds"])
+    validate(config, str(ROOT / "schemas/config.schema.yaml"))
     candidates = [
         Candidate(
             name,
@@ -81,19 +104,22 @@ def main() -> None:
             read_json(results / name / "metrics.json"),
             read_csv(results / name / "history.csv"),
         )
-        for name in ["baseline", *(f"round_{i + 1}" for i in range(rounds))]
+        for name in candidates_of(config)
     ]
-    commits = {c.metrics["machine"]["commit"] for c in candidates}
+    path = results / "teacher/metrics.json"
+    teachers = [read_json(path)] if path.exists() else []
+    trained = [*teachers, *(c.metrics for c in candidates)]
+    commits = {metrics["machine"]["commit"] for metrics in trained}
     if len(commits) > 1 or "+" in str(commits):
         sys.exit(f"stages of this run were made at {commits}: make them at one commit")
     metrics = candidates[0].metrics
     about = metrics["machine"]
     seconds, memory = stage_costs(run / "benchmarks")
-    training = sum(c.metrics["seconds"] for c in candidates)
+    training = sum(metrics["seconds"] for metrics in trained)
     page = PAGE.format(
         machine=(
             f"{about['cpu']}, {about['cores']} cores, {about['system']}, "
-            f"{metrics['device']}, {metrics['precision']}; seed {metrics['seed']}; "
+            f"{metrics['device']}, {metrics['precision']}; seeds {config['seeds']}; "
             f"Python {about['python']}, TensorFlow {about['tensorflow']}; "
             f"commit {about['commit']}"
         ),
@@ -102,20 +128,27 @@ def main() -> None:
             "test accuracy,test score,epochs,minutes".split(","),
             [
                 [
-                    c.name.replace("_", " "),
-                    f"{c.test['sparsity']:.4f}",
-                    f"{c.test['zeros']:,}",
-                    f"{c.validation['accuracy']:.4f}",
-                    f"{c.validation['score']:.4f}",
-                    f"{c.test['accuracy']:.4f}",
-                    f"{c.test['score']:.4f}",
-                    str(c.metrics["epochs"]),
-                    f"{c.metrics['seconds'] / 60:.1f}",
+                    " ".join([kind, same[0].name.partition("/round_")[2]]).strip(),
+                    f"{same[0].test['sparsity']:.4f}",
+                    f"{same[0].test['zeros']:,}",
+                    mean([c.validation["accuracy"] for c in same]),
+                    mean([c.validation["score"] for c in same]),
+                    mean([c.test["accuracy"] for c in same]),
+                    mean([c.test["score"] for c in same]),
+                    str(same[0].metrics["epochs"]),
+                    mean([c.metrics["seconds"] / 60 for c in same], ".1f"),
                 ]
-                for c in candidates
+                for kind, rounds in over_seeds(candidates).items()
+                for same in rounds
             ],
         ),
-        chosen=choice["candidate"].replace("_", " "),
+        spread=(
+            "n = 1, so no spread can be given."
+            if len(config["seeds"]) == 1
+            else f"n = {len(config['seeds'])} seeds: mean ± standard deviation."
+        ),
+        teacher="".join(map(about_the_teacher, teachers)),
+        chosen=title(choice["candidate"]),
         reason=choice["reason"],
         accuracy=manifest["test"]["accuracy"],
         sparsity=manifest["sparsity"],
@@ -128,7 +161,7 @@ def main() -> None:
             ["candidate", *metrics["kernel_density"]],
             [
                 [
-                    c.name.replace("_", " "),
+                    c.title,
                     *(f"{kept:.4f}" for kept in c.metrics["kernel_density"].values()),
                 ]
                 for c in candidates

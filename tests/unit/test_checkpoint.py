@@ -77,15 +77,18 @@ def test_a_damaged_state_is_never_resumed(tmp_path, data):
 
 def test_finished_states_are_removed_and_others_kept(tmp_path):
     finished = STATE._replace(finished=True)
-    Checkpoint(tmp_path / "a/done.npz", "key").save(finished)
-    remove_finished([tmp_path / "none/none.npz", tmp_path / "a/done.npz"])
-    assert not (tmp_path / "a").exists()
-    folder = tmp_path / "b"
+    root = tmp_path / "checkpoints"
+    Checkpoint(root / "a/b/done.npz", "key").save(finished)
+    remove_finished([root / "none/none.npz", root / "a/b/done.npz"], root)
+    assert not root.exists()
+    assert tmp_path.exists()
+    folder = root / "b"
     for name in ("done.npz", "another_stages.npz"):
         Checkpoint(folder / name, "key").save(finished)
     Checkpoint(folder / "going.npz", "key").save(STATE)
     (folder / "broken.npz").write_text(json.dumps({}))
-    remove_finished(folder / f"{name}.npz" for name in ("done", "going", "broken"))
+    names = ("done", "going", "broken")
+    remove_finished((folder / f"{name}.npz" for name in names), root)
     assert {path.name for path in folder.iterdir()} == {
         "another_stages.npz",
         "going.npz",

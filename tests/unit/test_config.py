@@ -8,7 +8,14 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from snakemake.utils import validate
 
-from shears.config import check, check_meaning, check_yaml
+from shears.config import (
+    baselines,
+    candidates,
+    check,
+    check_meaning,
+    check_yaml,
+    methods,
+)
 from shears.errors import UserError
 from tests.conftest import refused
 
@@ -32,8 +39,11 @@ def test_the_schema_is_a_schema():
 
 def test_the_shipped_configuration_is_accepted_and_spells_out_the_defaults():
     filled = check_all(copy.deepcopy(CONFIG))
-    for key in ("baseline", "pruning", "selection"):
+    for key in ("baselines", "teacher", "methods", "run", "selection"):
         assert filled[key] == CONFIG[key]
+    # These make sense with another method's allocation or start only.
+    unsaid = {"densities", "mask_of", "shuffled"}
+    assert filled["pruning"].keys() - CONFIG["pruning"].keys() == unsaid
     assert filled["data"].keys() - CONFIG["data"].keys() == {"urls", "sha256"}
     assert filled["recipes"]["assignment"]["beta_2"] == 0.999
 
@@ -63,7 +73,7 @@ def test_the_assignments_recipe_is_the_assignments():
 
 
 BAD = {
-    "unknown key": ("sed: 1", "unknown key 'sed'; did you mean seed?"),
+    "unknown key": ("sed: 1", "unknown key 'sed'; did you mean seeds?"),
     "unknown key inside": (
         "pruning: {round: []}",
         "pruning: unknown key 'round'; did you",
@@ -72,12 +82,15 @@ BAD = {
         "pruning: {rounds: [{sparsity: 0.9, epochs: 1, lr: 1}]}",
         "pruning: rounds[0]: unknown key 'lr'; known: sparsity, epochs",
     ),
-    "wrong type": ("seed: one", "seed: found 'one', expected a whole number"),
+    "wrong type": ("seeds: [one]", "seeds[0]: found 'one', expected a whole number"),
     "boolean as --config reads it": (
         "tensorboard: 'true'",
         "tensorboard: found 'true', expected true or false (behind --config: True or",
     ),
-    "boolean": ("seed: true", "seed: found true, expected a whole number"),
+    "boolean": ("seeds: [true]", "seeds[0]: found true, expected a whole number"),
+    "one seed, no list": ("seeds: 0", "seeds: found 0, expected a list"),
+    "a seed twice": ("seeds: [1, 1]", "seeds: found [1, 1], expected each item once"),
+    "no seed": ("seeds: []", "seeds: found [], expected at least 1 items"),
     "list for mapping": ("pruning: []", "pruning: found [], expected a mapping"),
     "null": ("data: null", "data: found null, expected a mapping"),
     "exponent without a dot": (
@@ -113,13 +126,111 @@ BAD = {
         "pruning: rounds[0]: key 'epochs' is missing",
     ),
     "unknown recipe": (
-        "baseline: {recipe: stong}",
-        "baseline: recipe: found 'stong', expected one of the recipes: assignment,",
+        "baselines: {dense: {recipe: stong}}",
+        "baselines: dense: recipe: found 'stong', expected one of the recipes: assig",
+    ),
+    "unknown recipe of a method": (
+        "methods: {lamp: {recipe: stong}}",
+        "methods: lamp: recipe: found 'stong', expected one of the recipes: assignment",
+    ),
+    "unknown recipe of the rounds": (
+        "pruning: {recipe: stong}",
+        "pruning: recipe: found 'stong', expected one of the recipes: assignment,",
+    ),
+    "unknown recipe of the teacher": (
+        "teacher: {recipe: stong}",
+        "teacher: recipe: found 'stong', expected one of the recipes: assignment,",
+    ),
+    "unknown teacher": (
+        "pruning: {teacher: stong}",
+        "pruning: teacher: found 'stong', expected one of none, own, strong",
+    ),
+    "a baseline that teaches itself": (
+        "baselines: {dense: {teacher: own}}",
+        "baselines: dense: teacher: found 'own', expected one of none, strong",
     ),
     "unknown allocation": (
         "pruning: {allocation: lmap}",
-        "pruning: allocation: found 'lmap', expected one of lamp, magnitude",
+        "pruning: allocation: found 'lmap', expected one of lamp, global",
     ),
+    "unknown allocation of a method": (
+        "methods: {erk: {allocation: lmap}}",
+        "methods: erk: allocation: found 'lmap', expected one of lamp, global",
+    ),
+    "unknown key of a method": (
+        "methods: {erk: {alocation: erk}}",
+        "methods: erk: unknown key 'alocation'; did you mean allocation?",
+    ),
+    "unknown method": (
+        "run: [lmap]",
+        "run[0]: found 'lmap', expected one of the methods: erk, first_order, global,",
+    ),
+    "unknown baseline": (
+        "pruning: {baseline: dens}",
+        "pruning: baseline: found 'dens', expected one of the baselines: dense",
+    ),
+    "unknown baseline of a method": (
+        "methods: {lamp: {baseline: dens}}",
+        "methods: lamp: baseline: found 'dens', expected one of the baselines: dense",
+    ),
+    "masks of an unknown method": (
+        "{methods: {a: {mask_of: lmap}}, run: [a]}",
+        "methods: a: mask_of: found 'lmap', expected one of the methods: a, erk,",
+    ),
+    "masks taken in a circle": (
+        "{methods: {a: {mask_of: b}, b: {mask_of: a}}, run: [a]}",
+        "methods: a: mask_of: found a circle (a -> b -> a), expected a method with",
+    ),
+    "masks of other sparsities": (
+        "{methods: {a: {mask_of: lamp, rounds: [{sparsity: 0.5, epochs: 1}]}}, "
+        "run: [a]}",
+        "methods: a: rounds: found sparsities [0.5], expected those of lamp, whose",
+    ),
+    "first-order saliency before there is a gradient": (
+        "{methods: {a: {start: initial, saliency: first_order}}, run: [a]}",
+        "methods: a: saliency: found 'first_order', expected magnitude or random where",
+    ),
+    "a method called like a baseline": (
+        "methods: {dense: {}}",
+        "methods: found the name 'dense', expected another: the folder results/dense",
+    ),
+    "a baseline called like a folder": (
+        "baselines: {teacher: {}}",
+        "baselines: found the name 'teacher', expected another: the folder",
+    ),
+    "a method called like a folder": (
+        "methods: {submission: {}}",
+        "methods: found the name 'submission', expected another: the folder",
+    ),
+    "a name with a slash": (
+        "methods: {a/b: {}}",
+        "methods: found 'a/b', expected text that matches",
+    ),
+    "five densities": (
+        "pruning: {densities: [1, 1, 1, 1, 1]}",
+        "pruning: densities: found [1, 1, 1, 1, 1], expected at least 6 items",
+    ),
+    "seven densities": (
+        "pruning: {densities: [1, 1, 1, 1, 1, 1, 1]}",
+        "pruning: densities: found [1, 1, 1, 1, 1, 1, ...], expected at most 6 items",
+    ),
+    "a floor of everything": (
+        "pruning: {floor: 1}",
+        "pruning: floor: found 1, expected less than 1",
+    ),
+    "no training images to speak of": (
+        "data: {training_images: 9}",
+        "data: training_images: found 9, expected 10 to 44,990, or 0 for all 45,000",
+    ),
+    "more training images than there are": (
+        "data: {training_images: 45001}",
+        "data: training_images: found 45,001, expected 10 to 44,990, or 0 for all",
+    ),
+    "more than all of the teacher's": (
+        "recipes: {finetune: {distillation: 1.1}}",
+        "recipes: finetune: distillation: found 1.1, expected at most 1",
+    ),
+    "no view": ("views: {count: 0}", "views: count: found 0, expected at least 1"),
     "two dropout rates": (
         "recipes: {strong: {dropout: [0.1, 0.2]}}",
         "recipes: strong: dropout: found [0.1, 0.2], expected at least 3 items",
@@ -149,8 +260,13 @@ BAD = {
         "data: validation_images: found 1,491, expected at most 1,490",
     ),
     "all warmup": (
-        "recipes: {finetune: {warmup_epochs: 8}}",
+        "{recipes: {finetune: {warmup_epochs: 8}}, "
+        "pruning: {rounds: [{sparsity: 0.9, epochs: 8}]}}",
         "warmup_epochs: found 8, expected less than the 8 epochs of pruning: rounds[0]",
+    ),
+    "all warmup for the teacher": (
+        "recipes: {teacher: {warmup_epochs: 15}}",
+        "warmup_epochs: found 15, expected less than the 15 epochs of teacher",
     ),
     "too much decay": (
         "recipes: {strong: {weight_decay: 10, learning_rate: 1}}",
@@ -165,8 +281,11 @@ BAD = {
         "data: {sha256: c4a38c50}",
         "data: sha256: found 'c4a38c50', expected text that matches",
     ),
-    "a negative seed": ("seed: -1", "seed: found -1, expected at least 0"),
-    "a huge seed": ("seed: 1000001", "seed: found 1000001, expected at most 1000000"),
+    "a negative seed": ("seeds: [-1]", "seeds[0]: found -1, expected at least 0"),
+    "a huge seed": (
+        "seeds: [1000001]",
+        "seeds[0]: found 1000001, expected at most 1000000",
+    ),
     "half an epoch": (
         "recipes: {strong: {epochs: 0.5}}",
         "recipes: strong: epochs: found 0.5, expected a whole number",
@@ -192,9 +311,9 @@ def merge(base: dict, change: dict) -> dict:
     """Overrides one level deep, and recipes two."""
     result = copy.deepcopy(base)
     for key, value in change.items():
-        if key == "recipes" and value:
-            for name, recipe in value.items():
-                result[key][name].update(recipe)
+        if key in ("recipes", "methods", "baselines") and value:
+            for name, entry in value.items():
+                result[key].setdefault(name, {}).update(entry)
         elif isinstance(value, dict) and value:
             result[key].update(value)
         else:
@@ -210,6 +329,73 @@ def test_bad_configurations_are_refused_in_one_line(kind):
     assert message in str(caught.value)
     assert "\n" not in str(caught.value)
     assert len(str(caught.value)) < 250
+
+
+ELSEWHERE = {"$ref", "properties", "items", "propertyNames"}  # rules that lead on
+SILENT = {"$schema", "$defs", "description", "default"}
+
+
+def rules(schema: object) -> set[str]:
+    """The schema's rules that a value can break."""
+    found = set()
+    for key, inner in schema.items():
+        if key in ("properties", "$defs"):
+            found |= set().union(*map(rules, inner.values()))
+        elif key not in SILENT:
+            found |= {key} - ELSEWHERE
+            found |= rules(inner) if isinstance(inner, dict) else set()
+    return found
+
+
+def test_every_rule_of_the_schema_is_broken_by_a_bad_configuration():
+    validator = jsonschema.Draft202012Validator(SCHEMA)
+    broken = {
+        error.validator
+        for change, _ in BAD.values()
+        for error in validator.iter_errors(merge(CONFIG, yaml.safe_load(change)))
+    }
+    assert rules(SCHEMA) == broken
+
+
+def test_the_teachers_recipe_is_needed_only_if_somebody_learns_from_it():
+    config = copy.deepcopy(CONFIG)
+    del config["recipes"]["teacher"]
+    config["methods"]["lamp"]["teacher"] = "none"
+    config["baselines"]["plain"] = {"teacher": "none"}
+    config["methods"]["lamp"]["baseline"] = "plain"
+    check_all(config)  # dense is not pruned, other methods are not run
+    for changed in ({"run": ["lamp", "erk"]}, {"run": []}):
+        with pytest.raises(UserError, match="^teacher: recipe: found 'teacher', exp"):
+            check_all({**copy.deepcopy(config), **changed})
+
+
+def test_methods_come_behind_those_whose_masks_they_take_with_all_settings():
+    filled = check_all({**copy.deepcopy(CONFIG), "run": ["mask_from_scratch", "erk"]})
+    found = methods(filled)
+    assert list(found) == ["lamp", "mask_from_scratch", "erk"]
+    assert found["lamp"] == filled["pruning"]
+    assert found["erk"] == {**filled["pruning"], "allocation": "erk"}
+    changes = {"start": "initial", "mask_of": "lamp"}
+    assert found["mask_from_scratch"] == {**filled["pruning"], **changes}
+    assert baselines(filled) == ["dense"]
+
+
+def test_candidates_are_listed_for_each_seed_and_round_baselines_first():
+    config = {**copy.deepcopy(CONFIG), "seeds": [3, 0]}
+    rounds = {"rounds": [{"sparsity": 0.5, "epochs": 1}]}
+    config["methods"]["erk"].update(rounds, baseline="plain")
+    config["baselines"]["plain"] = {}
+    filled = check_all({**config, "run": ["erk", "lamp"]})
+    assert candidates(filled) == [
+        *("dense/seed_3", "dense/seed_0", "plain/seed_3", "plain/seed_0"),
+        *("erk/seed_3/round_1", "erk/seed_0/round_1"),
+        *("lamp/seed_3/round_1", "lamp/seed_3/round_2"),
+        *("lamp/seed_0/round_1", "lamp/seed_0/round_2"),
+    ]
+    alone = {**filled, "run": []}
+    assert candidates(alone) == ["dense/seed_3", "dense/seed_0"] + [
+        *("plain/seed_3", "plain/seed_0")
+    ]
 
 
 FILES = {

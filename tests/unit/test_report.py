@@ -1,6 +1,7 @@
 from html.parser import HTMLParser
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from shears.files import write_json
@@ -57,12 +58,20 @@ def render(tmp_path):
         },
     }
     write_json(tmp_path / "manifest.json", manifest)
-    choice = {"candidate": "round_1", "reason": "best of two", "refused": ["round_2"]}
+    choice = {
+        "candidate": "lamp/seed_0/round_1",
+        "reason": "best of two",
+        "refused": ["lamp/seed_0/round_2"],
+    }
 
     def write(study=None) -> str:
         write_report(
-            [candidate("baseline", 0.85, 0.0), candidate("round_1", 0.81, 0.95)],
+            [
+                candidate("dense/seed_0", 0.85, 0.0),
+                candidate("lamp/seed_0/round_1", 0.81, 0.95),
+            ],
             choice,
+            baselines={"lamp/seed_0": "dense/seed_0"},
             manifest=tmp_path / "manifest.json",
             study=study or {},
             template=TEMPLATE,
@@ -94,9 +103,9 @@ class Page(HTMLParser):
 
 def test_the_page_shows_each_candidate_and_marks_the_chosen(render):
     page = Page(render())
-    row = next(row for row in page.rows if row[0] == "round 1")
+    row = next(row for row in page.rows if row[0] == "lamp, seed 0, round 1")
     assert row[:9] == [
-        *("round 1", "0.9500", "0.8100", "0.8800", "0.8100", "0.8800"),
+        *("lamp, seed 0, round 1", "0.9500", "0.8100", "0.8800", "0.8100", "0.8800"),
         *("2", "1.5", "1,234"),
     ]
     assert page.chosen == 2  # in both tables
@@ -159,14 +168,36 @@ def test_part_a_has_a_section_if_there_is_one(render, tmp_path):
 def test_what_is_shown_is_escaped_and_refusals_are_named(render):
     text = render()
     assert "&lt;b&gt;cpu&lt;/b&gt;" in text
-    assert "not safely above 0.65: round 2" in text
+    assert "not safely above 0.65: lamp, seed 0, round 2." in text
 
 
 def test_sparsities_on_the_axis_are_short():
-    candidates = [candidate(str(s), 0.8, s) for s in (8e-7, 0.9, 0.975, 0.9999999)]
-    (axes,) = plot_scores(candidates, "0.9").axes
+    sparsities = (8e-7, 0.9, 0.975, 0.9999999)
+    candidates = [
+        candidate(f"lamp/seed_0/round_{i}", 0.8, s) for i, s in enumerate(sparsities)
+    ]
+    (axes,) = plot_scores(candidates, "lamp/seed_0/round_1").axes
     labels = [label.get_text() for label in axes.get_xticklabels()]
     assert labels == ["0 %", "90 %", "97.5 %", "100 %"]
+
+
+def test_each_method_has_a_line_of_means_over_seeds():
+    candidates = [
+        candidate(f"{method}/seed_{seed}/round_{i + 1}", accuracy, 0.9 + i / 100)
+        for method in ("erk", "lamp")
+        for seed, accuracy in ((0, 0.7), (1, 0.8))
+        for i in range(3)
+    ]
+    (axes,) = plot_scores(candidates, "lamp/seed_1/round_3").axes
+    lines = {bars.get_label(): bars for bars in axes.containers}
+    assert list(lines) == [
+        *("erk, score", "erk, accuracy", "lamp, score", "lamp, accuracy")
+    ]
+    means = lines["lamp, accuracy"].lines[0].get_ydata().astype(float)
+    np.testing.assert_allclose(means, [0.75] * 3)
+    (bars,) = lines["lamp, accuracy"].lines[2]
+    low, high = (point[1] for point in bars.get_segments()[0])
+    assert high - low == pytest.approx(2 * np.std([0.7, 0.8], ddof=1))
 
 
 def test_the_same_input_gives_the_same_bytes(render):

@@ -1,8 +1,10 @@
+import math
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shears.schedules import cubic_sparsity, learning_rate, zeros_by_step
+from shears.schedules import MaskUpdate, cubic_sparsity, learning_rate, mask_updates
 
 
 def test_cosine_falls_from_peak_to_nearly_zero():
@@ -34,19 +36,36 @@ def test_cubic_sparsity_by_hand():
     steps=st.integers(1, 5000),
     ramp=st.floats(0, 1),
     updates=st.integers(1, 200),
+    regrowth=st.sampled_from([0.0, 0.3]),
 )
 def test_zeros_rise_to_exactly_the_end_within_the_round(
-    start, more, steps, ramp, updates
+    start, more, steps, ramp, updates, regrowth
 ):
-    plan = zeros_by_step(start, start + more, steps=steps, ramp=ramp, updates=updates)
-    at, zeros = list(plan), list(plan.values())
+    plan = mask_updates(
+        start, start + more, steps=steps, ramp=ramp, updates=updates, regrowth=regrowth
+    )
+    at, zeros = list(plan), [update.zeros for update in plan.values()]
     assert at[0] == 0
     assert at == sorted(at)
-    assert at[-1] <= min(ramp * steps, steps - 1)
+    last = max(ramp, 0.75 if regrowth else 0)
+    assert at[-1] <= min(last * steps, steps - 1)
     assert zeros == sorted(zeros)
     assert zeros[0] >= start
     assert zeros[-1] == start + more
+    shares = [update.exchanged for update in plan.values()]
+    assert shares == sorted(shares, reverse=True)
+    assert all(0 <= share <= regrowth for share in shares)
 
 
 def test_no_ramp_is_one_cut():
-    assert zeros_by_step(10, 90, steps=100, ramp=0, updates=40) == {0: 90}
+    plan = mask_updates(10, 90, steps=100, ramp=0, updates=40)
+    assert plan == {0: MaskUpdate(90, 0.0)}
+
+
+def test_regrowth_goes_on_behind_the_ramp_and_falls_like_half_a_cosine():
+    plan = mask_updates(0, 90, steps=400, ramp=0.25, updates=10, regrowth=0.4)
+    assert max(plan) > 250
+    assert plan[0].exchanged == 0.4
+    assert plan[160] == MaskUpdate(
+        90, pytest.approx(0.2 * (1 + math.cos(math.pi * 160 / 300)))
+    )

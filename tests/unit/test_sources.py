@@ -58,6 +58,12 @@ def test_the_baseline_does_not_depend_on_pruning_nor_a_round_on_the_report():
     assert "shears/report.py" not in names("prune_round")
 
 
+def test_nothing_that_is_submitted_depends_on_the_teachers_network():
+    for script in ("train_baseline", "prune_round", "score_candidate"):
+        assert "shears/teacher.py" not in names(script)
+    assert "shears/pruning.py" not in names("train_teacher")
+
+
 @pytest.mark.parametrize(
     "script", ["choose_submission", "score_report", "download_cifar10"]
 )

@@ -1,18 +1,19 @@
 from dataclasses import replace
-from functools import partial
 
 import numpy as np
 import pytest
 
-from shears.architecture import flatten, initial_weights, unflatten
+from shears.architecture import flatten, initial_weights
 from shears.backend import tf
 from shears.checkpoint import Checkpoint, State
 from shears.dataset import Split
 from shears.device import choose_precision
 from shears.errors import UserError
-from shears.network import logits
+from shears.lessons import Lessons, ask
+from shears.network import fold, logits, measure_pixels, unfold
 from shears.pruning import make_mask
-from shears.training import Recipe, Step, train
+from shears.schedules import MaskUpdate
+from shears.training import Recipe, Step, train_network
 from tests.conftest import make_weights
 
 PLAIN = Recipe(
@@ -31,6 +32,10 @@ PLAIN = Recipe(
     dropout=(0.0, 0.0, 0.0),
     flip=False,
     crop=0,
+    normalise=False,
+    distillation=0.9,
+    temperature=3.0,
+    averaging=0.0,
 )
 AUGMENTED = replace(PLAIN, dropout=(0.1, 0.2, 0.3), flip=True, crop=4)
 ROWS = np.arange(16, dtype=np.int32)
@@ -42,9 +47,20 @@ def make_data(count: int = 48) -> Split:
     return Split(images, rng.integers(0, 10, count).astype(np.uint8))
 
 
-def make_step(recipe: Recipe, weights=None) -> Step:
-    weights = weights or make_weights(0)
-    return Step(weights, make_data(), recipe, precision="float32", seed=7)
+def make_step(recipe: Recipe, lessons: Lessons | None = None) -> Step:
+    return Step(
+        flatten(make_weights(0)),
+        make_data(),
+        recipe,
+        precision="float32",
+        seed=7,
+        forward=logits,
+        lessons=lessons,
+    )
+
+
+def cut(vector, gradient, update: MaskUpdate):
+    return vector, make_mask(vector, update.zeros)
 
 
 def take(step: Step, taken: int, rate: float) -> None:
@@ -98,8 +114,8 @@ def test_masked_weights_stay_exactly_zero(optimizer):
     recipe = replace(AUGMENTED, optimizer=optimizer, momentum=0.9, weight_decay=0.1)
     step = make_step(recipe)
     take(step, 0, 1e-3)  # moments that would move a masked weight
-    mask = make_mask(step.vector.numpy(), 1_100_000, "lamp")
-    step.set_mask(mask)
+    mask = make_mask(step.vector.numpy(), 1_100_000)
+    step.set_mask(step.vector.numpy(), mask)
     for taken in range(1, 4):
         take(step, taken, 1e-3)
     vector = step.vector.numpy()
@@ -111,7 +127,8 @@ def test_augmented_images_are_shifted_mirrored_originals():
     step, data = make_step(AUGMENTED), make_data()
     found = set()
     for counter in range(4):
-        images = step._augment(tf.constant(ROWS), tf.constant([7, counter])).numpy()
+        images, _ = step._augment(tf.constant(ROWS), tf.constant([7, counter]))
+        images = images.numpy()
         for image, original in zip(images, data.images[ROWS], strict=True):
             padded = np.pad(original, ((4, 4), (4, 4), (0, 0)), mode="reflect")
             matches = [
@@ -131,16 +148,14 @@ def test_augmented_images_are_shifted_mirrored_originals():
 
 
 def test_without_augmentation_images_are_the_originals():
-    images = make_step(PLAIN)._augment(tf.constant(ROWS), tf.constant([0, 0]))
+    images, _ = make_step(PLAIN)._augment(tf.constant(ROWS), tf.constant([0, 0]))
     np.testing.assert_array_equal(images, make_data().images[ROWS])
 
 
 def test_flip_alone_mirrors_some():
     step = make_step(replace(PLAIN, flip=True))
-    images, originals = (
-        step._augment(tf.constant(ROWS), tf.constant([0, 0])),
-        make_data(),
-    )
+    images, _ = step._augment(tf.constant(ROWS), tf.constant([0, 0]))
+    originals = make_data()
     same = [
         np.array_equal(a, b) for a, b in zip(images, originals.images, strict=False)
     ]
@@ -154,7 +169,7 @@ def test_flip_alone_mirrors_some():
 
 def run(recipe=AUGMENTED, *, seed=1, precision="float32", **options):
     data = make_data()
-    return train(
+    return train_network(
         initial_weights(0),
         data,
         data,
@@ -190,8 +205,11 @@ class KilledAfter(Checkpoint):
 
 PRUNING = {
     "recipe": replace(AUGMENTED, epochs=4, weight_decay=0.1),
-    "zeros_by_step": {0: 400_000, 4: 800_000, 10: 1_000_000},
-    "make_mask": partial(make_mask, allocation="lamp"),
+    "mask_updates": {
+        step: MaskUpdate(zeros, 0.0)
+        for step, zeros in ((0, 400_000), (4, 800_000), (10, 1_000_000))
+    },
+    "make_mask": cut,
 }
 TIMES = {"seconds", "images_per_second"}
 
@@ -250,8 +268,12 @@ def test_pruning_within_training_ends_at_exactly_the_zeros_asked_for(caplog):
     caplog.set_level("INFO", logger="shears")
     # 3 steps an epoch: the masks fall at the first, second and fourth step.
     weights, history = run(
-        zeros_by_step={0: 400_000, 1: 800_000, 3: 1_000_000},
-        make_mask=partial(make_mask, allocation="magnitude"),
+        mask_updates={
+            0: MaskUpdate(400_000, 0.0),
+            1: MaskUpdate(800_000, 0.0),
+            3: MaskUpdate(1_000_000, 0.0),
+        },
+        make_mask=cut,
     )
     assert [round(row["sparsity"] * 1_250_858) for row in history] == [
         800_000,
@@ -285,10 +307,10 @@ def test_tensorboard_files_are_written_when_wanted(tmp_path):
 
 
 def test_evaluation_counts_every_image_once():
-    weights, data = make_weights(3), make_data(1537)
-    step = Step(weights, data, PLAIN, precision="float32", seed=0)
+    data = make_data(1537)
+    step = make_step(PLAIN)
     loss, accuracy = step.evaluate(data)
-    outputs = logits(tf.constant(flatten(weights)), data.images.astype("f4") / 255)
+    outputs = logits(step.vector, data.images.astype("f4") / 255)
     expected = np.mean(np.argmax(outputs, 1) == data.labels)
     assert accuracy == pytest.approx(expected)
     losses = tf.nn.sparse_softmax_cross_entropy_with_logits(
@@ -297,7 +319,135 @@ def test_evaluation_counts_every_image_once():
     assert loss == pytest.approx(float(np.mean(losses)), rel=1e-5)
 
 
-def test_unflatten_gives_the_weights_back():
-    assert [w.shape for w in unflatten(make_step(PLAIN).vector.numpy())] == [
-        w.shape for w in make_weights(0)
-    ]
+def lessons(views: int = 3) -> Lessons:
+    """A teacher that says something else of every view."""
+    drawn = ask(
+        lambda x: tf.zeros((tf.shape(x)[0], 10)),
+        make_data().images,
+        count=views,
+        crop=2,
+        flip=True,
+        seed=5,
+    )
+    answers = np.random.default_rng(1).normal(size=(48, views, 10))
+    return drawn._replace(logits=answers.astype(np.float16))
+
+
+def test_a_student_sees_the_views_its_teacher_was_asked_about():
+    taught = lessons()
+    step, data = make_step(AUGMENTED, taught), make_data()
+    images, which = step._augment(tf.constant(ROWS), tf.constant([7, 1]))
+    assert set(which.numpy()) == {0, 1, 2}
+    for row, view in zip(ROWS, which.numpy(), strict=True):
+        line, column, mirrored = taught.views[row, view]
+        padded = np.pad(data.images[row], ((2, 2), (2, 2), (0, 0)), mode="reflect")
+        expected = padded[line : line + 32, column : column + 32]
+        expected = expected[:, ::-1] if mirrored else expected
+        np.testing.assert_array_equal(images[row], expected)
+
+
+def test_the_loss_of_a_student_by_hand():
+    recipe = replace(PLAIN, distillation=0.7, temperature=4.0, label_smoothing=0.1)
+    taught = lessons()
+    step = make_step(recipe, taught)
+    outputs = np.random.default_rng(2).normal(size=(16, 10))
+    which = np.arange(16, dtype=np.int32) % 3
+    found = step._losses(
+        tf.constant(outputs, tf.float32), tf.constant(ROWS), tf.constant(which)
+    )
+
+    def log_softmax(x):
+        return x - np.log(np.exp(x).sum(1, keepdims=True))
+
+    soft = np.exp(log_softmax(taught.logits[ROWS, which].astype(np.float64) / 4))
+    hard = np.eye(10)[make_data().labels[ROWS]] * 0.9 + 0.01
+    expected = -0.7 * 16 * (soft * log_softmax(outputs / 4)).sum(1)
+    expected -= 0.3 * (hard * log_softmax(outputs)).sum(1)
+    np.testing.assert_allclose(found, expected, rtol=1e-3)
+
+
+def test_a_student_of_a_right_teacher_learns_without_labels():
+    data = make_data()
+    answers = np.zeros((48, 1, 10), np.float16)
+    answers[np.arange(48), 0, data.labels] = 9
+    taught = Lessons(np.zeros((48, 1, 3), np.uint8), answers, 0)
+    recipe = replace(PLAIN, epochs=40, distillation=1.0, temperature=2.0)
+    _, history = run(recipe, lessons=taught)
+    assert history[-1]["validation_accuracy"] > 0.9
+
+
+def test_the_average_is_the_weights_own_and_begins_anew_with_a_mask():
+    step = make_step(replace(PLAIN, averaging=0.5))
+    vectors = []
+    for taken in range(3):
+        take(step, taken, 1e-3)
+        vectors.append(step.vector.numpy())
+    first = flatten(make_weights(0))
+    expected = first / 8 + vectors[0] / 8 + vectors[1] / 4 + vectors[2] / 2
+    np.testing.assert_allclose(step.result(), expected, rtol=1e-5, atol=1e-8)
+    mask = make_mask(step.vector.numpy(), 1_100_000)
+    step.set_mask(step.vector.numpy(), mask)
+    np.testing.assert_array_equal(step.result(), step.vector.numpy())
+    take(step, 3, 1e-3)
+    assert not step.result()[mask == 0].any()
+    assert np.count_nonzero(step.result()) == mask.sum()
+
+
+def test_an_averaged_training_is_measured_by_its_average():
+    step = make_step(replace(PLAIN, averaging=0.9))
+    step.average.assign(tf.zeros_like(step.average))
+    loss, _ = step.evaluate(make_data())
+    assert loss == pytest.approx(np.log(10), rel=1e-5)  # of equal logits
+
+
+def test_the_gradient_for_choosing_weights_is_the_dense_ones():
+    step = make_step(replace(PLAIN, dropout=(0.5, 0.5, 0.5)))
+    mask = make_mask(step.vector.numpy(), 1_000_000)
+    step.set_mask(step.vector.numpy(), mask)
+    found = step.gradient(ROWS)
+    expected = gradient(step.vector.numpy())
+    np.testing.assert_allclose(found, expected, rtol=1e-3, atol=1e-7)
+    assert found[mask == 0].any()
+
+
+def test_training_on_normalised_pixels_ends_in_weights_for_plain_ones():
+    recipe = replace(PLAIN, normalise=True, epochs=3)
+    weights, history = run(recipe)
+    data = make_data()
+    outputs = logits(tf.constant(flatten(weights)), data.images.astype("f4") / 255)
+    accuracy = np.mean(np.argmax(outputs, 1) == data.labels)
+    assert history[-1]["validation_accuracy"] == pytest.approx(accuracy)
+    plain, _ = run(replace(recipe, normalise=False))
+    assert np.abs(flatten(plain) - flatten(weights)).max() > 1e-3  # it does something
+
+
+def test_normalised_pruning_has_exactly_the_zeros_asked_for():
+    recipe = replace(AUGMENTED, normalise=True, averaging=0.9)
+    weights, _ = run(**{**PRUNING, "recipe": replace(recipe, epochs=4)})
+    assert np.count_nonzero(flatten(weights) == 0) == 1_000_000
+
+
+def test_folding_keeps_the_logits_and_the_zeros():
+    data = make_data()
+    pixels = measure_pixels(data.images)
+    images = data.images.astype("f4") / 255
+    np.testing.assert_allclose(pixels.mean, images.mean((0, 1, 2)), rtol=1e-5)
+    np.testing.assert_allclose(pixels.deviation, images.std((0, 1, 2)), rtol=1e-4)
+    vector = flatten(make_weights(0, zeros=0.5))
+    normalised = logits(tf.constant(vector), images, pixels=pixels)
+    folded = fold(vector, pixels)
+    np.testing.assert_allclose(
+        logits(tf.constant(folded), images), normalised, rtol=1e-4, atol=1e-4
+    )
+    # The same by the definition: normalised images, padded with what raw zeros become.
+    black = ((0 - pixels.mean) / pixels.deviation).astype("f4")
+    padded = np.tile(black, (len(images), 34, 34, 1))
+    padded[:, 1:-1, 1:-1] = (images - pixels.mean) / pixels.deviation
+    kernel, bias = vector[:864].reshape(3, 3, 3, 32), vector[864:896]
+    expected = tf.nn.conv2d(padded, kernel, 1, "VALID") + bias
+    kernel, bias = folded[:864].reshape(3, 3, 3, 32), folded[864:896]
+    found = tf.nn.conv2d(images, kernel, 1, "SAME") + bias
+    np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-4)
+    np.testing.assert_array_equal(folded[:864] == 0, vector[:864] == 0)
+    np.testing.assert_array_equal(folded[896:], vector[896:])
+    np.testing.assert_allclose(unfold(folded, pixels), vector, rtol=1e-4, atol=1e-5)

@@ -7,28 +7,38 @@ from typing import NamedTuple
 import yaml
 from snakemake.utils import update_config
 
-# Jobs of the finished small workflow: a baseline and two rounds, one data set's cells.
+# Jobs of the finished small workflow: a teacher, a baseline and two rounds, one data
+# set's cells.
 REPORT = {"score_report": 1}
 PACKAGE = {"package_submission": 1, **REPORT}
 CHOICE = {"choose_submission": 1, **PACKAGE}
 LAST_ROUND = {"prune_round": 1, "score_candidate": 1, **CHOICE}
 SCORES = {"score_candidate": 3, **CHOICE}
 ROUNDS = {"prune_round": 2, "score_candidate": 2, **CHOICE}
-TRAINING = {"train_baseline": 1, "prune_round": 2, "score_candidate": 3, **CHOICE}
+BASELINE = {"train_baseline": 1, "prune_round": 2, "score_candidate": 3, **CHOICE}
+ANSWERS = {"ask_teacher": 1, **BASELINE}
+TRAINING = {"train_teacher": 1, **ANSWERS}
 DATA = {"prepare_dataset": 1, **TRAINING}
 PLOTS = {"plot_optimizers": 1, **REPORT}
 CELLS = {"benchmark_optimizer": 8, **PLOTS}
 NOTEBOOK = {"run_notebook": 1}
 PART_A = {**CELLS, **NOTEBOOK}
 EVERYTHING = {**DATA, **PART_A}
+OWN = {"ask_baseline": 1, **ROUNDS}
 NOTHING: dict[str, int] = {}
 
 WORDS = (
     (EVERYTHING, "everything"),
-    (DATA, "data set, baseline, rounds and what follows"),
-    ({**TRAINING, **PART_A}, "baseline, rounds, Part A and what follows"),
-    ({**TRAINING, **CELLS}, "baseline, rounds, optimizers' cells and what follows"),
-    (TRAINING, "baseline, rounds and what follows"),
+    (DATA, "data set, teacher, baseline, rounds and what follows"),
+    ({**TRAINING, **PART_A}, "teacher, baseline, rounds, Part A and what follows"),
+    (
+        {**TRAINING, **CELLS},
+        "teacher, baseline, rounds, optimizers' cells and what follows",
+    ),
+    (TRAINING, "teacher, baseline, rounds and what follows"),
+    (ANSWERS, "the teacher's answers, baseline, rounds and what follows"),
+    (BASELINE, "baseline, rounds and what follows"),
+    (OWN, "the dense network's answers, rounds and what follows"),
     (ROUNDS, "rounds and what follows"),
     (LAST_ROUND, "the last round and what follows"),
     (SCORES, "scores, choice, submission, report"),
@@ -111,6 +121,16 @@ def rounds(*pairs: tuple[float, int]) -> Callable[[Path], None]:
     return settings(pruning={"rounds": entries})
 
 
+def pruned_otherwise(key: str, value: object) -> Callable[[Path], None]:
+    """Changes a value of `pruning`, so that the configuration holds together."""
+    changes = {"pruning": {key: value}}
+    if key == "baseline":
+        changes["baselines"] = {value: {"recipe": "strong", "teacher": "strong"}}
+    if key == "mask_of":  # of a method that has its own
+        changes = {"methods": {"random": {key: value}}, "run": ["lamp", "random"]}
+    return settings(**changes)
+
+
 RECIPE = {
     "epochs": 5,
     "batch_size": 33,
@@ -125,13 +145,35 @@ RECIPE = {
     "weight_decay": 0.01,
     "label_smoothing": 0.01,
     "dropout": [0.2, 0.2, 0.2],
-    "flip": True,
+    "flip": False,
     "crop": 1,
+    "normalise": False,
+    "distillation": 0.5,
+    "temperature": 2,
+    "averaging": 0.9,
 }
+METHOD = {
+    "baseline": "plain",
+    "recipe": "assignment",
+    "teacher": "none",
+    "saliency": "random",
+    "allocation": "global",
+    "densities": [1, 1, 1, 1, 1, 2],
+    "floor": 0.001,
+    "remove_dead_units": False,
+    "ramp": 0.25,
+    "mask_updates": 6,
+    "regrowth": 0.1,
+    "start": "initial",
+    "mask_of": "lamp",
+    "shuffled": True,
+}
+METHOD_JOBS = {"baseline": BASELINE}
 STUDY = {"updates": 3000, "lowest_rate": 0.001, "highest_rate": 10, "rates": 6}
 KEYS = [
     Edit("`directory`", settings(directory="other"), EVERYTHING),
-    Edit("`seed`", settings(seed=1), TRAINING),
+    Edit("`seeds`: another", settings(seeds=[1]), BASELINE),
+    Edit("`seeds`: a second", settings(seeds=[0, 1]), BASELINE),
     Edit("`precision`", settings(precision="float32"), TRAINING),
     Edit("`tensorboard`", settings(tensorboard=True), NOTHING),
     Edit(
@@ -144,6 +186,7 @@ KEYS = [
         settings(data={"validation_images": 200}),
         DATA,
     ),
+    Edit("`data: training_images`", settings(data={"training_images": 500}), DATA),
     Edit("`data: seed`", settings(data={"seed": 1}), DATA),
     Edit("`data: urls`", settings(data={"urls": ["http://a/b"]}), NOTHING),
     Edit("`data: sha256`", settings(data={"sha256": "0" * 64}), NOTHING),
@@ -151,7 +194,7 @@ KEYS = [
         Edit(
             f"the baseline's recipe: `{key}`",
             settings(recipes={"strong": {key: value}}),
-            TRAINING,
+            BASELINE,
         )
         for key, value in RECIPE.items()
     ],
@@ -174,13 +217,50 @@ KEYS = [
         settings(recipes={"assignment": {"epochs": 5}}),
         NOTHING,
     ),
-    Edit("`baseline: recipe`", settings(baseline={"recipe": "assignment"}), TRAINING),
-    Edit("`pruning: recipe`", settings(pruning={"recipe": "assignment"}), ROUNDS),
+    *[
+        Edit(
+            f"the teacher's recipe: `{key}`",
+            settings(recipes={"teacher": {key: RECIPE[key]}}),
+            TRAINING,
+        )
+        for key in ("epochs", "learning_rate")
+    ],
+    Edit("`teacher: recipe`", settings(teacher={"recipe": "assignment"}), TRAINING),
+    Edit("`teacher: seed`", settings(teacher={"seed": 1}), TRAINING),
+    *[
+        Edit(f"`views: {key}`", settings(views={key: value}), ANSWERS)
+        for key, value in (("count", 3), ("crop", 1), ("flip", True), ("seed", 1))
+    ],
     Edit(
-        "`pruning: allocation`", settings(pruning={"allocation": "magnitude"}), ROUNDS
+        "`baselines: dense: recipe`",
+        settings(baselines={"dense": {"recipe": "assignment"}}),
+        BASELINE,
     ),
-    Edit("`pruning: ramp`", settings(pruning={"ramp": 0.25}), ROUNDS),
-    Edit("`pruning: mask_updates`", settings(pruning={"mask_updates": 6}), ROUNDS),
+    Edit(
+        "`baselines: dense: teacher`",
+        settings(baselines={"dense": {"teacher": "none"}}),
+        BASELINE,
+    ),
+    Edit("`baselines`: one that is not used", settings(baselines={"a": {}}), NOTHING),
+    *[
+        Edit(
+            f"`pruning: {key}`",
+            pruned_otherwise(key, value),
+            METHOD_JOBS.get(key, ROUNDS),
+        )
+        for key, value in METHOD.items()
+    ],
+    Edit("`pruning: teacher`: own", settings(pruning={"teacher": "own"}), OWN),
+    Edit(
+        "`methods`: what one changes", settings(methods={"lamp": {"ramp": 0.1}}), ROUNDS
+    ),
+    Edit(
+        "`methods`: one that is not run",
+        settings(methods={"erk": {"ramp": 0.1}}),
+        NOTHING,
+    ),
+    Edit("`run`: a second method", settings(run=["lamp", "global"]), ROUNDS),
+    Edit("`run`: none", settings(run=[]), CHOICE),
     Edit("`pruning: rounds`: the first's", rounds((0.7, 1), (0.9, 1)), ROUNDS),
     Edit(
         "`pruning: rounds`: the last's sparsity",
@@ -217,16 +297,19 @@ MODULES = {
     "__init__": EVERYTHING,
     "architecture": TRAINING,
     "backend": {**TRAINING, **PART_A},
-    "candidate": TRAINING,
+    "candidate": BASELINE,
     "checkpoint": TRAINING,
     "config": NOTHING,
     "dataset": DATA,
+    "dead_units": ROUNDS,
     "device": {**TRAINING, **CELLS},
     "download": NOTHING,
     "errors": EVERYTHING,
     "figures": PLOTS,
     "files": EVERYTHING,
     "grading": SCORES,
+    "images": TRAINING,
+    "lessons": TRAINING,
     "lock": EVERYTHING,
     "machine": {**TRAINING, **CELLS},
     "network": TRAINING,
@@ -238,16 +321,21 @@ MODULES = {
     "raw_data": DATA,
     "regression": CELLS,
     "report": REPORT,
+    "rounds": ROUNDS,
     "schedules": TRAINING,
     "scoring": SCORES,
     "selection": CHOICE,
     "sources": NOTHING,
     "stage": EVERYTHING,
     "submission": PACKAGE,
+    "teacher": TRAINING,
     "training": TRAINING,
-    "weights": TRAINING,
+    "training_stage": TRAINING,
+    "weights": BASELINE,
 }
 SCRIPTS = {
+    "ask_baseline": NOTHING,
+    "ask_teacher": ANSWERS,
     "benchmark_optimizer": CELLS,
     "choose_submission": CHOICE,
     "download_cifar10": NOTHING,
@@ -258,7 +346,8 @@ SCRIPTS = {
     "run_notebook": NOTEBOOK,
     "score_candidate": SCORES,
     "score_report": REPORT,
-    "train_baseline": TRAINING,
+    "train_baseline": BASELINE,
+    "train_teacher": TRAINING,
 }
 FILES = [
     *[

@@ -64,8 +64,7 @@ def test_a_run_killed_three_times_ends_in_the_same_bytes(finished):
 def fresh(finished, tmp_path) -> Path:
     """A project with the data and the baseline, its rounds still to be made."""
     project = shutil.copytree(finished[0], tmp_path / "project", symlinks=True)
-    for name in ("round_1", "round_2"):
-        shutil.rmtree(project / "results" / name)
+    shutil.rmtree(project / "results/lamp")
     for name in ("choice.json", "submission/my_model_weights.h5", "report.html"):
         (project / "results" / name).unlink()
     return project
@@ -81,13 +80,16 @@ def test_a_second_run_in_a_folder_is_refused_and_does_no_harm(fresh, finished):
     assert "Traceback" not in second.stdout
     printed += first.stdout.read()
     assert first.wait() == 0, printed
-    for name in ("results/round_2/weights.h5", "results/submission/manifest.json"):
+    for name in (
+        "results/lamp/seed_0/round_2/weights.h5",
+        "results/submission/manifest.json",
+    ):
         assert (fresh / name).read_bytes() == (finished[0] / name).read_bytes()
 
 
 def test_a_killed_stage_is_told_and_made_up_for(fresh):
     run = start(fresh)
-    wait_for(run, "Pruning to a sparsity")
+    wait_for(run, "Pruning by lamp to a sparsity")
     deadline = time.monotonic() + 10
     while not (stages := psutil.Process(run.pid).children(recursive=True)):
         assert time.monotonic() < deadline
@@ -106,16 +108,16 @@ def test_an_interrupted_run_ends_plainly_and_goes_on_later(fresh, sign):
     config = fresh / "config.yaml"  # long enough not to end before the signal comes
     config.write_text(config.read_text().replace("epochs: 1\n", "epochs: 5\n", 1))
     run = start(fresh)
-    wait_for(run, "prune_round 1: epoch 1/5")
+    wait_for(run, "prune_round lamp 1: epoch 1/5")
     os.killpg(run.pid, sign)
     printed = run.stdout.read()
     assert run.wait() != 0
     assert printed.count("Traceback") == 0, printed
-    assert list(fresh.glob("results/round_*/weights.h5")) == []
+    assert list(fresh.glob("results/lamp/seed_0/round_*/weights.h5")) == []
     # Of another stage, killed before Snakemake could note that it was done.
-    other = fresh / "checkpoints/round_2.npz"
+    other = fresh / "checkpoints/lamp/seed_0/round_2.npz"
     Checkpoint(other, "key").save(State({}, [], finished=True))
-    again = snakemake(fresh, "results/round_1/weights.h5")
+    again = snakemake(fresh, "results/lamp/seed_0/round_1/weights.h5")
     assert again.returncode == 0
     assert list(other.parent.iterdir()) == [other]
     assert re.search("resumed after epoch [1-4]/5", again.stdout)
@@ -124,7 +126,7 @@ def test_an_interrupted_run_ends_plainly_and_goes_on_later(fresh, sign):
 # What is damaged, and the stage that reads it.
 DAMAGE = {
     "results/dataset.h5": "score_candidate",
-    "results/round_1/weights.h5": "score_candidate",
+    "results/lamp/seed_0/round_1/weights.h5": "score_candidate",
     "results/choice.json": "package_submission",
 }
 
@@ -155,18 +157,22 @@ def test_a_flipped_bit_is_noticed_named_and_mended(finished, tmp_path, name):
 
 def test_other_candidates_go_on_with_keep_going(finished, tmp_path):
     project = shutil.copytree(finished[0], tmp_path / "project", symlinks=True)
-    (project / "results/round_2/weights.h5").write_bytes(b"damaged")
-    scores = [project / f"results/{c}/score_test.json" for c in ("baseline", "round_1")]
+    (project / "results/lamp/seed_0/round_2/weights.h5").write_bytes(b"damaged")
+    others = ("dense/seed_0", "lamp/seed_0/round_1")
+    scores = [project / f"results/{name}/score_test.json" for name in others]
     for path in scores:
         path.unlink()
     run = snakemake(project, "--keep-going", "--forcerun", "score_candidate")
     assert run.returncode == 1
-    assert "score_candidate round_2: error: results/round_2/weights.h5" in run.stdout
+    assert (
+        "score_candidate lamp/seed_0/round_2: error: "
+        "results/lamp/seed_0/round_2/weights.h5" in run.stdout
+    )
     assert all(path.exists() for path in scores)
 
 
 def test_a_full_disk_is_told_and_the_run_goes_on_when_there_is_room():
-    stages = ("prepare_dataset", "train_baseline")
+    stages = ("prepare_dataset", "train_teacher", "ask_teacher")
     try:
         runs = full_disk_runs(whole=False, stages=stages)
     except PermissionError as error:

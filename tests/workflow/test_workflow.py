@@ -7,6 +7,7 @@ import shutil
 
 import numpy as np
 import pytest
+import yaml
 
 from shears.dataset import read_split
 from shears.notebook import read_notebook
@@ -31,16 +32,20 @@ def test_a_whole_run_makes_a_submission_that_a_grader_scores_alike(finished):
     assert found["score"] == pytest.approx(manifest["test"]["score"], abs=1e-9)
     assert found["accuracy"] > 0.85
     assert found["zeros"] == manifest["zeros"] == zeros_for(0.9)
-    assert manifest["candidate"] == "round_2"
+    assert manifest["candidate"] == "lamp/seed_0/round_2"
     assert "<h1>Score report</h1>" in (project / "results/report.html").read_text()
 
 
 def test_progress_can_be_followed_on_the_terminal_and_in_the_log(finished):
     project, output = finished
-    line = r"epoch 1/4  loss \d.\d+  validation accuracy 0.\d+  .*images/s  \d:\d+ left"
+    line = (
+        r"epoch 1/4  loss \d+\.\d+  validation accuracy 0.\d+  .*images/s  \d:\d+ left"
+    )
     assert re.search(line, output)
-    assert re.search(line, (project / "logs/train_baseline.log").read_text())
-    with (project / "results/baseline/history.csv").open() as file:
+    assert re.search(
+        line, (project / "logs/dense/seed_0/train_baseline.log").read_text()
+    )
+    with (project / "results/dense/seed_0/history.csv").open() as file:
         assert [row["epoch"] for row in csv.DictReader(file)] == ["1", "2", "3", "4"]
 
 
@@ -48,7 +53,9 @@ def test_rounds_have_exactly_their_zeros_and_pruned_stays_pruned(finished):
     project, _ = finished
     before = None
     for number, sparsity in ((1, 0.8), (2, 0.9)):
-        weights = read_weights(project / f"results/round_{number}/weights.h5")
+        weights = read_weights(
+            project / f"results/lamp/seed_0/round_{number}/weights.h5"
+        )
         zero = np.concatenate([array.ravel() == 0 for array in weights])
         assert zero.sum() == zeros_for(sparsity)
         if before is not None:
@@ -59,7 +66,7 @@ def test_rounds_have_exactly_their_zeros_and_pruned_stays_pruned(finished):
 def test_memory_stays_below_4_gib(finished):
     project, _ = finished
     tables = list((project / "benchmarks").rglob("*.tsv"))
-    assert len(tables) == 20  # every job
+    assert len(tables) == 22  # every job
     for table in tables:
         (row,) = csv.DictReader(table.open(), delimiter="\t")
         # A stage may end before Snakemake has looked at it; training does not.
@@ -79,13 +86,15 @@ def test_editing_the_last_rounds_sparsity_runs_it_and_what_follows(finished):
         expected = {"prune_round": 1, "score_candidate": 1, **AFTERWARDS}
         assert jobs(project) == expected
         planned = snakemake(project, "-n").stdout
-        assert "Pruning to a sparsity of 0.91 in" in planned
-        assert "Pruning to a sparsity of 0.8 in" not in planned
+        assert "Pruning by lamp to a sparsity of 0.91 in" in planned
+        assert "Pruning by lamp to a sparsity of 0.8 in" not in planned
 
 
 def test_the_choice_does_not_depend_on_test_scores(finished):
     project, _ = finished
-    for path in project.glob("results/*/score_test.json"):
+    paths = list((project / "results").rglob("score_test.json"))
+    assert len(paths) == 3
+    for path in paths:
         with edited(path, '"correct": ', '"correct": 9'):
             expected = {"package_submission": 1, "score_report": 1, "all": 1}
             assert jobs(project) == expected
@@ -93,7 +102,7 @@ def test_the_choice_does_not_depend_on_test_scores(finished):
 
 def test_one_round_can_be_rerun(finished):
     project, _ = finished
-    again = jobs(project, "--forcerun", "results/round_2/weights.h5")
+    again = jobs(project, "--forcerun", "results/lamp/seed_0/round_2/weights.h5")
     assert again == {"prune_round": 1, "score_candidate": 1, **AFTERWARDS}
 
 
@@ -134,20 +143,80 @@ def test_the_shipped_configurations_plan_the_whole_workflow(project, tmp_path):
     shutil.copy2(ROOT / "config.yaml", whole)
     planned = jobs(whole)
     assert planned["download_cifar10"] == planned["train_baseline"] == 1
+    assert planned["train_teacher"] == planned["ask_teacher"] == 1
     assert planned["score_candidate"] == planned["prune_round"] + 1
     demo = jobs(whole, "--configfile", "config/demo.yaml")
     assert "download_cifar10" not in demo
     assert demo["prune_round"] >= 2
 
 
+def test_all_methods_and_several_seeds_are_planned_with_one_teacher(tmp_path):
+    methods = yaml.safe_load((ROOT / "config.yaml").read_text())["methods"]
+    changed = {"lamp": {"teacher": "own"}}
+    project = copy_project(
+        tmp_path / "all", seeds=[0, 1, 2], run=list(methods), methods=changed
+    )
+    planned = jobs(project)
+    assert planned["train_teacher"] == planned["ask_teacher"] == 1
+    assert planned["train_baseline"] == planned["ask_baseline"] == 3
+    assert planned["prune_round"] == 3 * len(methods) * 2
+    assert planned["score_candidate"] == planned["prune_round"] + 3
+
+
+def test_without_a_teacher_its_recipe_need_not_be_there(tmp_path):
+    project = copy_project(
+        tmp_path / "alone",
+        baselines={"dense": {"teacher": "none"}},
+        pruning={"teacher": "none"},
+        teacher={"recipe": "none_at_all"},
+    )
+    planned = jobs(project)
+    assert not {"train_teacher", "ask_teacher"} & set(planned)
+    assert planned["train_baseline"] == 1
+
+
+def test_a_round_that_is_not_configured_is_refused_plainly(project):
+    run = snakemake(project, "-n", "results/lamp/seed_0/round_3/weights.h5")
+    assert run.returncode == 1
+    assert "round_3" in run.stdout
+    assert "Traceback" not in run.stdout
+    assert "IndexError" not in run.stdout
+
+
+def test_a_method_learns_from_the_dense_network_and_takes_anothers_mask(
+    finished, tmp_path
+):
+    project = shutil.copytree(finished[0], tmp_path / "project", symlinks=True)
+    with (project / "config.yaml").open() as file:
+        config = yaml.safe_load(file)
+    config["methods"]["mask_from_scratch"]["teacher"] = "own"
+    config["run"] = ["mask_from_scratch"]
+    (project / "config.yaml").write_text(yaml.safe_dump(config))
+    run = snakemake(project, "results/mask_from_scratch/seed_0/round_2/weights.h5")
+    assert run.returncode == 0, run.stdout
+    # Not the first round: each begins with untrained weights.
+    assert run.stdout.count("Execute 1 jobs") == 2
+    assert "ask_baseline dense: asked about view 2/2" in run.stdout
+    zero = [
+        np.concatenate([array.ravel() == 0 for array in read_weights(path)])
+        for path in (project / "results").glob("*/seed_0/round_2/weights.h5")
+    ]
+    assert len(zero) == 2
+    np.testing.assert_array_equal(*zero)
+
+
 @pytest.mark.parametrize(
     ("before", "after", "message"),
     [
-        ("seed: 0", "sead: 0", "unknown key 'sead'; did you mean seed?"),
+        ("seeds:", "seads:", "unknown key 'seads'; did you mean seeds?"),
         ("epochs: 1", "epochs: 0", "epochs: found 0, expected at least 1"),
         ("sparsity: 0.9", "sparsity: 0.7", "sparsities must rise"),
-        ("recipe: strong", "recipe: weak", "found 'weak', expected one of the recipes"),
-        ("seed: 0", "seed: [0", "config.yaml: line "),
+        (
+            "recipe: finetune",
+            "recipe: weak",
+            "found 'weak', expected one of the recipes",
+        ),
+        ("precision: auto", "precision: [auto", "config.yaml: line "),
     ],
 )
 def test_a_bad_configuration_is_told_plainly(project, before, after, message):

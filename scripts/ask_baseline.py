@@ -1,0 +1,35 @@
+"""Asks a dense network what it sees in views of the training images."""
+
+from functools import partial
+from typing import TYPE_CHECKING
+
+from shears.architecture import flatten
+from shears.dataset import read_split
+from shears.device import prepare
+from shears.lessons import ask, write_lessons
+from shears.network import logits
+from shears.stage import stage
+from shears.weights import read_weights
+
+if TYPE_CHECKING:
+    from snakemake.iocontainers import snakemake
+
+
+def ask_baseline(
+    *, dataset: str, weights: str, lessons: str, settings: dict, threads: int
+) -> None:
+    """Writes the network's answers."""
+    prepare(threads)
+    forward = partial(logits, flatten(read_weights(weights)))
+    images = read_split(dataset, "train").images
+    write_lessons(lessons, ask(forward, images, **settings))
+
+
+if __name__ == "__main__":
+    with stage(f"ask_baseline {snakemake.wildcards.baseline}", snakemake.log[0]):
+        ask_baseline(
+            **dict(snakemake.input.items()),
+            **dict(snakemake.output.items()),
+            settings=snakemake.params.settings,
+            threads=snakemake.threads,
+        )

@@ -1,0 +1,183 @@
+"""A stronger network to learn from. It teaches and is never submitted.
+
+Its architecture is free: three blocks of two convolutions with batch norm, the second
+one residual (after He et al. 2016 and Jordan 2024, "94% on CIFAR-10 in 3.29 seconds").
+"""
+
+import io
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from shears.architecture import CLASSES
+from shears.backend import tf
+from shears.dataset import Split
+from shears.errors import brief
+from shears.files import damaged, verify, write_bytes
+from shears.images import ImageTable
+from shears.lessons import draw_views
+
+STEM = 24
+WIDTHS = (32, 96, 192)  # channels of the blocks
+MEAN, DEVIATION = 0.47, 0.25  # about those of pixels / 255; batch norm does the rest
+BATCH = 500
+STATISTICS_BATCHES = 30  # that the means and variances of batch norm are taken over
+
+Statistics = list[tuple[np.ndarray, np.ndarray]]  # mean and variance of each norm
+
+
+def _shapes() -> Iterator[tuple[int, ...]]:
+    """Lists the shapes: kernel, scale and shift of each convolution; the last layer."""
+    width = 3
+    for channels in (STEM, *(w for w in WIDTHS for _ in range(2))):
+        yield from ((3, 3, width, channels), (channels,), (channels,))
+        width = channels
+    yield from ((width, CLASSES), (CLASSES,))
+
+
+SHAPES = list(_shapes())
+SIZES = [int(np.prod(shape)) for shape in SHAPES]
+
+
+def initial_vector(seed: int) -> np.ndarray:
+    """Draws the initial weights: (sum(SIZES),) float32.
+
+    Kernels are normal with variance 2 / inputs (He et al. 2015, eq. 10), scales 1,
+    shifts 0.
+    """
+    rng = np.random.default_rng(seed)
+    parts = []
+    for i, shape in enumerate(SHAPES):
+        if len(shape) > 1:
+            inputs = np.prod(shape[:-1])
+            parts.append(rng.normal(0, np.sqrt(2 / inputs), shape).ravel())
+        else:
+            scale = i % 3 == 1 and i < len(SHAPES) - 2
+            parts.append(np.full(shape, float(scale)))
+    return np.concatenate(parts).astype(np.float32)
+
+
+def _logits(
+    vector: tf.Tensor, images: tf.Tensor, statistics: Statistics | None
+) -> tuple[tf.Tensor, list[tuple[tf.Tensor, tf.Tensor]]]:
+    """Computes logits, and the statistics used: the batch's if none are given."""
+    parts = tf.split(vector, SIZES)
+    arrays = [tf.reshape(p, s) for p, s in zip(parts, SHAPES, strict=True)]
+    used = []
+
+    def convolve(x: tf.Tensor) -> tf.Tensor:
+        return tf.nn.conv2d(x, tf.cast(arrays[3 * len(used)], x.dtype), 1, "SAME")
+
+    def normalise(x: tf.Tensor) -> tf.Tensor:
+        index = len(used)
+        known = () if statistics is None else statistics[index]
+        y, mean, variance = tf.compat.v1.nn.fused_batch_norm(
+            x,
+            *arrays[3 * index + 1 : 3 * index + 3],
+            *known,
+            is_training=statistics is None,
+        )
+        used.append((mean, variance))
+        return tf.nn.relu(y)
+
+    x = normalise(convolve((images - MEAN) / DEVIATION))
+    for _ in WIDTHS:
+        x = normalise(tf.nn.max_pool2d(convolve(x), 2, 2, "VALID"))
+        x += normalise(convolve(x))
+    x = tf.cast(tf.reduce_mean(x, (1, 2)), tf.float32)
+    return tf.matmul(x, arrays[-2]) + arrays[-1], used
+
+
+def logits(
+    vector: tf.Tensor,
+    images: tf.Tensor,
+    dropout: Sequence[float] = (),
+    seed: tf.Tensor | None = None,
+) -> tf.Tensor:
+    """Computes the outputs before the softmax, batch norm by the batch itself.
+
+    Args:
+        vector: (sum(SIZES),) float32, all weights.
+        images: (B, 32, 32, 3), pixels / 255, float32 or bfloat16.
+        dropout: Not used: this network has none.
+        seed: Not used.
+
+    Returns:
+        (B, 10) float32.
+    """
+    return _logits(vector, images, None)[0]
+
+
+class Teacher:
+    """A trained network that can be asked: its answer depends on the image alone."""
+
+    def __init__(self, vector: np.ndarray, statistics: Statistics):
+        """Takes weights (sum(SIZES),) and each batch norm's mean and variance."""
+        self.vector, self.statistics = vector, statistics
+
+    def forward(self, images: tf.Tensor) -> tf.Tensor:
+        """Computes logits (B, 10) of pixels / 255."""
+        return _logits(self.vector, images, self.statistics)[0]
+
+    def save(self, path: str | Path) -> None:
+        """Writes an .npz file; not a weights file, so none can submit it."""
+        content = io.BytesIO()
+        named = {f"{i}": np.stack(pair) for i, pair in enumerate(self.statistics)}
+        np.savez(content, vector=self.vector, **named)
+        write_bytes(path, content.getbuffer())
+
+    @classmethod
+    def load(cls, path: str | Path) -> "Teacher":
+        """Reads what `save` wrote.
+
+        Raises:
+            UserError: The file is damaged.
+        """
+        verify(path)
+        try:
+            with np.load(path) as file:
+                count = len(file.files) - 1
+                return cls(file["vector"], [tuple(file[f"{i}"]) for i in range(count)])
+        except (MemoryError, PermissionError):  # the file is not to blame
+            raise
+        except Exception as error:  # zipfile raises nearly anything on a damaged file
+            raise damaged(path, brief(error)) from error
+
+
+def measure_statistics(
+    vector: np.ndarray, data: Split, *, crop: int, flip: bool, seed: int
+) -> Statistics:
+    """Measures what batch norm is to use, over batches as in training.
+
+    Means over batches of their means and variances (Wu and Johnson 2021, section 3:
+    "PreciseBN").
+
+    Args:
+        vector: (sum(SIZES),) float32, trained weights.
+        data: Training images.
+        crop: Pixels that images were shifted by at most.
+        flip: Whether they were mirrored.
+        seed: Of the images' choice.
+    """
+    table = ImageTable(data.images, crop)
+    count = min(len(data.labels), BATCH * STATISTICS_BATCHES)
+    rows = np.random.default_rng(seed).permutation(len(data.labels))[:count]
+    views = draw_views(count, 1, crop=crop, flip=flip, seed=seed)[:, 0]
+
+    @tf.function(reduce_retracing=True)
+    def measure(rows: tf.Tensor, views: tf.Tensor):
+        images = table.cut(rows, views[:, :2], views[:, 2] > 0)
+        return _logits(vector, tf.cast(images, tf.float32) / 255, None)[1]
+
+    found = [
+        measure(
+            tf.constant(rows[i : i + BATCH].astype(np.int32)),
+            tf.constant(views[i : i + BATCH].astype(np.int32)),
+        )
+        for i in range(0, count, BATCH)
+    ]
+    return [
+        tuple(np.mean([layer[j].numpy() for layer in layers], 0) for j in range(2))
+        for layers in zip(*found, strict=True)
+    ]

@@ -1,0 +1,90 @@
+"""Every way to prune in config.yaml, on a handful of images."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import yaml
+
+from shears.architecture import flatten, initial_weights, unflatten
+from shears.pruning import make_mask, zeros_for
+from shears.rounds import plan_round
+from shears.training import train_network
+from shears.weights import clean, read_weights, write_weights
+from tests.conftest import make_weights
+from tests.unit.test_training import AUGMENTED, make_data, replace
+
+CONFIG = yaml.safe_load((Path(__file__).parents[2] / "config.yaml").read_text())
+RECIPE = replace(AUGMENTED, epochs=4, weight_decay=0.1, normalise=True)  # of 3 steps
+
+
+def settings(name: str, sparsity: float = 0.97) -> dict:
+    method = {
+        **{"densities": [1] * 6, "mask_of": "", "shuffled": False},
+        **CONFIG["pruning"],
+        **CONFIG["methods"][name],
+        "mask_updates": 4,
+    }
+    return {**method, "sparsity": sparsity, "seed": 3, "initial_seed": 1}
+
+
+def pruned(weights, sparsity: float):
+    vector = flatten(weights)
+    return unflatten(vector * make_mask(vector, zeros_for(sparsity)))
+
+
+@pytest.mark.parametrize("name", CONFIG["methods"])
+def test_a_round_of_every_method_is_exact_and_keeps_what_was_pruned(name, tmp_path):
+    files = {"previous": pruned(make_weights(0), 0.9)}
+    if settings(name)["mask_of"]:
+        files["mask"] = pruned(make_weights(1), 0.97)
+    weights, masks = plan_round(files, settings(name), steps=12)
+    trained, _ = train_network(
+        weights, make_data(), make_data(), RECIPE, precision="float32", seed=3, **masks
+    )
+    trained = clean(trained)
+    vector = flatten(trained)
+    assert (vector == 0).sum() == zeros_for(0.97)
+    assert all(array.any() for array in trained[::2])
+    if not files.get("mask") and name != "regrown":
+        assert not vector[flatten(files["previous"]) == 0].any()
+    write_weights(tmp_path / "a.h5", trained)
+    again = flatten(read_weights(tmp_path / "a.h5"))
+    assert again.tobytes() == vector.tobytes()
+
+
+def test_a_lottery_ticket_starts_from_its_initial_weights():
+    previous = pruned(make_weights(0), 0.9)
+    start, masks = plan_round(
+        {"previous": previous}, settings("lottery_ticket"), steps=9
+    )
+    (update,) = masks["mask_updates"].values()
+    vector, mask = masks["make_mask"](flatten(start), None, update)
+    assert (mask == 0).sum() == zeros_for(0.97)
+    np.testing.assert_allclose(vector, flatten(initial_weights(1)), atol=1e-5)
+    # The mask is that of the trained weights: in each kernel their largest.
+    for values, ones in zip(previous[::2], unflatten(mask)[::2], strict=True):
+        assert np.abs(values)[ones == 0].max() <= np.abs(values)[ones == 1].min()
+
+
+@pytest.mark.parametrize("name", ["mask_from_scratch", "random_from_scratch"])
+def test_the_controls_take_the_mask_or_its_counts(name):
+    files = {"previous": make_weights(0), "mask": pruned(make_weights(1), 0.97)}
+    start, masks = plan_round(files, settings(name), steps=9)
+    (update,) = masks["mask_updates"].values()
+    _, mask = masks["make_mask"](flatten(start), None, update)
+    theirs = (flatten(files["mask"]) != 0).astype(np.float32)
+    assert (mask == theirs).all() == (name == "mask_from_scratch")
+    counts = [[int(array.sum()) for array in unflatten(m)] for m in (mask, theirs)]
+    assert counts[0] == counts[1]
+
+
+def test_the_same_settings_make_the_same_masks():
+    files = {"previous": make_weights(0), "mask": pruned(make_weights(1), 0.97)}
+    one, two = (
+        plan_round(files, settings("random_from_scratch"), steps=9)[1]["make_mask"](
+            flatten(files["previous"]), None, None
+        )[1]
+        for _ in range(2)
+    )
+    np.testing.assert_array_equal(one, two)

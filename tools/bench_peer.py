@@ -1,0 +1,104 @@
+"""Compares this project with TensorFlow Model Optimization on one budget, in one run.
+
+Both train the fixed network on the same images with the same augmentation for as many
+epochs dense and as many while pruning to the same sparsity; both are scored on the test
+set by the assignment's formula. Ours is the default configuration's recipes without
+their teacher, so that neither has help; the peer is `tools/peer.py`.
+"""
+
+import argparse
+import json
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import numpy as np
+
+from shears import machine
+from shears.dataset import read_split
+from shears.grading import score_file
+from shears.weights import write_weights
+
+ROOT = Path(__file__).resolve().parents[1]
+
+
+def configuration(folder: Path, about: dict, images: int) -> Path:
+    """Writes what is otherwise than in config.yaml (JSON is YAML)."""
+    path = folder / "budget.json"
+    rounds = [{"sparsity": about["sparsity"], "epochs": about["prune_epochs"]}]
+    changes = {
+        "directory": str(folder),
+        "seeds": [about["seed"]],
+        "data": {"training_images": images},
+        "recipes": {"strong": {"epochs": about["dense_epochs"]}},
+        "baselines": {"dense": {"teacher": "none"}},
+        "pruning": {"teacher": "none", "rounds": rounds},
+        "run": ["lamp"],
+        "optimizers": {"data_sets": []},
+    }
+    path.write_text(json.dumps(changes))
+    return path
+
+
+def main() -> None:
+    """Runs both and prints a line for each."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--peer", required=True, help="Python with the peer in it")
+    parser.add_argument("--images", type=int, default=45_000, help="training images")
+    parser.add_argument("--dense-epochs", type=int, default=14)
+    parser.add_argument("--prune-epochs", type=int, default=12)
+    parser.add_argument("--sparsity", type=float, default=0.97)
+    parser.add_argument("--seeds", type=int, default=1, help="runs of each")
+    budget = parser.parse_args()
+    print(f"{machine.describe()['cpu']}, {machine.describe()['cores']} cores")
+    for seed in range(budget.seeds):
+        about = {
+            "dense_epochs": budget.dense_epochs,
+            "prune_epochs": budget.prune_epochs,
+            "sparsity": budget.sparsity,
+            "seed": seed,
+        }
+        with tempfile.TemporaryDirectory() as name:
+            compare(Path(name), about, budget.images, budget.peer)
+
+
+def compare(folder: Path, about: dict, images: int, peer: str) -> None:
+    """Runs both on one seed."""
+    began = time.perf_counter()
+    weights = folder / f"results/lamp/seed_{about['seed']}/round_1/weights.h5"
+    run = [sys.executable, "-m", "snakemake", "--cores", "all", "--quiet", "all"]
+    run += ["--configfile", str(configuration(folder, about, images))]
+    run += ["--", str(weights)]
+    subprocess.run(run, cwd=ROOT, check=True)
+    ours = time.perf_counter() - began
+    dataset = folder / "results/dataset.h5"
+    training, test = (read_split(dataset, name) for name in ("train", "test"))
+    np.savez(folder / "images.npz", images=training.images, labels=training.labels)
+    began = time.perf_counter()
+    subprocess.run(
+        [
+            *(peer, str(ROOT / "tools/peer.py"), str(folder / "images.npz")),
+            *(str(folder / "peer.npz"), json.dumps(about)),
+        ],
+        check=True,
+    )
+    theirs = time.perf_counter() - began
+    with np.load(folder / "peer.npz") as file:
+        write_weights(folder / "peer.h5", [file[f"arr_{i}"] for i in range(12)])
+    for name, path, seconds in (
+        ("shears", weights, ours),
+        ("tensorflow-model-optimization", folder / "peer.h5", theirs),
+    ):
+        found = score_file(path, test)
+        print(
+            f"seed {about['seed']}  {name:30}  accuracy {found['accuracy']:.4f}  "
+            f"sparsity {found['sparsity']:.4f}  score {found['score']:.4f}  "
+            f"{seconds / 60:.1f} minutes",
+            flush=True,
+        )
+
+
+if __name__ == "__main__":
+    main()

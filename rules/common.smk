@@ -4,6 +4,7 @@ import os
 from pathlib import Path
 
 import yaml
+from snakemake.exceptions import WorkflowError
 from snakemake.utils import validate
 
 from shears.config import baselines, candidates, check, check_meaning, methods
@@ -78,6 +79,7 @@ def teacher_settings(wildcards) -> dict:
     return {
         "recipe": recipe(config["teacher"]["recipe"]),
         "precision": config["precision"],
+        "width": config["teacher"]["width"],
         "seed": config["teacher"]["seed"],
     }
 
@@ -125,6 +127,10 @@ def baseline_inputs(wildcards) -> dict[str, Path]:
 def round_inputs(wildcards) -> dict[str, Path]:
     """What a round is made of besides the data: the baseline is round 0."""
     number, method = int(wildcards.round), METHODS[wildcards.method]
+    if number > len(method["rounds"]):
+        raise WorkflowError(
+            f"{wildcards.method} has {len(method['rounds'])} rounds, found {number}"
+        )
     folder = RESULTS / wildcards.method / f"seed_{wildcards.seed}"
     previous = folder / f"round_{number - 1}"
     if number == 1:

@@ -1,5 +1,6 @@
 """Trains a stronger network that others learn from."""
 
+from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -20,20 +21,25 @@ def train_teacher(
 ) -> None:
     """Trains the teacher and measures what its batch norm is to use."""
     device, options = begin(inputs, settings, **how)
-    recipe = Recipe(**settings["recipe"])
+    recipe, width = Recipe(**settings["recipe"]), settings["width"]
     training = read_split(inputs["dataset"], "train")
     vector, rows = train(
-        teacher.initial_vector(settings["seed"]),
+        teacher.initial_vector(settings["seed"], width),
         training,
         read_split(inputs["dataset"], "validation"),
         recipe,
-        forward=teacher.logits,
+        forward=partial(teacher.logits, width=width),
         **options,
     )
     statistics = teacher.measure_statistics(
-        vector, training, crop=recipe.crop, flip=recipe.flip, seed=settings["seed"]
+        vector,
+        training,
+        width=width,
+        crop=recipe.crop,
+        flip=recipe.flip,
+        seed=settings["seed"],
     )
-    teacher.Teacher(vector, statistics).save(outputs["teacher"])
+    teacher.Teacher(vector, width, statistics).save(outputs["teacher"])
     write_csv(outputs["history"], rows)
     write_json(
         outputs["metrics"],

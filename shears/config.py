@@ -12,6 +12,7 @@ from pathlib import Path
 import jsonschema
 import yaml
 
+from shears.architecture import KERNELS, PARAMETERS, SIZES
 from shears.errors import UserError, brief
 
 TRAINING_IMAGES = {"cifar10": 50_000, "digits": 1_500}  # validation among them
@@ -270,6 +271,21 @@ def _check_rounds(method: Mapping, where: str) -> None:
         before = entry["sparsity"]
 
 
+def _check_floor(method: Mapping, where: str) -> None:
+    """Checks that the floor leaves as many zeros as the last round asks for."""
+    if not method["rounds"] or not method["floor"]:
+        return
+    least = sum(math.ceil(method["floor"] * SIZES[i]) for i in KERNELS)
+    least += PARAMETERS - sum(SIZES[i] for i in KERNELS)  # biases
+    sparsity = method["rounds"][-1]["sparsity"]
+    if least > (1 - sparsity) * PARAMETERS:
+        raise UserError(
+            f"{where}: floor: found {method['floor']}, which keeps {least:,} weights, "
+            f"expected at most the {(1 - sparsity) * PARAMETERS:,.0f} that a sparsity "
+            f"of {sparsity} leaves"
+        )
+
+
 def check_meaning(config: Mapping) -> None:
     """Checks what a schema cannot say, once defaults are filled in.
 
@@ -326,6 +342,19 @@ def check_meaning(config: Mapping) -> None:
             if method["recipe"] not in config["recipes"]:
                 place = where("recipe")
             _check_recipe(config, method["recipe"], place, entry["epochs"])
+        alone = method["start"] == "initial" or method["mask_of"]
+        if method["regrowth"] and alone:
+            raise UserError(
+                f"{where('regrowth', 'start', 'mask_of')}: regrowth: found "
+                f"{method['regrowth']}, expected 0 where start is initial or mask_of "
+                "is set: there is one mask, before the first step"
+            )
+        if method["shuffled"] and not method["mask_of"]:
+            raise UserError(
+                f"{where('shuffled')}: shuffled: found true, expected false without "
+                "mask_of: it draws another method's masks anew"
+            )
+        _check_floor(method, where("floor", "rounds"))
         if method["start"] == "initial" and method["saliency"] == "first_order":
             raise UserError(
                 f"{where('start', 'saliency')}: saliency: found 'first_order', "

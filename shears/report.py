@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 import jinja2
 import numpy as np
+from matplotlib import colormaps
 from matplotlib.figure import Figure
 
 from shears.figures import to_svg
@@ -82,7 +83,7 @@ def plot_scores(candidates: Sequence[Candidate], chosen: str) -> Figure:
                 linestyle=style,
                 marker=marker,
                 ms=4,
-                color=f"C{i % 10}",
+                color=colormaps["tab20"](i % 20),
                 label=f"{kind.replace('_', ' ')}, {key}",
             )
     best = next(c for c in candidates if c.name == chosen)

@@ -5,7 +5,7 @@ one residual (after He et al. 2016 and Jordan 2024, "94% on CIFAR-10 in 3.29 sec
 """
 
 import io
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -18,8 +18,8 @@ from shears.files import damaged, verify, write_bytes
 from shears.images import ImageTable
 from shears.lessons import draw_views
 
-STEM = 24
-WIDTHS = (32, 96, 192)  # channels of the blocks
+STEM = 24  # channels, at width 1
+WIDTHS = (32, 96, 192)  # channels of the blocks, at width 1
 MEAN, DEVIATION = 0.47, 0.25  # about those of pixels / 255; batch norm does the rest
 BATCH = 500
 STATISTICS_BATCHES = 30  # that the means and variances of batch norm are taken over
@@ -27,43 +27,46 @@ STATISTICS_BATCHES = 30  # that the means and variances of batch norm are taken 
 Statistics = list[tuple[np.ndarray, np.ndarray]]  # mean and variance of each norm
 
 
-def _shapes() -> Iterator[tuple[int, ...]]:
+def shapes(width: float) -> list[tuple[int, ...]]:
     """Lists the shapes: kernel, scale and shift of each convolution; the last layer."""
-    width = 3
-    for channels in (STEM, *(w for w in WIDTHS for _ in range(2))):
-        yield from ((3, 3, width, channels), (channels,), (channels,))
-        width = channels
-    yield from ((width, CLASSES), (CLASSES,))
+    channels = [STEM, *(block for block in WIDTHS for _ in range(2))]
+    found: list[tuple[int, ...]] = []
+    before = 3
+    for after in (round(width * count) for count in channels):
+        found += [(3, 3, before, after), (after,), (after,)]
+        before = after
+    return [*found, (before, CLASSES), (CLASSES,)]
 
 
-SHAPES = list(_shapes())
-SIZES = [int(np.prod(shape)) for shape in SHAPES]
-
-
-def initial_vector(seed: int) -> np.ndarray:
-    """Draws the initial weights: (sum(SIZES),) float32.
+def initial_vector(seed: int, width: float) -> np.ndarray:
+    """Draws the initial weights: (W,) float32.
 
     Kernels are normal with variance 2 / inputs (He et al. 2015, eq. 10), scales 1,
     shifts 0.
     """
     rng = np.random.default_rng(seed)
     parts = []
-    for i, shape in enumerate(SHAPES):
+    wanted = shapes(width)
+    for i, shape in enumerate(wanted):
         if len(shape) > 1:
             inputs = np.prod(shape[:-1])
             parts.append(rng.normal(0, np.sqrt(2 / inputs), shape).ravel())
         else:
-            scale = i % 3 == 1 and i < len(SHAPES) - 2
+            scale = i % 3 == 1 and i < len(wanted) - 2
             parts.append(np.full(shape, float(scale)))
     return np.concatenate(parts).astype(np.float32)
 
 
 def _logits(
-    vector: tf.Tensor, images: tf.Tensor, statistics: Statistics | None
+    vector: tf.Tensor,
+    images: tf.Tensor,
+    width: float,
+    statistics: Statistics | None = None,
 ) -> tuple[tf.Tensor, list[tuple[tf.Tensor, tf.Tensor]]]:
     """Computes logits, and the statistics used: the batch's if none are given."""
-    parts = tf.split(vector, SIZES)
-    arrays = [tf.reshape(p, s) for p, s in zip(parts, SHAPES, strict=True)]
+    wanted = shapes(width)
+    parts = tf.split(vector, [int(np.prod(shape)) for shape in wanted])
+    arrays = [tf.reshape(p, s) for p, s in zip(parts, wanted, strict=True)]
     used = []
 
     def convolve(x: tf.Tensor) -> tf.Tensor:
@@ -94,37 +97,40 @@ def logits(
     images: tf.Tensor,
     dropout: Sequence[float] = (),
     seed: tf.Tensor | None = None,
+    *,
+    width: float,
 ) -> tf.Tensor:
     """Computes the outputs before the softmax, batch norm by the batch itself.
 
     Args:
-        vector: (sum(SIZES),) float32, all weights.
+        vector: (W,) float32, all weights.
         images: (B, 32, 32, 3), pixels / 255, float32 or bfloat16.
         dropout: Not used: this network has none.
         seed: Not used.
+        width: What the numbers of channels are multiplied by.
 
     Returns:
         (B, 10) float32.
     """
-    return _logits(vector, images, None)[0]
+    return _logits(vector, images, width)[0]
 
 
 class Teacher:
     """A trained network that can be asked: its answer depends on the image alone."""
 
-    def __init__(self, vector: np.ndarray, statistics: Statistics):
-        """Takes weights (sum(SIZES),) and each batch norm's mean and variance."""
-        self.vector, self.statistics = vector, statistics
+    def __init__(self, vector: np.ndarray, width: float, statistics: Statistics):
+        """Takes weights (W,), the width, and each batch norm's mean and variance."""
+        self.vector, self.width, self.statistics = vector, width, statistics
 
     def forward(self, images: tf.Tensor) -> tf.Tensor:
         """Computes logits (B, 10) of pixels / 255."""
-        return _logits(self.vector, images, self.statistics)[0]
+        return _logits(self.vector, images, self.width, self.statistics)[0]
 
     def save(self, path: str | Path) -> None:
         """Writes an .npz file; not a weights file, so none can submit it."""
         content = io.BytesIO()
         named = {f"{i}": np.stack(pair) for i, pair in enumerate(self.statistics)}
-        np.savez(content, vector=self.vector, **named)
+        np.savez(content, vector=self.vector, width=self.width, **named)
         write_bytes(path, content.getbuffer())
 
     @classmethod
@@ -137,8 +143,9 @@ class Teacher:
         verify(path)
         try:
             with np.load(path) as file:
-                count = len(file.files) - 1
-                return cls(file["vector"], [tuple(file[f"{i}"]) for i in range(count)])
+                norms = range(len(file.files) - 2)
+                statistics = [tuple(file[f"{i}"]) for i in norms]
+                return cls(file["vector"], float(file["width"]), statistics)
         except (MemoryError, PermissionError):  # the file is not to blame
             raise
         except Exception as error:  # zipfile raises nearly anything on a damaged file
@@ -146,7 +153,7 @@ class Teacher:
 
 
 def measure_statistics(
-    vector: np.ndarray, data: Split, *, crop: int, flip: bool, seed: int
+    vector: np.ndarray, data: Split, *, width: float, crop: int, flip: bool, seed: int
 ) -> Statistics:
     """Measures what batch norm is to use, over batches as in training.
 
@@ -154,8 +161,9 @@ def measure_statistics(
     "PreciseBN").
 
     Args:
-        vector: (sum(SIZES),) float32, trained weights.
+        vector: (W,) float32, trained weights.
         data: Training images.
+        width: The network's.
         crop: Pixels that images were shifted by at most.
         flip: Whether they were mirrored.
         seed: Of the images' choice.
@@ -168,7 +176,7 @@ def measure_statistics(
     @tf.function(reduce_retracing=True)
     def measure(rows: tf.Tensor, views: tf.Tensor):
         images = table.cut(rows, views[:, :2], views[:, 2] > 0)
-        return _logits(vector, tf.cast(images, tf.float32) / 255, None)[1]
+        return _logits(vector, tf.cast(images, tf.float32) / 255, width)[1]
 
     found = [
         measure(

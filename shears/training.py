@@ -194,11 +194,13 @@ class Step:
             self.average.assign_sub(
                 (1 - recipe.averaging) * (self.average - self.vector)
             )
-        correct = tf.equal(
-            tf.argmax(outputs, 1, tf.int32), tf.gather(self.labels, rows)
-        )
+        # What is told is the labels' cross-entropy, whatever is learnt from: it can be
+        # compared with validation's.
+        labels = tf.gather(self.labels, rows)
+        told = tf.nn.sparse_softmax_cross_entropy_with_logits(labels, outputs)
+        correct = tf.equal(tf.argmax(outputs, 1, tf.int32), labels)
         correct = tf.reduce_mean(tf.cast(correct, tf.float32))
-        self.sums.assign_add(tf.stack([loss, correct]))
+        self.sums.assign_add(tf.stack([tf.reduce_mean(told), correct]))
 
     @tf.function
     def _gradient(self, rows: tf.Tensor, number: tf.Tensor) -> tf.Tensor:

@@ -230,6 +230,18 @@ BAD = {
         "recipes: {finetune: {distillation: 1.1}}",
         "recipes: finetune: distillation: found 1.1, expected at most 1",
     ),
+    "a floor that the sparsity cannot have": (
+        "pruning: {floor: 0.1}",
+        "pruning: floor: found 0.1, which keeps 125,731 weights, expected at most the",
+    ),
+    "masks drawn anew of nobody": (
+        "methods: {lamp: {shuffled: true}}",
+        "methods: lamp: shuffled: found true, expected false without mask_of",
+    ),
+    "regrowth with one mask": (
+        "{methods: {a: {start: initial, regrowth: 0.1}}, run: [a]}",
+        "methods: a: regrowth: found 0.1, expected 0 where start is initial or mask_of",
+    ),
     "no view": ("views: {count: 0}", "views: count: found 0, expected at least 1"),
     "two dropout rates": (
         "recipes: {strong: {dropout: [0.1, 0.2]}}",

@@ -1,3 +1,5 @@
+from functools import partial
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -9,13 +11,14 @@ from shears.dataset import Split
 from shears.images import ImageTable
 from shears.lessons import Lessons, ask, draw_views, read_lessons, write_lessons
 from shears.network import logits
-from shears.teacher import SIZES, Teacher, initial_vector, measure_statistics
+from shears.teacher import Teacher, initial_vector, measure_statistics, shapes
 from shears.teacher import logits as teacher_logits
 from shears.training import train
 from tests.conftest import make_weights, refused
 from tests.unit.test_training import AUGMENTED, make_data, replace
 
 DATA = make_data()
+WIDTH = 0.5
 LESSONS = Lessons(
     draw_views(7, 2, crop=3, flip=True, seed=0),
     np.random.default_rng(0).normal(size=(7, 2, 10)).astype(np.float16),
@@ -76,9 +79,19 @@ def test_the_answers_are_the_networks_to_each_view():
 
 @pytest.fixture(scope="module")
 def teacher() -> Teacher:
-    vector = initial_vector(0)
+    vector = initial_vector(0, WIDTH)
     vector += np.random.default_rng(0).normal(0, 0.05, vector.shape).astype("f4")
-    return Teacher(vector, measure_statistics(vector, DATA, crop=2, flip=True, seed=0))
+    return Teacher(
+        vector,
+        WIDTH,
+        measure_statistics(vector, DATA, width=WIDTH, crop=2, flip=True, seed=0),
+    )
+
+
+def test_the_width_multiplies_the_channels():
+    assert shapes(2)[-2] == (384, 10)
+    assert shapes(0.5)[:3] == [(3, 3, 3, 12), (12,), (12,)]
+    assert len(initial_vector(0, 1)) == sum(int(np.prod(s)) for s in shapes(1))
 
 
 def test_a_teachers_answer_depends_on_the_image_alone(teacher):
@@ -87,17 +100,19 @@ def test_a_teachers_answer_depends_on_the_image_alone(teacher):
     alone = teacher.forward(tf.constant(images[5:6])).numpy()
     np.testing.assert_allclose(together[5:6], alone, rtol=1e-4, atol=1e-4)
     # In training it is the batch's statistics that count.
-    batch = teacher_logits(teacher.vector, tf.constant(images[5:9])).numpy()
+    batch = teacher_logits(
+        teacher.vector, tf.constant(images[5:9]), width=WIDTH
+    ).numpy()
     assert np.abs(batch - together[5:9]).max() > 1e-3
 
 
 def test_the_statistics_are_those_of_the_batches_met_in_training():
-    vector = initial_vector(0)
+    vector = initial_vector(0, WIDTH)
     images = DATA.images.astype("f4") / 255
     ((mean, variance), *others) = measure_statistics(
-        vector, DATA, crop=0, flip=False, seed=0
+        vector, DATA, width=WIDTH, crop=0, flip=False, seed=0
     )
-    kernel = vector[: SIZES[0]].reshape(3, 3, 3, -1)
+    kernel = vector[:324].reshape(3, 3, 3, 12)
     outputs = tf.nn.conv2d((images - 0.47) / 0.25, kernel, 1, "SAME").numpy()
     np.testing.assert_allclose(mean, outputs.mean((0, 1, 2)), rtol=1e-3, atol=1e-4)
     np.testing.assert_allclose(variance, outputs.var((0, 1, 2)), rtol=1e-3)
@@ -121,17 +136,19 @@ def test_a_teacher_learns_what_it_is_shown():
     )
     data = Split(DATA.images, DATA.labels)
     vector, history = train(
-        initial_vector(0),
+        initial_vector(0, WIDTH),
         data,
         data,
         recipe,
-        forward=teacher_logits,
+        forward=partial(teacher_logits, width=WIDTH),
         precision="float32",
         seed=0,
     )
     assert history[-1]["validation_accuracy"] > 0.9
     teacher = Teacher(
-        vector, measure_statistics(vector, data, crop=4, flip=True, seed=0)
+        vector,
+        WIDTH,
+        measure_statistics(vector, data, width=WIDTH, crop=4, flip=True, seed=0),
     )
     answers = teacher.forward(tf.constant(data.images.astype("f4") / 255)).numpy()
     assert np.mean(answers.argmax(1) == data.labels) > 0.8

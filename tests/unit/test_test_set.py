@@ -45,7 +45,9 @@ def test_only_scoring_reads_the_test_images(tmp_path, monkeypatch):
         "history": str(tmp_path / "teacher.csv"),
         "metrics": str(tmp_path / "teacher.json"),
     }
-    script("train_teacher")({"dataset": dataset}, teacher, settings, **how("teacher"))
+    script("train_teacher")(
+        {"dataset": dataset}, teacher, {**settings, "width": 0.5}, **how("teacher")
+    )
     lessons = str(tmp_path / "lessons.h5")
     script("ask_teacher")(
         dataset=dataset,

@@ -126,8 +126,9 @@ def pruned_otherwise(key: str, value: object) -> Callable[[Path], None]:
     changes = {"pruning": {key: value}}
     if key == "baseline":
         changes["baselines"] = {value: {"recipe": "strong", "teacher": "strong"}}
-    if key == "mask_of":  # of a method that has its own
-        changes = {"methods": {"random": {key: value}}, "run": ["lamp", "random"]}
+    if key in ("mask_of", "shuffled"):  # of a method that has its own
+        method = {"mask_of": "lamp", key: value}
+        changes = {"methods": {"random": method}, "run": ["lamp", "random"]}
     return settings(**changes)
 
 
@@ -226,6 +227,7 @@ KEYS = [
         for key in ("epochs", "learning_rate")
     ],
     Edit("`teacher: recipe`", settings(teacher={"recipe": "assignment"}), TRAINING),
+    Edit("`teacher: width`", settings(teacher={"width": 0.25}), TRAINING),
     Edit("`teacher: seed`", settings(teacher={"seed": 1}), TRAINING),
     *[
         Edit(f"`views: {key}`", settings(views={key: value}), ANSWERS)

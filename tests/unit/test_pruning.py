@@ -226,13 +226,19 @@ def test_what_dead_units_had_is_given_back(allocation):
     pruner = replace(PRUNER, allocation=allocation)
     new, mask = pruner(vector, lambda: gradient_of(0), MaskUpdate(zeros, 0.0))
     assert (mask == 0).sum() == zeros
-    kept = unflatten(new * mask)
-    for before, after in zip(kept, remove_dead_units(kept), strict=True):
-        np.testing.assert_array_equal(before, after)  # none is left
     plain = replace(pruner, remove_dead_units=False)
     old, first = plain(vector, lambda: gradient_of(0), MaskUpdate(zeros, 0.0))
-    useful = flatten(remove_dead_units(unflatten(old * first))) != 0
-    assert useful.sum() < PARAMETERS - zeros  # there was something to give back
+
+    def useless(kept) -> int:
+        used = np.count_nonzero(flatten(remove_dead_units(unflatten(kept))))
+        return PARAMETERS - zeros - used
+
+    before, after = useless(old * first), useless(new * mask)
+    assert before > 100  # there was something to give back
+    if allocation == "lamp":
+        assert after == 0
+    # Where an allocation starves a kernel, each that is given back kills another.
+    assert after < before / 2
 
 
 @pytest.mark.parametrize("kind", SALIENCIES)

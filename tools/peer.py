@@ -71,8 +71,15 @@ def main() -> None:
     compiled = {"loss": "sparse_categorical_crossentropy", "metrics": ["accuracy"]}
     model.compile("adam", **compiled)
     model.fit(data, epochs=budget["dense_epochs"], verbose=2)
+    # Forty masks, as many as ours; it makes one at multiples of `frequency` only, so the
+    # end must be one, or the last sparsity is never reached.
+    frequency = max(1, steps // 2 // 40)
     schedule = tfmot.sparsity.keras.PolynomialDecay(
-        0.0, budget["sparsity"], begin_step=0, end_step=steps // 2
+        0.0,
+        budget["sparsity"],
+        begin_step=0,
+        end_step=steps // 2 // frequency * frequency,
+        frequency=frequency,
     )
     pruned = tfmot.sparsity.keras.prune_low_magnitude(model, pruning_schedule=schedule)
     pruned.compile("adam", **compiled)

@@ -83,7 +83,7 @@ def plot_scores(candidates: Sequence[Candidate], chosen: str) -> Figure:
                 linestyle=style,
                 marker=marker,
                 ms=4,
-                color=colormaps["tab20"](i % 20),
+                color=colormaps["tab20"](2 * i % 20 + i // 10 % 2),
                 label=f"{kind.replace('_', ' ')}, {key}",
             )
     best = next(c for c in candidates if c.name == chosen)

@@ -130,8 +130,9 @@ def plot_histories(candidates: Sequence[Candidate]) -> Figure:
                 )
             if start:
                 axes.axvline(start + 0.5, color="0.8", zorder=0)
+        kind, _, *number = candidate.name.split("/")
         top.annotate(
-            candidate.title,
+            title("".join(number) or kind),
             (start + 1, 1.02),
             xycoords=("data", "axes fraction"),
             size=8,

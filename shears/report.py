@@ -62,10 +62,19 @@ def over_seeds(candidates: Sequence[Candidate]) -> dict[str, list[list[Candidate
     return {kind: list(rounds.values()) for kind, rounds in groups.items()}
 
 
-def plot_scores(candidates: Sequence[Candidate], chosen: str) -> Figure:
+def plot_scores(
+    candidates: Sequence[Candidate],
+    chosen: str | None = None,
+    keys: Sequence[str] = ("score", "accuracy"),
+) -> Figure:
     """Plots test score and accuracy against sparsity, a line for each method.
 
     Means over seeds; where there are several, bars of one standard deviation.
+
+    Args:
+        candidates: In the order of the legend.
+        chosen: Name of the one that is marked.
+        keys: Which of the two are drawn.
     """
     figure = Figure(figsize=(7, 4), layout="constrained")
     axes = figure.subplots()
@@ -74,7 +83,7 @@ def plot_scores(candidates: Sequence[Candidate], chosen: str) -> Figure:
         # High sparsities lie close together: share out the axis by the log of density.
         density = [max(1 - same[0].test["sparsity"], 1e-6) for same in rounds]
         sparsities |= dict(zip(density, (same[0].test for same in rounds), strict=True))
-        for key, style, marker in (("score", "-", "o"), ("accuracy", ":", "s")):
+        for key, style, marker in zip(keys, ("-", ":"), ("o", "s"), strict=False):
             values = [[c.test[key] for c in same] for same in rounds]
             axes.errorbar(
                 density,
@@ -86,18 +95,22 @@ def plot_scores(candidates: Sequence[Candidate], chosen: str) -> Figure:
                 color=colormaps["tab20"](2 * i % 20 + i // 10 % 2),
                 label=f"{kind.replace('_', ' ')}, {key}",
             )
-    best = next(c for c in candidates if c.name == chosen)
-    axes.plot(
-        max(1 - best.test["sparsity"], 1e-6),
-        best.test["score"],
-        "o",
-        ms=13,
-        mfc="none",
-        mec="black",
-        mew=1.5,
-        label="chosen",
+    if chosen is not None:
+        best = next(c for c in candidates if c.name == chosen)
+        axes.plot(
+            max(1 - best.test["sparsity"], 1e-6),
+            best.test["score"],
+            "o",
+            ms=13,
+            mfc="none",
+            mec="black",
+            mew=1.5,
+            label="chosen",
+        )
+    axes.set(
+        xlabel="sparsity (share of zeros)",
+        ylabel=", ".join(f"test {key}" for key in keys),
     )
-    axes.set(xlabel="sparsity (share of zeros)", ylabel="test score, test accuracy")
     axes.set_xscale("log")
     axes.invert_xaxis()
     ticks = [f"{round(100 * test['sparsity'], 2):g} %" for test in sparsities.values()]

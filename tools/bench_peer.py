@@ -3,7 +3,8 @@
 Both train the fixed network on the same images with the same augmentation for as many
 epochs dense and as many while pruning to the same sparsity; both are scored on the test
 set by the assignment's formula. Ours is the default configuration's recipes without
-their teacher, so that neither has help; the peer is `tools/peer.py`.
+their teacher, so that neither has help; the peer is `tools/peer.py`. What was found is
+also left in peer/scores.json, for `make results`.
 """
 
 import argparse
@@ -18,6 +19,7 @@ import numpy as np
 
 from shears import machine
 from shears.dataset import read_split
+from shears.files import write_json
 from shears.grading import score_file
 from shears.weights import write_weights
 
@@ -52,7 +54,9 @@ def main() -> None:
     parser.add_argument("--sparsity", type=float, default=0.97)
     parser.add_argument("--seeds", type=int, default=1, help="runs of each")
     budget = parser.parse_args()
-    print(f"{machine.describe()['cpu']}, {machine.describe()['cores']} cores")
+    about_machine = machine.describe()
+    print(f"{about_machine['cpu']}, {about_machine['cores']} cores")
+    runs: dict[str, list[dict]] = {"Shears": [], "TensorFlow Model Optimization": []}
     for seed in range(budget.seeds):
         about = {
             "dense_epochs": budget.dense_epochs,
@@ -61,11 +65,20 @@ def main() -> None:
             "seed": seed,
         }
         with tempfile.TemporaryDirectory() as name:
-            compare(Path(name), about, budget.images, budget.peer)
+            compare(Path(name), about, budget.images, budget.peer, runs)
+    write_json(
+        ROOT / "peer/scores.json",
+        {
+            "machine": about_machine,
+            "budget": f"{budget.images:,} training images, {budget.dense_epochs} "
+            f"epochs dense, {budget.prune_epochs} while pruning, no teacher",
+            "runs": runs,
+        },
+    )
 
 
-def compare(folder: Path, about: dict, images: int, peer: str) -> None:
-    """Runs both on one seed."""
+def compare(folder: Path, about: dict, images: int, peer: str, runs: dict) -> None:
+    """Runs both on one seed, prints a line for each and appends it to its `runs`."""
     began = time.perf_counter()
     weights = folder / f"results/lamp/seed_{about['seed']}/round_1/weights.h5"
     run = [sys.executable, "-m", "snakemake", "--cores", "all", "--quiet", "all"]
@@ -87,11 +100,11 @@ def compare(folder: Path, about: dict, images: int, peer: str) -> None:
     theirs = time.perf_counter() - began
     with np.load(folder / "peer.npz") as file:
         write_weights(folder / "peer.h5", [file[f"arr_{i}"] for i in range(12)])
-    for name, path, seconds in (
-        ("shears", weights, ours),
-        ("tensorflow-model-optimization", folder / "peer.h5", theirs),
+    for (name, seen), path, seconds in zip(
+        runs.items(), (weights, folder / "peer.h5"), (ours, theirs), strict=True
     ):
-        found = score_file(path, test)
+        found = score_file(path, test) | {"seconds": seconds}
+        seen.append(found)
         print(
             f"seed {about['seed']}  {name:30}  accuracy {found['accuracy']:.4f}  "
             f"sparsity {found['sparsity']:.4f}  score {found['score']:.4f}  "

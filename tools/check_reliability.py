@@ -99,7 +99,7 @@ def tell_full_disks() -> str:
         "succeeds with room"
     )
     return "A disk (tmpfs) that is full from the moment a stage begins:\n\n" + (
-        markdown_table(header.split(","), rows) + "\n"
+        markdown_table(header.split(","), rows)
     )
 
 
@@ -199,7 +199,7 @@ def tell_variants() -> str:
             rows.append([way, same, *(f"{value:.4f}" for value in accuracies)])
     header = ["run", "same bytes", "baseline", "round 1", "round 2"]
     return (
-        f"Test accuracy of {what}; n = 1 each:\n\n{markdown_table(header, rows)}\n\n"
+        f"Test accuracy of {what}; n = 1 each:\n\n{markdown_table(header, rows)}\n"
         f"Largest difference from the reference: {largest:.4f}.\n"
     )
 

@@ -106,8 +106,8 @@ def main() -> None:
     command = [sys.executable, "-m", "tools.bench_optimizers"]
     bench = subprocess.run(command, cwd=ROOT, check=True, stdout=subprocess.PIPE)
     parts = {
-        "first": f"{first}\n",
-        "table": f"{table}\n\n{made}\n",
+        "first": first,
+        "table": f"{table}\n{made}\n",
         "bench": f"```\n{bench.stdout.decode()}```\n",
     }
     for name, content in parts.items():

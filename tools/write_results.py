@@ -1,52 +1,103 @@
-"""Writes docs/results.md and docs/results.png from the last finished reproduction."""
+"""Writes docs/results.md and its pictures from the finished runs that are there.
+
+Each part of the page comes from one run's folder: the default run (`make reproduce`)
+and those of config/frontier.yaml, controls.yaml, ablation.yaml and record.yaml, and
+`make bench-peer`. A part whose run is not there is left as it is.
+"""
 
 import argparse
 import csv
 import re
 import statistics
-import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 import yaml
-from snakemake.utils import validate
+from snakemake.utils import update_config, validate
 
 from shears.config import candidates as candidates_of
+from shears.config import methods
 from shears.files import read_csv, read_json, whole_file
 from shears.report import Candidate, over_seeds, plot_scores, title
 
 ROOT = Path(__file__).resolve().parents[1]
-PAGE = """\
-# Results of the reference run
-
-Written by `make results` from the files of one run of `make reproduce`. {spread}
-{machine}.
-
-{table}
-{teacher}
-The submission is **{chosen}**: {reason}.
-On the 10,000 test images it has accuracy {accuracy:.4f}, sparsity {sparsity:.4f} and
-score **{score:.4f}**. The score is computed in float32 from `my_model_weights.h5` alone
-(sha256 `{sha256}`),
-loaded by `load_weights` into the network built afresh.
-
-![Score and accuracy against sparsity](results.png)
-
-All stages took {minutes:.1f} minutes of their own time one after another, {others:.1f}
-of them data, a teacher's answers, scoring, report and starting TensorFlow. The largest
-stage used {memory:,.0f} MiB. Minutes in the table are those of training, data set in
-memory.
-
-Share of each kernel that is kept:
-
-{kept}
-"""
+PAGE = ROOT / "docs/results.md"
 
 
-def markdown_table(header: list[str], rows: list[list[str]]) -> str:
+class Run(NamedTuple):
+    """What a finished run left.
+
+    Attributes:
+        folder: Where its results/ and benchmarks/ are.
+        config: Its configuration, every key there.
+        candidates: In the order of the workflow, baselines first.
+        trained: Metrics of every training: the teacher's, if there is one, first.
+    """
+
+    folder: Path
+    config: Mapping
+    candidates: list[Candidate]
+    trained: list[Mapping]
+
+    @classmethod
+    def read(cls, name: str) -> "Run":
+        """Reads a run, "" for the default one or the name of its configuration.
+
+        Raises:
+            SystemExit: Its stages were made by code that is in no commit.
+        """
+        folder = ROOT / name
+        results = folder / "results"
+        config = yaml.safe_load((ROOT / "config.yaml").read_text())
+        if name:
+            changes = yaml.safe_load((ROOT / f"config/{name}.yaml").read_text())
+            update_config(config, changes)
+        validate(config, str(ROOT / "schemas/config.schema.yaml"))
+        candidates = [
+            Candidate(
+                candidate,
+                read_json(results / candidate / "score_validation.json"),
+                read_json(results / candidate / "score_test.json"),
+                read_json(results / candidate / "metrics.json"),
+                read_csv(results / candidate / "history.csv"),
+            )
+            for candidate in candidates_of(config)
+        ]
+        teacher = results / "teacher/metrics.json"
+        trained = [read_json(teacher)] if teacher.exists() else []
+        run = cls(folder, config, candidates, trained + [c.metrics for c in candidates])
+        if "+" in run.commits:
+            raise SystemExit(f"{folder}: made at {run.commits}: commit, and run again")
+        return run
+
+    @property
+    def commits(self) -> str:
+        """The commits at which its trainings were made; later ones kept the earlier."""
+        return ", ".join(sorted({str(m["machine"]["commit"]) for m in self.trained}))
+
+    @property
+    def made(self) -> str:
+        """On what it was made, with which seeds, at which commit, in which time."""
+        metrics, seeds = self.candidates[0].metrics, self.config["seeds"]
+        about = metrics["machine"]
+        hours = sum(metrics["seconds"] for metrics in self.trained) / 3600
+        spread = "no spread can be given"
+        if len(seeds) > 1:
+            spread = "mean ± standard deviation"
+        return (
+            f"n = {len(seeds)} (seeds {', '.join(map(str, seeds))}): {spread}. "
+            f"{about['cpu']}, {about['cores']} cores, {about['system']}, "
+            f"{metrics['device']}, {metrics['precision']}; Python {about['python']}, "
+            f"TensorFlow {about['tensorflow']}; commit {self.commits}; "
+            f"{hours:.1f} hours of training.\n"
+        )
+
+
+def markdown_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     """Lays out a table in Markdown."""
     lines = [header, ["---"] * len(header), *rows]
-    return "\n".join(f"| {' | '.join(cells)} |" for cells in lines)
+    return "".join(f"| {' | '.join(cells)} |\n" for cells in lines)
 
 
 def replace_part(page: str, name: str, content: str) -> str:
@@ -72,106 +123,214 @@ def mean(values: Sequence[float], form: str = ".4f") -> str:
     """Writes a mean, and the standard deviation where there are several values."""
     text = format(statistics.mean(values), form)
     if len(values) > 1:
-        text += f" ± {statistics.stdev(values):{form}}"
+        text += f" ± {statistics.stdev(values):{form.removeprefix('+')}}"
     return text
 
 
+def accuracies(same: Sequence[Candidate], split: str) -> list[float]:
+    """Lists the accuracies of candidates that differ in their seed."""
+    return [getattr(candidate, split)["accuracy"] for candidate in same]
+
+
+def candidate_table(run: Run) -> str:
+    """Tabulates every candidate, a row for all its seeds."""
+    return markdown_table(
+        "candidate,sparsity,zeros,validation accuracy,validation score,"
+        "test accuracy,test score,epochs,minutes".split(","),
+        [
+            [
+                " ".join([kind, same[0].name.partition("/round_")[2]]).strip(),
+                f"{same[0].test['sparsity']:.4f}",
+                f"{same[0].test['zeros']:,}",
+                mean(accuracies(same, "validation")),
+                mean([c.validation["score"] for c in same]),
+                mean(accuracies(same, "test")),
+                mean([c.test["score"] for c in same]),
+                str(same[0].metrics["epochs"]),
+                mean([c.metrics["seconds"] / 60 for c in same], ".1f"),
+            ]
+            for kind, rounds in over_seeds(run.candidates).items()
+            for same in rounds
+        ],
+    )
+
+
 def about_the_teacher(metrics: Mapping) -> str:
-    """Says what the teacher reached."""
+    """Says what a teacher reached."""
     return (
-        f"\nThe teacher ({metrics['parameters']:,} weights, batch norm, never "
+        f"The teacher ({metrics['parameters']:,} weights, batch norm, never "
         f"submitted) was trained for {metrics['epochs']} epochs in "
         f"{metrics['seconds'] / 60:.1f} minutes: validation accuracy "
-        f"{metrics['validation_accuracy']:.4f} (batch norm by the batch).\n"
+        f"{metrics['validation_accuracy']:.4f} (batch norm by the batch).\n\n"
+    )
+
+
+def write_reproduction(run: Run) -> str:
+    """Writes what a run like the default one reached, and what it took."""
+    choice = read_json(run.folder / "results/choice.json")
+    manifest = read_json(run.folder / "results/submission/manifest.json")
+    seconds, memory = stage_costs(run.folder / "benchmarks")
+    training = sum(metrics["seconds"] for metrics in run.trained)
+    teachers = run.trained[: len(run.trained) - len(run.candidates)]
+    kept = run.candidates[0].metrics["kernel_density"]
+    return (
+        f"{candidate_table(run)}\n{run.made}\n"
+        f"{''.join(map(about_the_teacher, teachers))}"
+        f"The submission is **{title(choice['candidate'])}**: {choice['reason']}.\n"
+        "On the 10,000 test images it has accuracy "
+        f"{manifest['test']['accuracy']:.4f}, sparsity {manifest['sparsity']:.4f} and\n"
+        f"**score {manifest['test']['score']:.4f}**, computed in float32 from "
+        "`my_model_weights.h5` alone\n"
+        f"(sha256 `{manifest['sha256']}`),\n"
+        "loaded by `load_weights` into the network built afresh.\n\n"
+        f"All stages took {seconds / 60:.1f} minutes of their own time one after "
+        f"another, {(seconds - training) / 60:.1f} of them data, a teacher's answers, "
+        "Part A, scoring, report and starting TensorFlow. The largest used "
+        f"{memory:,.0f} MiB. Minutes in the table are those of training, data set in "
+        "memory.\n\nShare of each kernel that is kept:\n\n"
+        + markdown_table(
+            ["candidate", *kept],
+            [
+                [c.title, *(f"{d:.4f}" for d in c.metrics["kernel_density"].values())]
+                for c in run.candidates
+            ],
+        )
+    )
+
+
+def write_reference(run: Run) -> str:
+    """Writes the default run's part, and its picture."""
+    choice = read_json(run.folder / "results/choice.json")
+    figure = plot_scores(run.candidates, choice["candidate"])
+    figure.savefig(ROOT / "docs/results.png", dpi=120)
+    return write_reproduction(run)
+
+
+def write_frontier(run: Run) -> str:
+    """Tabulates test accuracy by method and sparsity, and draws it."""
+    groups = over_seeds(run.candidates)
+    ways = {name: groups[name] for name in methods(run.config)}
+    sparsities = [r["sparsity"] for r in run.config["pruning"]["rounds"]]
+    pruned = [c for c in run.candidates if "/round_" in c.name]
+    figure = plot_scores(pruned, keys=["accuracy"])
+    figure.savefig(ROOT / "docs/frontier.png", dpi=120)
+    dense = [groups[name][0] for name in groups if name not in ways]
+    return (
+        markdown_table(
+            ["method", *(f"{100 * sparsity:g} %" for sparsity in sparsities)],
+            [
+                [name.replace("_", " "), *(mean(accuracies(s, "test")) for s in rounds)]
+                for name, rounds in ways.items()
+            ],
+        )
+        + f"\nTest accuracy; dense {mean(accuracies(dense[0], 'test'))}. {run.made}"
+    )
+
+
+def total_epochs(run: Run, candidate: Candidate) -> int:
+    """Counts the epochs that led to a candidate: its own and those it started from."""
+    name, seed, _ = candidate.name.split("/")
+    method = methods(run.config)[name]
+    if method["start"] == "initial":
+        return candidate.metrics["epochs"]
+    started = [f"{method['baseline']}/{seed}", f"{name}/{seed}"]
+    number = [c.name for c in run.candidates].index(candidate.name)
+    chain = [c for c in run.candidates[: number + 1] if c.chain in started]
+    return sum(c.metrics["epochs"] for c in chain)
+
+
+def write_controls(run: Run) -> str:
+    """Tabulates what the found mask, and a random one, reach from scratch."""
+    rows = [
+        [
+            name.replace("_", " "),
+            f"{100 * same[0].test['sparsity']:g} %",
+            str(total_epochs(run, same[0])),
+            mean(accuracies(same, "validation")),
+            mean(accuracies(same, "test")),
+        ]
+        for name, rounds in over_seeds(run.candidates).items()
+        if name in methods(run.config)
+        for same in rounds
+    ]
+    header = "method,sparsity,epochs in all,validation accuracy,test accuracy"
+    return f"{markdown_table(header.split(','), rows)}\n{run.made}"
+
+
+def write_ablation(run: Run) -> str:
+    """Tabulates what each change does to accuracy, seed by seed, best first."""
+    ways, groups = methods(run.config), over_seeds(run.candidates)
+    base = accuracies(groups["lamp"][0], "validation")
+    rows = []
+    for name in ways:
+        same = groups[name][0]
+        found = accuracies(same, "validation")
+        differences = [a - b for a, b in zip(found, base, strict=True)]
+        change = [f"{k}: {v}" for k, v in run.config["methods"][name].items()]
+        cells = [
+            name.replace("_", " "),
+            ", ".join(change) or "nothing",
+            mean(accuracies(groups[ways[name]["baseline"]][0], "validation")),
+            mean(found),
+            mean(differences, "+.4f"),
+            mean(accuracies(same, "test")),
+        ]
+        rows.append((statistics.mean(differences), cells))
+    rows.sort(key=lambda row: -row[0])
+    header = (
+        "method,what is otherwise,dense: validation accuracy,validation accuracy,"
+        "difference,test accuracy"
+    )
+    return (
+        f"{markdown_table(header.split(','), [cells for _, cells in rows])}\n{run.made}"
+    )
+
+
+PARTS: dict[str, tuple[str, Callable[[Run], str]]] = {
+    "reference": ("", write_reference),
+    "frontier": ("frontier", write_frontier),
+    "controls": ("controls", write_controls),
+    "ablation": ("ablation", write_ablation),
+    "record": ("record", write_reproduction),
+}
+
+
+def write_peer(scores: Mapping) -> str:
+    """Tabulates what `make bench-peer` found."""
+    about = scores["machine"]
+    rows = [
+        [
+            name,
+            f"{run[0]['sparsity']:.4f}",
+            mean([r["accuracy"] for r in run]),
+            mean([r["score"] for r in run]),
+            mean([r["seconds"] / 60 for r in run], ".1f"),
+        ]
+        for name, run in scores["runs"].items()
+    ]
+    header = "trained and pruned by,sparsity,test accuracy,test score,minutes"
+    return (
+        f"{markdown_table(header.split(','), rows)}\n{scores['budget']}; "
+        f"n = {len(next(iter(scores['runs'].values())))}. {about['cpu']}, "
+        f"{about['cores']} cores, {about['system']}; commit {about['commit']}.\n"
     )
 
 
 def main() -> None:
-    """Reads a run's folder and writes the page and its picture."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--run", type=Path, default=ROOT, help="folder of the run")
-    run = parser.parse_args().run
-    results = run / "results"
-    choice = read_json(results / "choice.json")
-    manifest = read_json(results / "submission/manifest.json")
-    config = yaml.safe_load((run / "config.yaml").read_text())
-    validate(config, str(ROOT / "schemas/config.schema.yaml"))
-    candidates = [
-        Candidate(
-            name,
-            read_json(results / name / "score_validation.json"),
-            read_json(results / name / "score_test.json"),
-            read_json(results / name / "metrics.json"),
-            read_csv(results / name / "history.csv"),
-        )
-        for name in candidates_of(config)
-    ]
-    path = results / "teacher/metrics.json"
-    teachers = [read_json(path)] if path.exists() else []
-    trained = [*teachers, *(c.metrics for c in candidates)]
-    commits = {metrics["machine"]["commit"] for metrics in trained}
-    if len(commits) > 1 or "+" in str(commits):
-        sys.exit(f"stages of this run were made at {commits}: make them at one commit")
-    metrics = candidates[0].metrics
-    about = metrics["machine"]
-    seconds, memory = stage_costs(run / "benchmarks")
-    training = sum(metrics["seconds"] for metrics in trained)
-    page = PAGE.format(
-        machine=(
-            f"{about['cpu']}, {about['cores']} cores, {about['system']}, "
-            f"{metrics['device']}, {metrics['precision']}; seeds {config['seeds']}; "
-            f"Python {about['python']}, TensorFlow {about['tensorflow']}; "
-            f"commit {about['commit']}"
-        ),
-        table=markdown_table(
-            "candidate,sparsity,zeros,validation accuracy,validation score,"
-            "test accuracy,test score,epochs,minutes".split(","),
-            [
-                [
-                    " ".join([kind, same[0].name.partition("/round_")[2]]).strip(),
-                    f"{same[0].test['sparsity']:.4f}",
-                    f"{same[0].test['zeros']:,}",
-                    mean([c.validation["accuracy"] for c in same]),
-                    mean([c.validation["score"] for c in same]),
-                    mean([c.test["accuracy"] for c in same]),
-                    mean([c.test["score"] for c in same]),
-                    str(same[0].metrics["epochs"]),
-                    mean([c.metrics["seconds"] / 60 for c in same], ".1f"),
-                ]
-                for kind, rounds in over_seeds(candidates).items()
-                for same in rounds
-            ],
-        ),
-        spread=(
-            "n = 1, so no spread can be given."
-            if len(config["seeds"]) == 1
-            else f"n = {len(config['seeds'])} seeds: mean ± standard deviation."
-        ),
-        teacher="".join(map(about_the_teacher, teachers)),
-        chosen=title(choice["candidate"]),
-        reason=choice["reason"],
-        accuracy=manifest["test"]["accuracy"],
-        sparsity=manifest["sparsity"],
-        score=manifest["test"]["score"],
-        sha256=manifest["sha256"],
-        minutes=seconds / 60,
-        others=(seconds - training) / 60,
-        memory=memory,
-        kept=markdown_table(
-            ["candidate", *metrics["kernel_density"]],
-            [
-                [
-                    c.title,
-                    *(f"{kept:.4f}" for kept in c.metrics["kernel_density"].values()),
-                ]
-                for c in candidates
-            ],
-        ),
-    )
-    with whole_file(ROOT / "docs/results.md") as temporary:
+    """Replaces the parts of the page whose runs are there."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.parse_args()
+    page = PAGE.read_text()
+    for part, (name, write) in PARTS.items():
+        if (ROOT / name / "results/report.html").exists():
+            page = replace_part(page, part, write(Run.read(name)))
+        else:
+            print(f"{part}: left as it is, no finished run in {ROOT / name}")
+    peer = ROOT / "peer/scores.json"
+    if peer.exists():
+        page = replace_part(page, "peer", write_peer(read_json(peer)))
+    with whole_file(PAGE) as temporary:
         temporary.write_text(page)
-    figure = plot_scores(candidates, choice["candidate"])
-    figure.savefig(ROOT / "docs/results.png", dpi=120)
 
 
 if __name__ == "__main__":

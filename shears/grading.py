@@ -1,5 +1,6 @@
 """Scoring a weights file the way the assignment's grader does."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -14,15 +15,8 @@ from shears.weights import count_zeros, read_weights
 BATCH = 500  # images at a time: keeps memory low and divides 10,000
 
 
-def count_correct(weights_file: str | Path, data: Split) -> int:
-    """Counts rightly classified images as the assignment's grader does.
-
-    The network is built afresh in Keras, in float32, and loads the file.
-    """
-    # On a GPU float32 may quietly mean TensorFloat-32, which is not what graders use.
-    tf.config.experimental.enable_tensor_float_32_execution(False)
-    model = build_keras_model()
-    model.load_weights(str(weights_file))
+def count_correct(model: tf.keras.Model, data: Split) -> int:
+    """Counts rightly classified images as the assignment's grader does, in float32."""
     correct = 0
     for start in range(0, len(data.labels), BATCH):
         batch = slice(start, start + BATCH)
@@ -32,8 +26,46 @@ def count_correct(weights_file: str | Path, data: Split) -> int:
     return correct
 
 
+def _build() -> tf.keras.Model:
+    """Builds the network afresh."""
+    # On a GPU float32 may quietly mean TensorFloat-32, which is not what graders use.
+    tf.config.experimental.enable_tensor_float_32_execution(False)
+    return build_keras_model()
+
+
+def _result(model: tf.keras.Model, weights: Sequence[np.ndarray], data: Split) -> dict:
+    """Scores a model that has the weights."""
+    zeros = count_zeros(weights)
+    correct = count_correct(model, data)
+    accuracy = correct / len(data.labels)
+    return {
+        "images": len(data.labels),
+        "correct": correct,
+        "accuracy": accuracy,
+        "zeros": zeros,
+        "parameters": PARAMETERS,
+        "sparsity": zeros / PARAMETERS,
+        "score": score(accuracy, zeros),
+    }
+
+
+def score_weights(weights: Sequence[np.ndarray], data: Split) -> dict:
+    """Scores weights on one split, as `score_file` does.
+
+    Args:
+        weights: The twelve arrays, float32.
+        data: Validation or test images.
+
+    Returns:
+        images, correct, accuracy, zeros, parameters, sparsity, score.
+    """
+    model = _build()
+    model.set_weights(list(weights))
+    return _result(model, weights, data)
+
+
 def score_file(weights_file: str | Path, data: Split) -> dict:
-    """Scores a weights file on one split.
+    """Scores a weights file on one split, loaded by Keras' `load_weights`.
 
     Args:
         weights_file: In the layout of `shears.weights`.
@@ -45,15 +77,7 @@ def score_file(weights_file: str | Path, data: Split) -> dict:
     Raises:
         UserError: The file is not fit to be scored (`read_weights`).
     """
-    zeros = count_zeros(read_weights(weights_file))
-    correct = count_correct(weights_file, data)
-    accuracy = correct / len(data.labels)
-    return {
-        "images": len(data.labels),
-        "correct": correct,
-        "accuracy": accuracy,
-        "zeros": zeros,
-        "parameters": PARAMETERS,
-        "sparsity": zeros / PARAMETERS,
-        "score": score(accuracy, zeros),
-    }
+    weights = read_weights(weights_file)
+    model = _build()
+    model.load_weights(str(weights_file))
+    return _result(model, weights, data)

@@ -1,0 +1,131 @@
+import gzip
+import json
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import h5py
+import numpy as np
+import pytest
+
+from shears.__main__ import main
+from shears.architecture import PARAMETERS
+from shears.dataset import Split, write_dataset
+from shears.files import checksum
+from shears.grading import score_file
+from shears.weights import count_zeros, write_weights
+from tests.conftest import make_weights
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """Two files of weights and few test images."""
+    folder = tmp_path_factory.mktemp("command")
+    write_weights(folder / "a.h5", make_weights(0, zeros=0.9))
+    write_weights(folder / "b.h5", make_weights(0, zeros=0.95))
+    rng = np.random.default_rng(0)
+    images = rng.integers(0, 256, (60, 32, 32, 3), dtype=np.uint8)
+    labels = np.arange(60, dtype=np.uint8) % 10
+    write_dataset(folder / "data.h5", {"test": Split(images, labels)})
+    return folder
+
+
+def run(capsys, *arguments) -> tuple[int, str, str]:
+    """Exit code, standard output and standard error of a command."""
+    code = main(list(map(str, arguments)))
+    shown = capsys.readouterr()
+    return code, shown.out, shown.err
+
+
+def test_score_says_what_the_workflow_says(capsys, folder):
+    file, data = folder / "a.h5", folder / "data.h5"
+    code, out, err = run(capsys, "score", file, "--data", data, "--json")
+    assert (code, err) == (0, "")
+    found = json.loads(out)
+    with h5py.File(data) as opened:
+        test = Split(opened["test/images"][:], opened["test/labels"][:])
+    expected = score_file(file, test)
+    assert {key: found[key] for key in expected} == expected
+    assert found["sha256"] == checksum(file)
+    assert found["bytes"] == file.stat().st_size
+    assert found["gzip_bytes"] == len(gzip.compress(file.read_bytes()))
+    code, out, _ = run(capsys, "score", file, "--data", data)
+    assert code == 0
+    assert f"score      {expected['score']:.6f}" in out
+    assert f"{expected['zeros']:,} of {PARAMETERS:,}" in out
+
+
+def test_inspect_counts_the_zeros_of_each_array(capsys, folder):
+    code, out, _ = run(capsys, "inspect", folder / "a.h5", "--json")
+    layers = json.loads(out)["layers"]
+    weights = make_weights(0, zeros=0.9)
+    assert code == 0
+    assert [x["zeros"] for x in layers] == [int((w == 0).sum()) for w in weights]
+    _, out, _ = run(capsys, "inspect", folder / "a.h5")
+    assert f"{layers[8]['zeros']:,}" in out
+
+
+def test_compare_counts_what_differs(capsys, folder):
+    a, b = (make_weights(0, zeros=share) for share in (0.9, 0.95))
+    code, out, _ = run(capsys, "compare", folder / "a.h5", folder / "b.h5", "--json")
+    found = json.loads(out)
+    assert code == 0
+    assert found["zeros"] == [count_zeros(a), count_zeros(b)]
+    pairs = list(zip(a, b, strict=True))
+    assert found["different"] == sum(int((x != y).sum()) for x, y in pairs)
+    both = sum(int(((x == 0) & (y == 0)).sum()) for x, y in pairs)
+    assert found["zeros_in_both"] == both
+    assert found["layers"][0]["largest_difference"] == pytest.approx(
+        np.abs(a[0] - b[0]).max(), rel=1e-6
+    )
+    _, out, _ = run(capsys, "compare", folder / "a.h5", folder / "a.h5")
+    assert f"weights that differ: 0 of {PARAMETERS:,}" in out
+
+
+def test_a_bad_file_ends_in_2_with_one_line(capsys, folder, tmp_path):
+    bad = Path(shutil.copyfile(folder / "a.h5", tmp_path / "bad.h5"))
+    bad.write_bytes(bad.read_bytes()[:-9])
+    for arguments in (
+        ("score", bad, "--data", folder / "data.h5"),
+        ("inspect", bad),
+        ("compare", folder / "a.h5", bad),
+    ):
+        code, out, err = run(capsys, *arguments)
+        assert (code, out) == (2, "")
+        assert err.startswith(f"refused: {bad}: ")
+        assert err.count("\n") == 1
+
+
+def test_without_test_images_it_says_where_they_come_from(
+    capsys, folder, tmp_path, monkeypatch
+):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("CIFAR10_ARCHIVE", raising=False)
+    code, out, err = run(capsys, "score", folder / "a.h5")
+    assert (code, out) == (1, "")
+    assert "found no test images in results/dataset.h5" in err
+    assert "--data" in err
+
+
+def test_the_workflows_data_are_found(capsys, folder, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "results").mkdir()
+    shutil.copyfile(folder / "data.h5", tmp_path / "results/dataset.h5")
+    code, out, _ = run(capsys, "score", folder / "a.h5", "--json")
+    assert code == 0
+    assert json.loads(out)["data"] == "results/dataset.h5"
+
+
+def test_it_runs_as_a_module_and_refuses_without_tensorflow(folder, tmp_path):
+    (tmp_path / "bad.h5").write_bytes(b"no weights")
+    command = [sys.executable, "-X", "importtime", "-m", "shears", "score"]
+    ran = subprocess.run(
+        [*command, tmp_path / "bad.h5"], cwd=ROOT, capture_output=True, text=True
+    )
+    assert ran.returncode == 2
+    assert "refused: " in ran.stderr
+    # A refusal takes no seconds: TensorFlow's import alone takes five.
+    assert "tensorflow" not in ran.stderr

@@ -2,6 +2,7 @@
 #   make demo        the whole workflow in minutes, on data that needs no download
 #   make reproduce   the whole workflow on CIFAR-10 (CIFAR10_ARCHIVE=... if it is at hand)
 #   make test        all tests          make lint    style and workflow checks
+#   make test-browser   the report in Chromium       make test-graders   old TensorFlows
 #   make bench       speed of the training step and of the optimizers against Keras'
 #   make bench-peer  score and time against TensorFlow Model Optimization's (CIFAR-10)
 #   make search      search settings of a pruning round, on a finished run (hours)
@@ -25,7 +26,7 @@ endif
 override BIN := $(VENV)/bin
 override READY := $(VENV)/installed
 
-.PHONY: help env demo reproduce test lint bench bench-peer search results reliability lock
+.PHONY: help env demo reproduce test test-browser test-graders lint bench bench-peer search results reliability lock
 help:
 	@sed -n 's/^#   //p' Makefile
 
@@ -68,6 +69,17 @@ reproduce: $(READY)
 test: $(READY)
 	$(BIN)/python -m pytest $(ARGS)
 
+$(VENV)/browser: envs/requirements-browser.lock $(READY)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes \
+	  -r envs/requirements-browser.lock
+	@touch $@
+
+test-browser: $(VENV)/browser
+	$(BIN)/python -m pytest tests/browser $(ARGS)
+
+test-graders: $(READY)
+	$(BIN)/python -m pytest tests/graders $(ARGS)
+
 lint: $(READY)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -98,9 +110,15 @@ results: $(READY)
 reliability: $(READY)
 	$(BIN)/python -m tools.check_reliability $(ARGS)
 
-COMPILE := uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
-  --no-header --no-emit-index-url --no-emit-find-links
+PINNED := --quiet --generate-hashes --no-header --no-emit-index-url --no-emit-find-links
+COMPILE := uv pip compile $(PINNED) --universal --python-version 3.11
+COMPILE_FOR := uv pip compile $(PINNED) --python-platform x86_64-manylinux_2_28 \
+  --python-version
 lock:
 	$(COMPILE) envs/requirements.in -o envs/requirements.lock
 	$(COMPILE) envs/requirements-gpu.in -o envs/requirements-gpu.lock
 	$(COMPILE) envs/requirements-peer.in -o envs/requirements-peer.lock
+	$(COMPILE) envs/requirements-browser.in -o envs/requirements-browser.lock
+	$(COMPILE_FOR) 3.8 envs/graders/tensorflow-2.2.in -o envs/graders/tensorflow-2.2.lock
+	$(COMPILE_FOR) 3.11 envs/graders/tensorflow-2.15.in -o envs/graders/tensorflow-2.15.lock
+	$(COMPILE) --no-deps envs/graders/tf_keras.in -o envs/graders/tf_keras.lock

@@ -43,6 +43,7 @@ rule all:
     default_target: True
     input:
         rules.package_submission.output,
+        rules.pack_submission.output,
         rules.score_report.output,
         rules.run_notebook.output if CELLS else [],
         # The others too: without these a missing one would pass for not needed any more.

@@ -1,6 +1,8 @@
 # Validation, paths, wildcard constraints and the named input functions.
 
+import json
 import os
+import shlex
 from pathlib import Path
 
 import yaml
@@ -33,7 +35,14 @@ CELLS = [
     for optimizer in ("gradient_descent", "sgd", "adagrad", "adam")
     for implementation in ("ours", "keras")
 ]
+NOTEBOOK_RUN = RESULTS / "submission/assignment_notebook.ipynb"
 SEEDS = config["seeds"]
+COMMAND = ["snakemake", "--cores", "all"]  # what makes the same again
+if workflow.config_settings.configfiles:
+    COMMAND += ["--configfile", *map(os.path.relpath, workflow.overwrite_configfiles)]
+if workflow.config_settings.config:
+    asked = workflow.config_settings.config
+    COMMAND += ["--config", *(f"{key}={json.dumps(asked[key])}" for key in asked)]
 CANDIDATES = candidates(config)
 MOST_ROUNDS = max((len(method["rounds"]) for method in METHODS.values()), default=0)
 

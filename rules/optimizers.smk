@@ -57,7 +57,7 @@ rule run_notebook:
     input:
         notebook=os.path.relpath(ROOT / "notebooks/assignment_notebook.ipynb"),
     output:
-        submission=RESULTS / "submission/assignment_notebook.ipynb",
+        submission=NOTEBOOK_RUN,
     log:
         LOGS / "run_notebook.log",
     benchmark:

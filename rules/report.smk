@@ -5,6 +5,9 @@ rule score_report:
         test=of_all_candidates("score_test.json"),
         metrics=of_all_candidates("metrics.json"),
         histories=of_all_candidates("history.csv"),
+        weights=of_all_candidates("weights.h5"),
+        answers=of_all_candidates("answers_test.csv"),
+        dataset=rules.prepare_dataset.output.dataset,
         choice=rules.choose_submission.output.choice,
         manifest=rules.package_submission.output.manifest,
         template=os.path.relpath(ROOT / "report/report.html.j2"),
@@ -13,6 +16,12 @@ rule score_report:
             RESULTS / "report.html",
             caption="../report/score_report.rst",
             category="Submission",
+        ),
+        figures=report(
+            directory(RESULTS / "figures"),
+            patterns=["{name}.png"],
+            caption="../report/figures.rst",
+            category="Figures",
         ),
     log:
         LOGS / "score_report.log",
@@ -27,6 +36,9 @@ rule score_report:
             for name, method in METHODS.items()
             for seed in SEEDS
         },
+        # Not inputs: what a stage cost is told if it is known, and worth no rerun.
+        costs=str(BENCHMARKS),
+        command=shlex.join(COMMAND),
         code=code("score_report"),
     message:
         "Writing the report"

@@ -41,3 +41,28 @@ rule package_submission:
         "Packaging the submission"
     script:
         "../scripts/package_submission.py"
+
+
+rule pack_submission:
+    input:
+        manifest=rules.package_submission.output.manifest,
+        files=[rules.package_submission.output.submission]
+        + ([NOTEBOOK_RUN] if CELLS else []),
+    output:
+        archive=report(
+            RESULTS / "submission.zip",
+            caption="../report/submission.rst",
+            category="Submission",
+        ),
+    log:
+        LOGS / "pack_submission.log",
+    benchmark:
+        BENCHMARKS / "pack_submission.tsv"
+    conda:
+        "../envs/shears.yaml"
+    params:
+        code=code("pack_submission"),
+    message:
+        "Packing what is handed in"
+    script:
+        "../scripts/pack_submission.py"

@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING
 
 from shears.dataset import read_split
 from shears.device import prepare
-from shears.files import write_json
+from shears.files import write_csv, write_json
 from shears.grading import score_file
 from shears.stage import stage
 
@@ -13,12 +13,17 @@ if TYPE_CHECKING:
 
 
 def score_candidate(
-    *, weights: str, dataset: str, scores: dict[str, str], threads: int
+    *, weights: str, dataset: str, scores: dict[str, str], answers: str, threads: int
 ) -> None:
-    """Writes one JSON file a split; no other stage reads the test images."""
+    """Writes one JSON file a split, and what each test image is and is taken for."""
     prepare(threads)
     for split, path in scores.items():
-        write_json(path, score_file(weights, read_split(dataset, split)))
+        data = read_split(dataset, split)
+        result, found = score_file(weights, data)
+        write_json(path, result)
+        if split == "test":
+            pairs = zip(data.labels.tolist(), found.tolist(), strict=True)
+            write_csv(answers, ({"label": a, "answer": b} for a, b in pairs))
 
 
 if __name__ == "__main__":
@@ -26,6 +31,7 @@ if __name__ == "__main__":
         score_candidate(
             weights=snakemake.input.weights,
             dataset=snakemake.input.dataset,
-            scores=dict(snakemake.output.items()),
+            scores={split: snakemake.output[split] for split in ("validation", "test")},
+            answers=snakemake.output.answers,
             threads=snakemake.threads,
         )

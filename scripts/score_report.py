@@ -20,6 +20,8 @@ def score_report(
         map(read_json, files["test"]),
         map(read_json, files["metrics"]),
         map(read_csv, files["histories"]),
+        files["weights"],
+        files["answers"],
         strict=True,
     )
     write_report([Candidate(*row) for row in rows], read_json(choice), **rest)
@@ -31,16 +33,24 @@ if __name__ == "__main__":
             candidates=snakemake.params.candidates,
             files={
                 kind: list(snakemake.input[kind])
-                for kind in ("validation", "test", "metrics", "histories")
+                for kind in (
+                    *("validation", "test", "metrics"),
+                    *("histories", "weights", "answers"),
+                )
             },
             choice=snakemake.input.choice,
             baselines=snakemake.params.baselines,
             manifest=snakemake.input.manifest,
+            dataset=snakemake.input.dataset,
             study={
                 name: snakemake.input[name]
                 for name in ("table", "losses", "sensitivity", "paths")
                 if name in snakemake.input.keys()
             },
+            costs=snakemake.params.costs,
+            config=snakemake.config,
+            command=snakemake.params.command,
             template=snakemake.input.template,
             report=snakemake.output.report,
+            figures=snakemake.output.figures,
         )

@@ -115,7 +115,7 @@ def score(options: argparse.Namespace) -> tuple[dict, list[str]]:
     prepared = data.endswith((".h5", ".hdf5"))
     test = read_split(data, "test") if prepared else read_archive(data)[1]
     about = _describe(options.file, found)
-    about |= score_weights(found.weights, test) | {"data": data}
+    about |= score_weights(found.weights, test)[0] | {"data": data}
     lines = _tell(about)
     lines[3:3] = [
         f"score      {about['score']:.6f}",

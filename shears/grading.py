@@ -1,4 +1,4 @@
-"""Scoring a weights file the way the assignment's grader does."""
+"""Scoring weights the way the assignment's grader does."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -15,17 +15,6 @@ from shears.weights import count_zeros, read_weights
 BATCH = 500  # images at a time: keeps memory low and divides 10,000
 
 
-def count_correct(model: tf.keras.Model, data: Split) -> int:
-    """Counts rightly classified images as the assignment's grader does, in float32."""
-    correct = 0
-    for start in range(0, len(data.labels), BATCH):
-        batch = slice(start, start + BATCH)
-        images = data.images[batch].astype(np.float32) / 255
-        answers = model.predict_on_batch(images).argmax(axis=1)
-        correct += int((answers == data.labels[batch]).sum())
-    return correct
-
-
 def _build() -> tf.keras.Model:
     """Builds the network afresh."""
     # On a GPU float32 may quietly mean TensorFloat-32, which is not what graders use.
@@ -33,12 +22,19 @@ def _build() -> tf.keras.Model:
     return build_keras_model()
 
 
-def _result(model: tf.keras.Model, weights: Sequence[np.ndarray], data: Split) -> dict:
-    """Scores a model that has the weights."""
+def _grade(
+    model: tf.keras.Model, weights: Sequence[np.ndarray], data: Split
+) -> tuple[dict, np.ndarray]:
+    """Asks a model that has the weights, in float32."""
+    answers = np.empty_like(data.labels)
+    for start in range(0, len(data.labels), BATCH):
+        batch = slice(start, start + BATCH)
+        images = data.images[batch].astype(np.float32) / 255
+        answers[batch] = model.predict_on_batch(images).argmax(axis=1)
     zeros = count_zeros(weights)
-    correct = count_correct(model, data)
+    correct = int((answers == data.labels).sum())
     accuracy = correct / len(data.labels)
-    return {
+    result = {
         "images": len(data.labels),
         "correct": correct,
         "accuracy": accuracy,
@@ -47,9 +43,12 @@ def _result(model: tf.keras.Model, weights: Sequence[np.ndarray], data: Split) -
         "sparsity": zeros / PARAMETERS,
         "score": score(accuracy, zeros),
     }
+    return result, answers
 
 
-def score_weights(weights: Sequence[np.ndarray], data: Split) -> dict:
+def score_weights(
+    weights: Sequence[np.ndarray], data: Split
+) -> tuple[dict, np.ndarray]:
     """Scores weights on one split, as `score_file` does.
 
     Args:
@@ -57,14 +56,15 @@ def score_weights(weights: Sequence[np.ndarray], data: Split) -> dict:
         data: Validation or test images.
 
     Returns:
-        images, correct, accuracy, zeros, parameters, sparsity, score.
+        images, correct, accuracy, zeros, parameters, sparsity, score; and what the
+        network takes each image for: (N,) uint8.
     """
     model = _build()
     model.set_weights(list(weights))
-    return _result(model, weights, data)
+    return _grade(model, weights, data)
 
 
-def score_file(weights_file: str | Path, data: Split) -> dict:
+def score_file(weights_file: str | Path, data: Split) -> tuple[dict, np.ndarray]:
     """Scores a weights file on one split, loaded by Keras' `load_weights`.
 
     Args:
@@ -72,7 +72,7 @@ def score_file(weights_file: str | Path, data: Split) -> dict:
         data: Validation or test images.
 
     Returns:
-        images, correct, accuracy, zeros, parameters, sparsity, score.
+        As `score_weights`.
 
     Raises:
         UserError: The file is not fit to be scored (`read_weights`).
@@ -80,4 +80,4 @@ def score_file(weights_file: str | Path, data: Split) -> dict:
     weights = read_weights(weights_file)
     model = _build()
     model.load_weights(str(weights_file))
-    return _result(model, weights, data)
+    return _grade(model, weights, data)

@@ -103,7 +103,7 @@ def compare(folder: Path, about: dict, images: int, peer: str, runs: dict) -> No
     for (name, seen), path, seconds in zip(
         runs.items(), (weights, folder / "peer.h5"), (ours, theirs), strict=True
     ):
-        found = score_file(path, test) | {"seconds": seconds}
+        found = score_file(path, test)[0] | {"seconds": seconds}
         seen.append(found)
         print(
             f"seed {about['seed']}  {name:30}  accuracy {found['accuracy']:.4f}  "

@@ -2,11 +2,11 @@
 
 Each part of the page comes from one run's folder: the default run (`make reproduce`)
 and those of config/frontier.yaml, controls.yaml, ablation.yaml and record.yaml, and
-`make bench-peer`. A part whose run is not there is left as it is.
+`make bench-peer`. A part whose run is not there is left as it is. The default run's
+submission is kept in reference/.
 """
 
 import argparse
-import csv
 import re
 import statistics
 from collections.abc import Callable, Mapping, Sequence
@@ -16,10 +16,11 @@ from typing import NamedTuple
 import yaml
 from snakemake.utils import update_config, validate
 
+from shears.charts import save_chart
 from shears.config import candidates as candidates_of
 from shears.config import methods
 from shears.files import read_csv, read_json, whole_file
-from shears.report import Candidate, over_seeds, plot_scores, title
+from shears.report import Candidate, mean_scores, over_seeds, read_costs, title
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGE = ROOT / "docs/results.md"
@@ -111,12 +112,9 @@ def replace_part(page: str, name: str, content: str) -> str:
 
 def stage_costs(folder: Path) -> tuple[float, float]:
     """Reads Snakemake's benchmark files: seconds in all, largest memory in MiB."""
-    rows = []
-    for path in folder.rglob("*.tsv"):
-        with path.open() as file:
-            rows += csv.DictReader(file, delimiter="\t")
-    memory = [float(row["max_rss"]) for row in rows if row["max_rss"] != "NA"]
-    return sum(float(row["s"]) for row in rows), max(memory)
+    rows = read_costs(folder)
+    memory = max(row["memory"] for row in rows if row["memory"])
+    return sum(row["seconds"] for row in rows), memory
 
 
 def mean(values: Sequence[float], form: str = ".4f") -> str:
@@ -199,10 +197,12 @@ def write_reproduction(run: Run) -> str:
 
 
 def write_reference(run: Run) -> str:
-    """Writes the default run's part, and its picture."""
-    choice = read_json(run.folder / "results/choice.json")
-    figure = plot_scores(run.candidates, choice["candidate"])
-    figure.savefig(ROOT / "docs/results.png", dpi=120)
+    """Writes the default run's part and its picture, and keeps its submission."""
+    for name in ("my_model_weights.h5", "manifest.json"):
+        content = (run.folder / "results/submission" / name).read_bytes()
+        with whole_file(ROOT / "reference" / name) as temporary:
+            temporary.write_bytes(content)
+    save_chart(mean_scores(run.candidates), ROOT / "docs/results.png")
     return write_reproduction(run)
 
 
@@ -212,8 +212,7 @@ def write_frontier(run: Run) -> str:
     ways = {name: groups[name] for name in methods(run.config)}
     sparsities = [r["sparsity"] for r in run.config["pruning"]["rounds"]]
     pruned = [c for c in run.candidates if "/round_" in c.name]
-    figure = plot_scores(pruned, keys=["accuracy"])
-    figure.savefig(ROOT / "docs/frontier.png", dpi=120)
+    save_chart(mean_scores(pruned, "accuracy"), ROOT / "docs/frontier.png")
     dense = [groups[name][0] for name in groups if name not in ways]
     return (
         markdown_table(

@@ -1,91 +1,38 @@
+import json
+import re
 from html.parser import HTMLParser
-from pathlib import Path
 
 import numpy as np
 import pytest
+import yaml
+from PIL import Image
 
+from shears import charts
+from shears.evidence import expect_score
 from shears.files import write_json
-from shears.report import Candidate, plot_scores, write_report
-
-TEMPLATE = Path(__file__).parents[2] / "report/report.html.j2"
-
-
-def candidate(name: str, accuracy: float, sparsity: float) -> Candidate:
-    score = {
-        "images": 5000,
-        "accuracy": accuracy,
-        "sparsity": sparsity,
-        "score": (accuracy + sparsity) / 2,
-    }
-    row = {
-        "epoch": 1.0,
-        "loss": 1.0,
-        "validation_loss": 1.1,
-        "accuracy": 0.5,
-        "validation_accuracy": accuracy,
-        "sparsity": sparsity,
-    }
-    metrics = {
-        "epochs": 2,
-        "seconds": 90.0,
-        "images_per_second": 1234.5,
-        "kernel_density": {"conv2d": 0.5, "dense": 0.01},
-        "device": "cpu",
-        "precision": "float32",
-        "seed": 0,
-    }
-    history = [row, {**row, "epoch": 2.0}]
-    return Candidate(name, score, {**score, "images": 10_000}, metrics, history)
+from shears.report import mean_scores, read_costs
+from tests.report_pages import IMAGES, candidate, render, write_files
 
 
-@pytest.fixture
-def render(tmp_path):
-    manifest = {
-        "file": "my_model_weights.h5",
-        "sha256": "ab" * 32,
-        "zeros": 1_188_315,
-        "parameters": 1_250_858,
-        "sparsity": 0.95,
-        "test": {"accuracy": 0.81, "score": 0.88},
-        "machine": {
-            "cpu": "<b>cpu</b>",
-            "cores": 2,
-            "system": "Linux",
-            "python": "3",
-            "tensorflow": "2",
-            "keras": "3",
-            "commit": None,
-        },
-    }
-    write_json(tmp_path / "manifest.json", manifest)
-    choice = {
-        "candidate": "lamp/seed_0/round_1",
-        "reason": "best of two",
-        "refused": ["lamp/seed_0/round_2"],
-    }
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("run")
+    write_files(folder)
+    return folder
 
-    def write(study=None) -> str:
-        write_report(
-            [
-                candidate("dense/seed_0", 0.85, 0.0),
-                candidate("lamp/seed_0/round_1", 0.81, 0.95),
-            ],
-            choice,
-            baselines={"lamp/seed_0": "dense/seed_0"},
-            manifest=tmp_path / "manifest.json",
-            study=study or {},
-            template=TEMPLATE,
-            report=tmp_path / "report.html",
-        )
-        return (tmp_path / "report.html").read_text()
 
-    return write
+@pytest.fixture(scope="module")
+def text(folder):
+    return render(folder)
 
 
 class Page(HTMLParser):
+    """Rows of tables, pictures and other addresses, texts by heading."""
+
     def __init__(self, text):
         super().__init__()
-        self.rows, self.images, self.chosen = [], [], 0
+        self.rows, self.images, self.addresses, self.chosen = [], [], [], 0
+        self.text = []
         self.feed(text)
 
     def handle_starttag(self, tag, attrs):
@@ -94,29 +41,106 @@ class Page(HTMLParser):
             self.rows.append([])
             self.chosen += attrs.get("class") == "chosen"
         if tag == "img":
-            self.images.append(attrs["src"])
+            self.images.append(attrs)
+        self.addresses += [attrs[k] for k in ("src", "href") if k in attrs]
+        self.skips = tag in ("script", "style")
+
+    def handle_endtag(self, tag):
+        self.skips = False
 
     def handle_data(self, data):
-        if self.rows and data.strip():
-            self.rows[-1].append(data.strip())
+        if data.strip() and not self.skips:
+            self.text.append(data.strip())
+            if self.rows:
+                self.rows[-1].append(data.strip())
 
 
-def test_the_page_shows_each_candidate_and_marks_the_chosen(render):
-    page = Page(render())
-    row = next(row for row in page.rows if row[0] == "lamp, seed 0, round 1")
-    assert row[:9] == [
-        *("lamp, seed 0, round 1", "0.9500", "0.8100", "0.8800", "0.8100", "0.8800"),
-        *("2", "1.5", "1,234"),
-    ]
-    assert page.chosen == 2  # in both tables
-
-
-def test_the_page_needs_nothing_from_elsewhere(render):
-    text = render()
+def test_the_page_shows_each_candidate_and_marks_the_chosen(text):
     page = Page(text)
-    assert len(page.images) == 2
-    assert all(src.startswith("data:image/svg+xml;base64,") for src in page.images)
-    assert "http" not in text.replace("http-equiv", "")
+    row = next(row for row in page.rows if row[:3] == ["lamp", "0", "1"])
+    assert row[3:11] == [
+        *("0.9500", "0.8100", "0.8800", "0.8100", "0.8800", "2", "1.5", "1,234")
+    ]
+    assert page.chosen == 1
+
+
+def test_what_is_handed_in_stands_at_the_top(text):
+    shown = " ".join(Page(text).text)
+    top = shown[: shown.index("Candidates", shown.index("sha256"))]
+    validation = candidate("lamp/seed_0/round_1", 0.81, 0.95).validation
+    expected = expect_score(validation, IMAGES)
+    for part in (
+        "Hand in lamp, seed 0, round 1",
+        f"expected test score {expected['expected']:.4f}",
+        f"95 % between {expected['low']:.4f} and {expected['high']:.4f}",
+        f"missed with probability {expected['miss']:.2g}",
+        "1,188,315 of 1,250,858 weights are zero",
+        f"margin over 0.65 {expected['accuracy_margin']:+.4f}",
+        "123 kB my_model_weights.h5",
+        "ab" * 32,
+    ):
+        assert part in top, part
+
+
+def test_the_page_needs_nothing_from_elsewhere(text):
+    page = Page(text)
+    assert page.images
+    assert all(a.startswith(("data:", "#")) for a in page.addresses)
+    assert "url(http" not in text
+    assert len(text) < 5_000_000
+
+
+def test_pictures_have_texts(text):
+    assert all(image["alt"] for image in Page(text).images)
+
+
+def test_the_images_that_pruning_made_wrong_are_shown(text):
+    assert "made 3 wrong that were right" in text
+    assert "bird, now taken for truck" in text
+    assert [i["alt"] for i in Page(text).images if "test image" in i["alt"]] == [
+        f"test image {i}: {name}"
+        for i, name in enumerate(("airplane", "automobile", "bird"))
+    ]
+
+
+def test_costs_are_added_up_by_rule(folder):
+    rows = read_costs(folder / "benchmarks")
+    assert rows == [
+        {"rule": "train", "jobs": 2, "seconds": 630.5, "memory": 2000.5},
+        {"rule": "benchmark_optimizer", "jobs": 1, "seconds": 60.0, "memory": 500.0},
+        {"rule": "choose", "jobs": 1, "seconds": 0.1, "memory": None},
+    ]
+    assert read_costs(folder / "none") == []
+
+
+def test_the_configuration_and_the_command_are_told(text):
+    assert "snakemake --cores all --config &#39;seeds=[0]&#39;" in text
+    shown = re.search(
+        r"Configuration</summary>\s*<pre.*?<code>(.*?)</code>", text, re.S
+    )
+    assert yaml.safe_load(shown[1]) == {"data": {"name": "cifar10"}, "seeds": [0]}
+
+
+def test_several_seeds_are_averaged(text, folder):
+    assert "Means over seeds" not in text
+    more = [candidate("lamp/seed_1/round_1", 0.83, 0.95, folder)]
+    page = Page(render(folder, more=more))
+    row = next(row for row in page.rows if row[:3] == ["lamp", "1", "2"])
+    assert row[3:9] == ["0.9500", "0.8200", "0.8200", "0.0141", "0.8850", "0.0071"]
+
+
+def test_every_chart_is_also_a_file(text, folder):
+    named = set(re.findall(r'<figure id="(\w+)"', text))
+    files = {path.name for path in (folder / "figures").iterdir()}
+    assert files >= {f"{name}.{kind}" for name in named for kind in ("svg", "png")}
+    assert len(named) == 9
+    assert (folder / "figures/scores.svg").read_text().startswith("<svg")
+    with Image.open(folder / "figures/frontier.png") as picture:
+        assert min(picture.size) > 500
+    with Image.open(folder / "figures/filters_after.png") as picture:
+        pixels = np.asarray(picture)
+    grey = (pixels == 128).all(-1).mean()  # weights that are zero
+    assert grey > 0.5
 
 
 LINE = {
@@ -146,14 +170,14 @@ FIRST = {
 }
 
 
-def test_part_a_has_a_section_if_there_is_one(render, tmp_path):
-    assert "Part A" not in render()
+def test_part_a_has_a_section_if_there_is_one(text, folder, tmp_path):
+    assert "Part A" not in text
     study = {"table": tmp_path / "table.json"}
     write_json(study["table"], {"lines": [LINE, LOST], "winners": [FIRST]})
     for name in ("losses", "sensitivity", "paths"):
         study[name] = tmp_path / f"{name}.svg"
         study[name].write_text(f"<svg>{name}</svg>")
-    page = Page(render(study))
+    page = Page(render(folder, study))
     assert [
         *("condition 100", "Adam, all samples", "0.316", "1,083", "1,083.0", "2.50"),
         *("0.0002", "3", "1,083", "1e-07"),
@@ -162,23 +186,20 @@ def test_part_a_has_a_section_if_there_is_one(render, tmp_path):
     assert lost[2:] == ["all diverge", *["never"] * 3, "13", "never", "0"]
     first = ["condition 100", "Adam, all samples", "SGD", "nobody"]
     assert first in [row[:4] for row in page.rows]
-    assert len(page.images) == 5
+    assert sum(i["src"].startswith("data:image/svg") for i in page.images) == 3
 
 
-def test_what_is_shown_is_escaped_and_refusals_are_named(render):
-    text = render()
+def test_what_is_shown_is_escaped_and_refusals_are_named(text):
     assert "&lt;b&gt;cpu&lt;/b&gt;" in text
+    assert "<b>cpu</b>" not in text
     assert "not safely above 0.65: lamp, seed 0, round 2." in text
 
 
-def test_sparsities_on_the_axis_are_short():
-    sparsities = (8e-7, 0.9, 0.975, 0.9999999)
-    candidates = [
-        candidate(f"lamp/seed_0/round_{i}", 0.8, s) for i, s in enumerate(sparsities)
-    ]
-    (axes,) = plot_scores(candidates, "lamp/seed_0/round_1").axes
-    labels = [label.get_text() for label in axes.get_xticklabels()]
-    assert labels == ["0 %", "90 %", "97.5 %", "100 %"]
+def values(chart: charts.Chart) -> list[dict]:
+    """The rows that a chart is drawn from."""
+    (spec,) = charts.page_specs(chart)
+    (rows,) = spec["datasets"].values()
+    return rows
 
 
 def test_each_method_has_a_line_of_means_over_seeds():
@@ -188,17 +209,58 @@ def test_each_method_has_a_line_of_means_over_seeds():
         for seed, accuracy in ((0, 0.7), (1, 0.8))
         for i in range(3)
     ]
-    (axes,) = plot_scores(candidates, "lamp/seed_1/round_3").axes
-    lines = {bars.get_label(): bars for bars in axes.containers}
-    assert list(lines) == [
-        *("erk, score", "erk, accuracy", "lamp, score", "lamp, accuracy")
+    rows = values(mean_scores(candidates, "accuracy"))
+    assert [(row["method"], row["n"]) for row in rows] == [("erk", 2)] * 3 + [
+        ("lamp", 2)
+    ] * 3
+    assert {round(row["mean"], 6) for row in rows} == {0.75}
+    deviation = np.std([0.7, 0.8], ddof=1)
+    for row in rows:
+        assert row["high"] - row["low"] == pytest.approx(2 * deviation)
+
+
+def test_a_sparsity_of_one_can_be_drawn(tmp_path):
+    rows = [8e-7, 0.9, 0.975, 0.9999999]
+    rows = [candidate(f"lamp/seed_0/round_{i}", 0.8, s) for i, s in enumerate(rows)]
+    charts.save_chart(mean_scores(rows), tmp_path / "a.svg")
+    text = (tmp_path / "a.svg").read_text()
+    assert all(f">{share} %<" in text for share in ("90", "97.5"))
+
+
+def test_lines_of_equal_score_have_slope_minus_one():
+    rows = [
+        {
+            **{"title": "a", "method": "m", "chosen": True, "sparsity": sparsity},
+            **dict.fromkeys(("test", "validation"), 0.85),
+            **dict.fromkeys(("test_score", "validation_score"), (0.85 + sparsity) / 2),
+        }
+        for sparsity in (0.97, 0.985)
     ]
-    means = lines["lamp, accuracy"].lines[0].get_ydata().astype(float)
-    np.testing.assert_allclose(means, [0.75] * 3)
-    (bars,) = lines["lamp, accuracy"].lines[2]
-    low, high = (point[1] for point in bars.get_segments()[0])
-    assert high - low == pytest.approx(2 * np.std([0.7, 0.8], ddof=1))
+    chart = charts.draw_plane(rows, {"test": [1], "validation": [1]})
+    (spec,) = charts.page_specs(chart)
+    lines = next(rows for rows in spec["datasets"].values() if "x2" in rows[0])
+    assert len(lines) > 3
+    for line in lines:
+        for x, y in ((line["x"], line["y"]), (line["x2"], line["y2"])):
+            assert (x + y) / 2 == pytest.approx(float(line["score"]), abs=1e-9)
 
 
-def test_the_same_input_gives_the_same_bytes(render):
-    assert render() == render()
+def test_cuts_are_marked_where_sparsity_rises(text):
+    specs = json.loads(re.search(r"const specs = (\{.*?\});\n", text, re.S)[1])
+    rows = specs["histories"][0]["datasets"].values()
+    cuts = [x for x in rows if x and "cut_end" in x[0]]
+    assert max(cuts, key=len) == [
+        {"stage": "dense", "start": 0, "cut_end": 0},
+        {"stage": "round 1", "start": 2, "cut_end": 3},
+    ]
+
+
+def test_the_same_input_gives_the_same_bytes(folder):
+    def made() -> dict[str, bytes]:
+        render(folder)
+        return {
+            path.name: path.read_bytes()
+            for path in [folder / "report.html", *(folder / "figures").iterdir()]
+        }
+
+    assert made() == made()

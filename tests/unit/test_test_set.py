@@ -86,5 +86,6 @@ def test_only_scoring_reads_the_test_images(tmp_path, monkeypatch):
             weights=sparse["weights"],
             dataset=dataset,
             scores={"test": str(tmp_path / "score.json")},
+            answers=str(tmp_path / "answers.csv"),
             threads=2,
         )

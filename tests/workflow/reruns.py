@@ -10,7 +10,8 @@ from snakemake.utils import update_config
 # Jobs of the finished small workflow: a teacher, a baseline and two rounds, one data
 # set's cells.
 REPORT = {"score_report": 1}
-PACKAGE = {"package_submission": 1, **REPORT}
+PACK = {"pack_submission": 1}
+PACKAGE = {"package_submission": 1, **PACK, **REPORT}
 CHOICE = {"choose_submission": 1, **PACKAGE}
 LAST_ROUND = {"prune_round": 1, "score_candidate": 1, **CHOICE}
 SCORES = {"score_candidate": 3, **CHOICE}
@@ -21,7 +22,7 @@ TRAINING = {"train_teacher": 1, **ANSWERS}
 DATA = {"prepare_dataset": 1, **TRAINING}
 PLOTS = {"plot_optimizers": 1, **REPORT}
 CELLS = {"benchmark_optimizer": 8, **PLOTS}
-NOTEBOOK = {"run_notebook": 1}
+NOTEBOOK = {"run_notebook": 1, **PACK}
 PART_A = {**CELLS, **NOTEBOOK}
 EVERYTHING = {**DATA, **PART_A}
 OWN = {"ask_baseline": 1, **ROUNDS}
@@ -44,11 +45,16 @@ WORDS = (
     (SCORES, "scores, choice, submission, report"),
     (CHOICE, "choice, submission, report"),
     (PACKAGE, "submission, report"),
+    ({**PACK, **REPORT}, "the submission's archive, report"),
     (REPORT, "report"),
-    (PART_A, "optimizers' cells, their pictures, report, notebook"),
+    (PACK, "the submission's archive"),
+    (
+        PART_A,
+        "optimizers' cells, their pictures, report, notebook, the submission's archive",
+    ),
     (CELLS, "optimizers' cells, their pictures, report"),
     (PLOTS, "the optimizers' pictures, report"),
-    (NOTEBOOK, "notebook"),
+    (NOTEBOOK, "notebook, the submission's archive"),
     (NOTHING, "nothing"),
 )
 
@@ -287,7 +293,7 @@ KEYS = [
     Edit(
         "`optimizers: data_sets`: none left",
         settings(optimizers={"data_sets": []}),
-        REPORT,
+        {**PACK, **REPORT},
     ),
     *[
         Edit(f"`optimizers: {key}`", settings(optimizers={key: value}), CELLS)
@@ -297,9 +303,11 @@ KEYS = [
 ]
 MODULES = {
     "__init__": EVERYTHING,
+    "__main__": NOTHING,
     "architecture": TRAINING,
     "backend": {**TRAINING, **PART_A},
     "candidate": BASELINE,
+    "charts": REPORT,
     "checkpoint": TRAINING,
     "config": NOTHING,
     "dataset": DATA,
@@ -307,13 +315,16 @@ MODULES = {
     "device": {**TRAINING, **CELLS},
     "download": NOTHING,
     "errors": EVERYTHING,
+    "evidence": REPORT,
     "figures": PLOTS,
     "files": EVERYTHING,
     "grading": SCORES,
     "images": TRAINING,
+    "keras_files": NOTHING,
     "lessons": TRAINING,
     "lock": EVERYTHING,
     "machine": {**TRAINING, **CELLS},
+    "model_config": NOTHING,
     "network": TRAINING,
     "notebook": NOTEBOOK,
     "optimizer_plots": PLOTS,
@@ -341,6 +352,7 @@ SCRIPTS = {
     "benchmark_optimizer": CELLS,
     "choose_submission": CHOICE,
     "download_cifar10": NOTHING,
+    "pack_submission": PACK,
     "package_submission": PACKAGE,
     "plot_optimizers": PLOTS,
     "prepare_dataset": DATA,

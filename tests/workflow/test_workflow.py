@@ -4,6 +4,7 @@ import csv
 import json
 import re
 import shutil
+import zipfile
 
 import numpy as np
 import pytest
@@ -19,6 +20,7 @@ from tests.workflow.project import ROOT, copy_project, edited, jobs, snakemake
 AFTERWARDS = {
     "choose_submission": 1,
     "package_submission": 1,
+    "pack_submission": 1,
     "score_report": 1,
     "all": 1,
 }
@@ -66,7 +68,7 @@ def test_rounds_have_exactly_their_zeros_and_pruned_stays_pruned(finished):
 def test_memory_stays_below_4_gib(finished):
     project, _ = finished
     tables = list((project / "benchmarks").rglob("*.tsv"))
-    assert len(tables) == 22  # every job
+    assert len(tables) == 23  # every job
     for table in tables:
         (row,) = csv.DictReader(table.open(), delimiter="\t")
         # A stage may end before Snakemake has looked at it; training does not.
@@ -96,7 +98,8 @@ def test_the_choice_does_not_depend_on_test_scores(finished):
     assert len(paths) == 3
     for path in paths:
         with edited(path, '"correct": ', '"correct": 9'):
-            expected = {"package_submission": 1, "score_report": 1, "all": 1}
+            expected = dict(AFTERWARDS)
+            del expected["choose_submission"]
             assert jobs(project) == expected
 
 
@@ -116,7 +119,7 @@ def test_one_cell_of_the_optimizers_can_be_rerun(finished):
 def test_part_a_is_in_the_report_and_its_notebook_in_the_submission(finished):
     project, _ = finished
     report = (project / "results/report.html").read_text()
-    assert "<h2>Part A: the optimizers</h2>" in report
+    assert "Part A: the optimizers</h2>" in report
     assert report.count("AdaGrad, one sample</td>") >= 1
     table = json.loads((project / "results/optimizers/table.json").read_text())
     assert len(table["lines"]) == 6
@@ -129,6 +132,30 @@ def test_part_a_is_in_the_report_and_its_notebook_in_the_submission(finished):
     outputs = [output for cell in cells for output in cell.outputs]
     assert sum("image/png" in output.get("data", {}) for output in outputs) == 2
     assert not any(output.output_type == "error" for output in outputs)
+
+
+def test_the_archive_has_what_is_handed_in_and_says_what_to_do(finished):
+    project, _ = finished
+    folder = project / "results/submission"
+    manifest = json.loads((folder / "manifest.json").read_text())
+    with zipfile.ZipFile(project / "results/submission.zip") as archive:
+        names = ["my_model_weights.h5", "assignment_notebook.ipynb", "manifest.json"]
+        assert archive.namelist() == [*names, "README.txt"]
+        for name in names:
+            assert archive.read(name) == (folder / name).read_bytes()
+        text = archive.read("README.txt").decode()
+    assert f"score     {manifest['test']['score']:.4f}" in text
+    assert manifest["sha256"] in text
+    assert "Part A: upload assignment_notebook.ipynb" in text
+
+
+def test_snakemakes_own_report_has_categories_and_captions(finished, tmp_path):
+    project, _ = finished
+    run = snakemake(project, "--report", str(tmp_path / "report.html"))
+    assert run.returncode == 0, run.stdout
+    page = (tmp_path / "report.html").read_text()
+    for told in ("Submission", "Figures", "What to hand in and why", "scores: a chart"):
+        assert told in page, told
 
 
 def test_part_a_can_be_left_out(project, tmp_path):

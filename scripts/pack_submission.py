@@ -1,0 +1,23 @@
+"""Packs what is handed in into one zip file."""
+
+from typing import TYPE_CHECKING
+
+from shears.stage import stage
+from shears.submission import pack
+
+if TYPE_CHECKING:
+    from snakemake.iocontainers import snakemake
+
+
+def pack_submission(*, manifest: str, files: list[str], archive: str) -> None:
+    """Packs the files and the manifest."""
+    pack(manifest, files, archive)
+
+
+if __name__ == "__main__":
+    with stage("pack_submission", snakemake.log[0]):
+        pack_submission(
+            manifest=snakemake.input.manifest,
+            files=list(snakemake.input.files),
+            archive=snakemake.output.archive,
+        )

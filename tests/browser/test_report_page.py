@@ -1,0 +1,149 @@
+"""The score report in a real Chromium. `make test-browser` installs what this needs."""
+
+import shutil
+
+import pytest
+
+from tests.report_pages import candidate, render, write_files
+
+sync_api = pytest.importorskip("playwright.sync_api", reason="make test-browser")
+axe = pytest.importorskip("axe_playwright_python.sync_playwright")
+CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")
+if not CHROMIUM:
+    pytest.skip("there is no Chromium (Debian: apt install chromium)", True)
+# As root there is no sandbox; without the others Chromium calls home.
+FLAGS = (
+    "--no-sandbox --disable-gpu --disable-quic --no-first-run "
+    "--disable-background-networking --disable-component-update --disable-sync"
+).split()
+SIZES = {"phone": (390, 844), "desktop": (1440, 900)}
+SCORES = "table#table tbody td:nth-child(8)"
+
+
+@pytest.fixture(scope="module")
+def address(tmp_path_factory):
+    """A page of 42 candidates."""
+    folder = tmp_path_factory.mktemp("browser")
+    write_files(folder)
+    more = [
+        candidate(f"{name}/seed_{seed}/round_{i + 1}", 0.85 - i / 50, 0.9 + i / 50)
+        for name in ("lamp", "global", "erk", "uniform", "random")
+        for seed in (1, 2)
+        for i in range(4)
+    ]
+    render(folder, more=more)
+    return f"file://{folder}/report.html"
+
+
+@pytest.fixture(scope="module")
+def chromium():
+    with sync_api.sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def show(chromium, address):
+    """Opens the page as it is asked to; what goes wrong is in `page.troubles`."""
+    contexts = []
+
+    def show(size="desktop", scheme="light"):
+        width, height = SIZES[size]
+        context = chromium.new_context(
+            viewport={"width": width, "height": height}, color_scheme=scheme
+        )
+        contexts.append(context)
+        page = context.new_page()
+        page.troubles = []
+        page.on("pageerror", lambda error: page.troubles.append(str(error)))
+        page.on(
+            "console",
+            lambda told: (
+                told.type in ("error", "warning") and page.troubles.append(told.text)
+            ),
+        )
+        page.on(
+            "request",
+            lambda asked: (
+                asked.url.startswith(("data:", "blob:", address))
+                or page.troubles.append(asked.url)
+            ),
+        )
+        page.goto(address)
+        page.wait_for_selector("html[data-ready=yes]")
+        charts = page.locator(".chart").count()
+        page.wait_for_function(
+            f"document.querySelectorAll('.chart svg').length == {charts}"
+        )
+        return page
+
+    yield show
+    for context in contexts:
+        context.close()
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("size", SIZES)
+def test_it_opens_from_disk_without_a_request_an_error_or_a_barrier(show, size, scheme):
+    page = show(size, scheme)
+    assert page.troubles == []
+    width = page.evaluate("document.scrollingElement.scrollWidth")
+    assert width <= SIZES[size][0]  # nothing sticks out
+    found = axe.Axe().run(page).response["violations"]
+    serious = [
+        (one["id"], one["nodes"][0]["html"][:200], len(one["nodes"]))
+        for one in found
+        if one["impact"] in ("serious", "critical")
+    ]
+    assert serious == []
+
+
+def numbers(page) -> list[float]:
+    """The test scores that the table shows, from above."""
+    return [float(text) for text in page.locator(SCORES).all_inner_texts()]
+
+
+def test_the_table_sorts_by_mouse_and_by_keyboard(show):
+    page = show()
+    header = page.locator("#table thead th").nth(7)
+    header.click()
+    rising = numbers(page)
+    assert rising == sorted(rising)
+    assert header.get_attribute("aria-sort") == "ascending"
+    header.get_by_role("button").press("Enter")
+    falling = numbers(page)
+    assert falling == sorted(falling, reverse=True)
+    assert falling != rising
+
+
+def test_the_table_filters_and_has_pages(show):
+    page = show()
+    assert len(numbers(page)) == 25
+    page.get_by_label("Filter:").first.fill("uniform")
+    methods = page.locator("#table tbody td:first-child").all_inner_texts()
+    assert methods == ["uniform"] * 8
+    page.get_by_label("Filter:").first.fill("")
+    page.get_by_role("link", name="2", exact=True).first.click()
+    assert len(numbers(page)) == 17
+
+
+def test_hover_tells_of_a_candidate(show):
+    page = show()
+    point = page.locator("#frontier .mark-symbol.role-mark path").last
+    point.scroll_into_view_if_needed()
+    point.hover(force=True)
+    tooltip = page.locator("#vg-tooltip-element.visible")
+    tooltip.wait_for(timeout=5000)
+    told = tooltip.inner_text()
+    assert "candidate" in told
+    assert "sparsity" in told
+
+
+def test_the_frontier_can_be_seen_by_validation(show):
+    page = show()
+    label = page.locator("#frontier .vega-bindings label", has_text="validation")
+    assert page.locator("#frontier input[value=test]").is_checked()
+    label.click()
+    assert page.locator("#frontier input[value=validation]").is_checked()
+    assert page.troubles == []

@@ -1,0 +1,107 @@
+"""The packaged file in genuine TensorFlows, old ones too. `make test-graders`.
+
+Each is installed from its lock file into .venv-graders/, once. What cannot be there,
+such as TensorFlow 2.2 without a Python 3.8, is skipped, and the reason is told.
+"""
+
+import os
+import platform
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from shears.weights import read_weights, write_weights
+from tests.conftest import make_weights
+
+ROOT = Path(__file__).parents[2]
+# Name: the Python it runs on (None: this one), whether Keras 2 is asked for.
+GRADERS = {
+    "tensorflow-2.2": ("3.8", False),
+    "tensorflow-2.15": ("3.11", False),
+    "tf_keras": (None, True),
+    "keras": (None, False),
+}
+
+
+def find_python(version: str) -> str | None:
+    """Finds a Python of a version, on the path or among pyenv's."""
+    found = shutil.which(f"python{version}")
+    pyenv = Path(os.environ.get("PYENV_ROOT", Path.home() / ".pyenv")) / "versions"
+    others = sorted(pyenv.glob(f"{version}.*/bin/python"))
+    for candidate in [*filter(None, [found]), *map(str, others)]:
+        said = subprocess.run([candidate, "-V"], capture_output=True, text=True)
+        if said.returncode == 0 and f"Python {version}." in said.stdout:
+            return candidate
+    return None
+
+
+def install(name: str) -> tuple[str, dict[str, str]]:
+    """Installs a grader if it is not there: the Python to run, and its environment."""
+    version, legacy = GRADERS[name]
+    environment = {k: v for k, v in os.environ.items() if k != "TF_USE_LEGACY_KERAS"}
+    lock = ROOT / f"envs/graders/{name}.lock"
+    if not lock.exists():
+        return sys.executable, environment
+    place = ROOT / ".venv-graders" / name
+    ready = place / "installed"
+    fresh = ready.exists() and ready.read_bytes() == lock.read_bytes()
+    pip = ["-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
+    pip += ["--require-hashes", "-r", str(lock)]
+    if version is None:
+        if not fresh:
+            shutil.rmtree(place, ignore_errors=True)
+            command = [sys.executable, *pip, "--no-deps", "--target", str(place)]
+            subprocess.run(command, check=True)
+            shutil.copyfile(lock, ready)
+        environment["PYTHONPATH"] = str(place)
+        return sys.executable, environment | {"TF_USE_LEGACY_KERAS": str(int(legacy))}
+    if (platform.system(), platform.machine()) != ("Linux", "x86_64"):
+        pytest.skip(f"{name} has no packages for {platform.platform()}")
+    python = find_python(version)
+    if python is None:
+        pytest.skip(f"no Python {version} here, and {name} runs on no newer")
+    if not fresh:
+        shutil.rmtree(place, ignore_errors=True)
+        subprocess.run([python, "-m", "venv", str(place)], check=True)
+        subprocess.run([str(place / "bin/python"), *pip], check=True)
+        shutil.copyfile(lock, ready)
+    return str(place / "bin/python"), environment
+
+
+@pytest.fixture(scope="module")
+def handed_in(tmp_path_factory):
+    """The reference run's submission and one that was just written; some images."""
+    folder = tmp_path_factory.mktemp("graders")
+    write_weights(folder / "written.h5", make_weights(0, zeros=0.98))
+    files = [folder / "written.h5", *ROOT.glob("reference/my_model_weights.h5")]
+    images = np.random.default_rng(0).random((16, 32, 32, 3)).astype(np.float32)
+    np.save(folder / "images.npy", images)
+    return folder, files
+
+
+def load(name: str, file: Path, folder: Path) -> dict[str, np.ndarray]:
+    """Lets a grader load a file."""
+    python, environment = install(name)
+    target = folder / f"{name}.npz"
+    command = [python, "tests/graders/load.py", file, folder / "images.npy", target]
+    subprocess.run(command, cwd=ROOT, env=environment, check=True)
+    with np.load(target) as found:
+        return dict(found)
+
+
+@pytest.mark.parametrize("name", GRADERS)
+def test_it_loads_in_both_ways_with_every_bit_and_the_same_answers(handed_in, name):
+    folder, files = handed_in
+    for file in files:
+        expected = load("keras", file, folder)["load_weights"]
+        found = load(name, file, folder)
+        for way in ("load_weights", "load_model"):
+            for i, array in enumerate(read_weights(file)):
+                assert found[f"{way}_{i:02}"].tobytes() == array.tobytes()
+            # Versions add up in another order: equal up to rounding.
+            np.testing.assert_allclose(found[way], expected, rtol=1e-4, atol=1e-6)
+            np.testing.assert_array_equal(found[way].argmax(1), expected.argmax(1))

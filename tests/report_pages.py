@@ -1,0 +1,120 @@
+"""Pages of the score report on made-up candidates, for tests."""
+
+from pathlib import Path
+
+import numpy as np
+
+from shears.dataset import Split, write_dataset
+from shears.files import write_csv, write_json
+from shears.report import Candidate, write_report
+from shears.weights import write_weights
+from tests.conftest import make_weights
+
+ROOT = Path(__file__).parents[1]
+IMAGES = 40
+LAYERS = "conv2d conv2d_1 conv2d_2 conv2d_3 dense dense_1".split()
+
+
+def candidate(name: str, accuracy: float, sparsity: float, folder="") -> Candidate:
+    score = {
+        "images": 5000,
+        "correct": round(5000 * accuracy),
+        "zeros": round(1_250_858 * sparsity),
+        "accuracy": accuracy,
+        "sparsity": sparsity,
+        "score": (accuracy + sparsity) / 2,
+    }
+    row = {
+        "epoch": 1.0,
+        "loss": 1.0,
+        "validation_loss": 1.1,
+        "accuracy": 0.5,
+        "validation_accuracy": accuracy,
+        "sparsity": sparsity,
+    }
+    metrics = {
+        "epochs": 2,
+        "seconds": 90.0,
+        "images_per_second": 1234.5,
+        "kernel_density": dict.fromkeys(LAYERS, 0.5),
+        "device": "cpu",
+        "precision": "float32",
+        "seed": 0,
+    }
+    history = [row, {**row, "epoch": 2.0}]
+    files = [Path(folder) / name / file for file in ("weights.h5", "answers.csv")]
+    test = {**score, "images": IMAGES}
+    return Candidate(name, score, test, metrics, history, *files)
+
+
+def write_files(folder: Path) -> None:
+    """Writes the files of a run: weights, answers, images, manifest, costs."""
+    manifest = {
+        "file": "my_model_weights.h5",
+        "bytes": 123_456,
+        "sha256": "ab" * 32,
+        "zeros": 1_188_315,
+        "parameters": 1_250_858,
+        "sparsity": 0.95,
+        "test": {"accuracy": 0.81, "score": 0.88},
+        "machine": {
+            "cpu": "<b>cpu</b>",
+            "cores": 2,
+            "system": "Linux",
+            "python": "3",
+            "tensorflow": "2",
+            "keras": "3",
+            "numpy": "2",
+            "h5py": "3",
+            "commit": None,
+        },
+    }
+    write_json(folder / "manifest.json", manifest)
+    rng = np.random.default_rng(0)
+    labels = (np.arange(IMAGES) % 10).astype(np.uint8)
+    images = rng.integers(0, 256, (IMAGES, 32, 32, 3), dtype=np.uint8)
+    write_dataset(folder / "dataset.h5", {"test": Split(images, labels)})
+    for i, name in enumerate(("dense/seed_0", "lamp/seed_0/round_1")):
+        write_weights(folder / name / "weights.h5", make_weights(0, zeros=0.9 * i))
+        answers = labels.copy()
+        answers[: 3 * i] = 9  # images 0, 1 and 2 are lost: airplane, automobile, bird
+        rows = zip(labels.tolist(), answers.tolist(), strict=True)
+        rows = [{"label": a, "answer": b} for a, b in rows]
+        write_csv(folder / name / "answers.csv", rows)
+    (folder / "benchmarks/optimizers").mkdir(parents=True)
+    for path, line in {
+        "lamp/train.tsv": "600.5\t1000.25",
+        "train.tsv": "30\t2000.5",
+        "choose.tsv": "0.1\tNA",
+        "optimizers/sparse.adam.ours.tsv": "60\t500",
+    }.items():
+        (folder / "benchmarks" / path).parent.mkdir(exist_ok=True)
+        (folder / "benchmarks" / path).write_text(f"s\tmax_rss\n{line}\n")
+
+
+def render(folder: Path, study=None, more=()) -> str:
+    """Renders the page of a folder's files; pictures go to `figures` there."""
+    choice = {
+        "candidate": "lamp/seed_0/round_1",
+        "reason": "best of two",
+        "refused": ["lamp/seed_0/round_2"],
+    }
+    write_report(
+        [
+            candidate("dense/seed_0", 0.85, 0.0, folder),
+            candidate("lamp/seed_0/round_1", 0.81, 0.95, folder),
+            *more,
+        ],
+        choice,
+        baselines={"lamp/seed_0": "dense/seed_0"},
+        manifest=folder / "manifest.json",
+        dataset=folder / "dataset.h5",
+        study=study or {},
+        costs=folder / "benchmarks",
+        config={"data": {"name": "cifar10"}, "seeds": [0]},
+        command="snakemake --cores all --config 'seeds=[0]'",
+        template=ROOT / "report/report.html.j2",
+        report=folder / "report.html",
+        figures=folder / "figures",
+    )
+    return (folder / "report.html").read_text()

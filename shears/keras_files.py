@@ -6,7 +6,8 @@ Keras writers from TensorFlow 2.1 on leave one of these layouts:
   (`weight_names`).
 - Keras 2, whole model (Keras 3 writes it, too, under a name in `.h5`): the same in the
   group `model_weights`, and `model_config` at the root.
-- Keras 3, weights (`.weights.h5`): `layers/<kind>/vars/<number>`.
+- Keras 3, weights (`.weights.h5`): `layers/<kind>/vars/<number>`; TensorFlow 2.13 had
+  another name for `layers`.
 
 Whatever is in the file besides is refused, unless every loader passes it over: the
 state of an optimizer, of metrics or of random numbers.
@@ -37,7 +38,11 @@ PASSED_OVER = {
     "optimizer": "the optimizer's state",  # Keras 3's
     "metrics": "the metrics' state",
 }
-KERAS_3 = ("layers", "_layer_checkpoint_dependencies")  # groups that name that layout
+# The layouts that a group at the root tells.
+KERAS_3 = {
+    "layers": "Keras 3 weights",
+    "_layer_checkpoint_dependencies": "TensorFlow 2.13 weights",
+}
 MOST_OBJECTS = 10_000
 MOST_TEXT = 1 << 20  # bytes of an attribute; a model_config has some 5,000
 MOST_CHUNK = 1 << 26  # bytes that a packed chunk may grow to
@@ -48,7 +53,7 @@ class Found(NamedTuple):
 
     Attributes:
         weights: The twelve arrays, float32, finite, none denormal.
-        layout: "Keras 2 weights", "Keras 2 model" or "Keras 3 weights".
+        layout: "Keras 2 weights", "Keras 2 model" or one of `KERAS_3`.
         writer: The Keras version the file names, or "unknown".
         described: The classes of the layers that its `model_config` describes (which
             is then the fixed network); empty if it has none.
@@ -266,19 +271,30 @@ def _read_keras_2(opened: _File, path: str) -> tuple[list[np.ndarray], set[str]]
 
 def _read_keras_3(opened: _File, root: str) -> tuple[list[np.ndarray], set[str]]:
     """Reads the arrays of Keras 3's own layout; also the data sets it used."""
-    places = [f"{root}/{layer.name}/vars/{i}" for layer in LAYERS for i in range(2)]
+    # Names are the class and a number that rises; TensorFlow 2.13 leaves numbers out.
+    found: dict[str, list[tuple[int, str]]] = {"conv2d": [], "dense": []}
+    for place in opened.data:
+        name = re.fullmatch(rf"{root}/((conv2d|dense)(?:_(\d+))?)/vars/0", place)
+        if name:
+            found[name[2]].append((int(name[3] or 0), name[1]))
+    wanted = {"conv2d": 4, "dense": 2}
+    for kind, layers in found.items():
+        if len(layers) != wanted[kind]:
+            raise UserError(
+                f"{root}: found {len(layers)} layers {kind} with weights, expected "
+                f"{wanted[kind]}, as the fixed network has"
+            )
+    names = [name for layers in found.values() for _, name in sorted(layers)]
+    places = [f"{root}/{name}/vars/{i}" for name in names for i in range(2)]
     for place in places:
         if place not in opened.data:
-            raise UserError(
-                f"{place}: found no array, expected one: the fixed network's "
-                f"{place.split('/')[1]}"
-            )
+            raise UserError(f"{place}: found no array, expected the layer's bias")
     arrays = [
         opened.take(place, shape) for place, shape in zip(places, SHAPES, strict=True)
     ]
     used = set(places)
     for place in opened.data:  # dropout's state of random numbers
-        if place.startswith(root) and "/seed_generator/vars/" in place:
+        if place.startswith(f"{root}/") and "/seed_generator/vars/" in place:
             opened.ignored.append(f"the state of random numbers in {place}")
             used.add(place)
     return arrays, used
@@ -330,7 +346,7 @@ def _read(opened: _File) -> Found:
                 "weights file as Keras 2 or 3 writes it"
             )
         weights, used = _read_keras_3(opened, root)
-        layout, writer = "Keras 3 weights", "3"
+        layout, writer = KERAS_3[root], "3" if root == "layers" else "2.13"
     for place in opened.data:
         if place not in used:
             raise UserError(
@@ -378,10 +394,12 @@ def who_loads(found: Found, path: str | Path) -> dict[str, list[str]]:
         For each grader which of `load_weights` and `load_model` give these weights.
     """
     named_3 = str(path).endswith(".weights.h5")
-    layout_3 = found.layout == "Keras 3 weights"
+    layout_3 = found.layout in KERAS_3.values()
     numbers = re.match(r"(\d+)\.(\d+)", found.writer)
     version = tuple(map(int, numbers.groups())) if numbers else (3, 0)
     old, new = not layout_3, named_3 == layout_3
+    if found.layout == "TensorFlow 2.13 weights":  # it alone, and those close to it
+        new = False
     return {
         grader: [
             way

@@ -222,7 +222,8 @@ def write_frontier(run: Run) -> str:
                 for name, rounds in ways.items()
             ],
         )
-        + f"\nTest accuracy; dense {mean(accuracies(dense[0], 'test'))}. {run.made}"
+        + "\n![Test accuracy against sparsity](frontier.png)\n"
+        f"\nTest accuracy; dense {mean(accuracies(dense[0], 'test'))}. {run.made}"
     )
 
 

@@ -54,7 +54,7 @@ def _sparsities(densities: Sequence[float]) -> alt.X:
             type="log", reverse=True, domain=[values[0] * 0.9, values[-1] * 1.1]
         ),
         axis=alt.Axis(
-            title="sparsity (share of zeros; distances by the logarithm of density)",
+            title="sparsity (logarithm of density)",
             values=values,
             labelExpr="format(100 * (1 - datum.value), '.5~r') + ' %'",
             labelOverlap=True,
@@ -159,7 +159,7 @@ def draw_plane(rows: Rows, frontiers: Mapping[str, Sequence[int]]) -> Chart:
     low, high = low - 0.02 * (1 - low) - 0.001, min(high + 0.002, 1.0)
     bottom, top = (f(p["accuracy"] for p in points) for f in (min, max))
     bottom, top = bottom - 0.01, min(top + 0.01, 1.0)
-    step = 0.005
+    step = 0.005 if high - low + top - bottom > 0.06 else 0.002
     first, last = int((low + bottom) / 2 / step), int((high + top) / 2 / step) + 1
     lines = []
     for i in range(first, last + 1):

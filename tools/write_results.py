@@ -197,12 +197,15 @@ def write_reproduction(run: Run) -> str:
 
 
 def write_reference(run: Run) -> str:
-    """Writes the default run's part and its picture, and keeps its submission."""
-    for name in ("my_model_weights.h5", "manifest.json"):
-        content = (run.folder / "results/submission" / name).read_bytes()
-        with whole_file(ROOT / "reference" / name) as temporary:
+    """Writes the default run's part, and keeps its submission and a picture."""
+    for source, target in (
+        ("submission/my_model_weights.h5", "reference/my_model_weights.h5"),
+        ("submission/manifest.json", "reference/manifest.json"),
+        ("figures/histories.png", "docs/results.png"),
+    ):
+        content = (run.folder / "results" / source).read_bytes()
+        with whole_file(ROOT / target) as temporary:
             temporary.write_bytes(content)
-    save_chart(mean_scores(run.candidates), ROOT / "docs/results.png")
     return write_reproduction(run)
 
 

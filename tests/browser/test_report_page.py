@@ -108,24 +108,28 @@ def test_the_table_sorts_by_mouse_and_by_keyboard(show):
     page = show()
     header = page.locator("#table thead th").nth(7)
     header.click()
+    # The header changes before the rows do, so they are waited for.
+    sync_api.expect(header).to_have_attribute("aria-sort", "ascending")
+    sync_api.expect(page.locator(SCORES).first).to_have_text("0.4250")
     rising = numbers(page)
     assert rising == sorted(rising)
-    assert header.get_attribute("aria-sort") == "ascending"
     header.get_by_role("button").press("Enter")
+    sync_api.expect(header).to_have_attribute("aria-sort", "descending")
+    sync_api.expect(page.locator(SCORES).first).not_to_have_text("0.4250")
     falling = numbers(page)
     assert falling == sorted(falling, reverse=True)
-    assert falling != rising
 
 
 def test_the_table_filters_and_has_pages(show):
     page = show()
-    assert len(numbers(page)) == 25
+    sync_api.expect(page.locator(SCORES)).to_have_count(25)
     page.get_by_label("Filter:").first.fill("uniform")
-    methods = page.locator("#table tbody td:first-child").all_inner_texts()
-    assert methods == ["uniform"] * 8
+    methods = page.locator("#table tbody td:first-child")
+    sync_api.expect(methods).to_have_text(["uniform"] * 8)
     page.get_by_label("Filter:").first.fill("")
+    sync_api.expect(page.locator(SCORES)).to_have_count(25)
     page.get_by_role("link", name="2", exact=True).first.click()
-    assert len(numbers(page)) == 17
+    sync_api.expect(page.locator(SCORES)).to_have_count(17)
 
 
 def test_hover_tells_of_a_candidate(show):

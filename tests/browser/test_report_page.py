@@ -9,8 +9,9 @@ from tests.report_pages import candidate, render, write_files
 sync_api = pytest.importorskip("playwright.sync_api", reason="make test-browser")
 axe = pytest.importorskip("axe_playwright_python.sync_playwright")
 CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")
-if not CHROMIUM:
-    pytest.skip("there is no Chromium (Debian: apt install chromium)", True)
+pytestmark = pytest.mark.skipif(
+    not CHROMIUM, reason="there is no Chromium (Debian: apt install chromium)"
+)
 # As root there is no sandbox; without the others Chromium calls home.
 FLAGS = (
     "--no-sandbox --disable-gpu --disable-quic --no-first-run "

@@ -14,10 +14,15 @@ class UserError(Exception):
     """
 
 
-def brief(error: object) -> str:
-    """Puts another library's message into a line of at most 150 characters."""
+def brief(error: object, longest: int = 150) -> str:
+    """Puts a message that is another's, or quotes a file, into a line that is safe.
+
+    White space becomes single spaces, what cannot be printed (a terminal might obey it)
+    its escape sequence, and what is longer than `longest` characters is cut off.
+    """
     text = " ".join(str(error).split()) or type(error).__name__
-    return text if len(text) <= 150 else f"{text[:147]}..."
+    text = "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)
+    return text if len(text) <= longest else f"{text[: longest - 3]}..."
 
 
 @contextmanager

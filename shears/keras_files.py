@@ -364,15 +364,19 @@ def read_keras_file(path: str | Path) -> Found:
             one line where, what was found and what was expected.
     """
     try:
+        # h5py tells of a folder in half a page.
+        if Path(path).is_dir():
+            raise UserError("found a folder, expected a weights file")
         if not Path(path).stat().st_size:
             raise UserError("found an empty file, expected HDF5")
         with h5py.File(path, "r") as file:
             return _read(_File(file))
     except UserError as error:
-        raise UserError(f"{path}: {error}") from None
+        # It quotes names that are in the file: any bytes, as long as it likes.
+        raise UserError(f"{path}: {brief(error, 300)}") from None
     except MemoryError:
         raise
-    except (FileNotFoundError, IsADirectoryError, PermissionError) as error:
+    except (FileNotFoundError, PermissionError) as error:
         raise UserError(
             f"{path}: {error.strerror or error}; expected a weights file"
         ) from None

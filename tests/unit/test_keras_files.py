@@ -534,6 +534,15 @@ def test_no_damage_makes_reading_crash(tmp_path, ours, data):
         assert "\n" not in str(error)
 
 
+def test_names_in_a_file_cannot_write_to_the_terminal(tmp_path, ours):
+    path = tmp_path / "bad.h5"
+    path.write_bytes(ours.read_bytes())
+    with h5py.File(path, "a") as file:
+        file["a\x1b[2Jb\nc\u202e" + 500 * "d"] = np.zeros(3, np.float32)
+    with refused(path, r"a\x1b[2Jb c\u202eddd"):
+        read_keras_file(path)
+
+
 def test_layers_have_shapes_that_tell_them_apart():
     # "layers in another order" is found by shapes alone.
     assert len({layer.kernel for layer in LAYERS}) == len(LAYERS)

@@ -209,15 +209,16 @@ def methods(config: Mapping) -> dict[str, dict]:
         config: A configuration that `check` accepts, with every key.
 
     Returns:
-        By name all settings of each: what `pruning` says, changed by the method. A
-        method comes behind the one whose masks it takes.
+        By name all settings of each: what `pruning` says, changed by the method, and
+        "method", its name under methods. With `with_recipes` there is one for each
+        recipe ("lamp-long"). A method comes behind the one whose masks it takes.
 
     Raises:
         UserError: An unknown method, or masks taken in a circle.
     """
     found: dict[str, dict] = {}
 
-    def add(name: str, where: str, path: tuple[str, ...]) -> None:
+    def add(name: str, where: str, path: tuple[str, ...], recipe: str | None) -> None:
         if name not in config["methods"]:
             raise UserError(
                 f"{where}: found {name!r}, expected one of the methods: "
@@ -228,13 +229,19 @@ def methods(config: Mapping) -> dict[str, dict]:
                 f"methods: {name}: mask_of: found a circle ({' -> '.join(path)} -> "
                 f"{name}), expected a method with masks of its own at the end"
             )
-        method = {**config["pruning"], **config["methods"][name]}
+        method = {**config["pruning"], **config["methods"][name], "method": name}
+        behind = f"-{recipe}" if recipe else ""
+        if recipe:
+            method["recipe"] = recipe
         if method["mask_of"]:
-            add(method["mask_of"], f"methods: {name}: mask_of", (*path, name))
-        found.setdefault(name, method)
+            where = f"methods: {name}: mask_of"
+            add(method["mask_of"], where, (*path, name), recipe)
+            method["mask_of"] += behind
+        found.setdefault(name + behind, method)
 
     for i, name in enumerate(config["run"]):
-        add(name, f"run[{i}]", ())
+        for recipe in config["with_recipes"] or [None]:
+            add(name, f"run[{i}]", (), recipe)
     return found
 
 
@@ -324,10 +331,13 @@ def check_meaning(config: Mapping) -> None:
         )
     _check_rounds(config["pruning"], "pruning")
     chosen = methods(config)
-    for name, method in chosen.items():
+    for method in chosen.values():
+        name = method["method"]
         own = config["methods"][name]
 
         def where(*keys: str, name: str = name, own: Mapping = own) -> str:
+            if config["with_recipes"] and "recipe" in keys:
+                return "with_recipes"
             return f"methods: {name}" if own.keys() & set(keys) else "pruning"
 
         _check_rounds(method, where("rounds"))

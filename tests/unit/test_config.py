@@ -242,6 +242,10 @@ BAD = {
         "{methods: {a: {start: initial, regrowth: 0.1}}, run: [a]}",
         "methods: a: regrowth: found 0.1, expected 0 where start is initial or mask_of",
     ),
+    "a sweep over a recipe nobody wrote": (
+        "with_recipes: [finetune, longer]",
+        "with_recipes: recipe: found 'longer', expected one of the recipes: assignment",
+    ),
     "no view": ("views: {count: 0}", "views: count: found 0, expected at least 1"),
     "two dropout rates": (
         "recipes: {strong: {dropout: [0.1, 0.2]}}",
@@ -385,10 +389,29 @@ def test_methods_come_behind_those_whose_masks_they_take_with_all_settings():
     filled = check_all({**copy.deepcopy(CONFIG), "run": ["mask_from_scratch", "erk"]})
     found = methods(filled)
     assert list(found) == ["lamp", "mask_from_scratch", "erk"]
-    assert found["lamp"] == filled["pruning"]
-    assert found["erk"] == {**filled["pruning"], "allocation": "erk"}
-    changes = {"start": "initial", "mask_of": "lamp"}
-    assert found["mask_from_scratch"] == {**filled["pruning"], **changes}
+    own = {
+        "lamp": {},
+        "mask_from_scratch": {"start": "initial", "mask_of": "lamp"},
+        "erk": {"allocation": "erk"},
+    }
+    for name, changes in own.items():
+        assert found[name] == {**filled["pruning"], **changes, "method": name}
+    assert baselines(filled) == ["dense"]
+
+
+def test_recipes_of_a_sweep_multiply_the_methods_and_their_masks():
+    config = {**copy.deepcopy(CONFIG), "run": ["mask_from_scratch", "lamp"]}
+    config["recipes"]["long"] = {"learning_rate": 0.001}
+    filled = check_all({**config, "with_recipes": ["finetune", "long"]})
+    found = methods(filled)
+    assert list(found) == [
+        *("lamp-finetune", "mask_from_scratch-finetune"),
+        *("lamp-long", "mask_from_scratch-long"),
+    ]
+    for name, method in found.items():
+        assert method["recipe"] == name.split("-")[1]
+    assert found["mask_from_scratch-long"]["mask_of"] == "lamp-long"
+    assert candidates(filled)[-1] == "mask_from_scratch-long/seed_0/round_2"
     assert baselines(filled) == ["dense"]
 
 

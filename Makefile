@@ -3,6 +3,7 @@
 #   make reproduce   the whole workflow on CIFAR-10 (CIFAR10_ARCHIVE=... if it is at hand)
 #   make test        all tests          make lint    style and workflow checks
 #   make test-browser   the report in Chromium       make test-graders   old TensorFlows
+#   make test-slurm  a sweep through a real Slurm that it installs (Debian, as root)
 #   make bench       speed of the training step and of the optimizers against Keras'
 #   make bench-peer  score and time against TensorFlow Model Optimization's (CIFAR-10)
 #   make search      search settings of a pruning round, on a finished run (hours)
@@ -26,7 +27,7 @@ endif
 override BIN := $(VENV)/bin
 override READY := $(VENV)/installed
 
-.PHONY: help env demo reproduce test test-browser test-graders lint bench bench-peer search results reliability lock
+.PHONY: help env demo reproduce test test-browser test-graders test-slurm lint bench bench-peer search results reliability lock
 help:
 	@sed -n 's/^#   //p' Makefile
 
@@ -79,6 +80,9 @@ test-browser: $(VENV)/browser
 
 test-graders: $(READY)
 	$(BIN)/python -m pytest tests/graders $(ARGS)
+
+test-slurm: $(READY)
+	$(BIN)/python -m pytest tests/slurm $(ARGS)
 
 lint: $(READY)
 	$(BIN)/ruff check .

@@ -23,6 +23,10 @@ with plain_errors():
 configfile: f"{workflow.basedir}/config.yaml"
 
 
+localrules:
+    download_cifar10,  # a cluster's nodes rarely have a way to the internet
+
+
 include: "rules/common.smk"
 include: "rules/data.smk"
 include: "rules/train.smk"

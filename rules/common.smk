@@ -1,6 +1,7 @@
 # Validation, paths, wildcard constraints and the named input functions.
 
 import json
+import math
 import os
 import shlex
 from pathlib import Path
@@ -9,8 +10,10 @@ import yaml
 from snakemake.exceptions import WorkflowError
 from snakemake.utils import validate
 
-from shears.config import baselines, candidates, check, check_meaning, methods
+from shears.config import TRAINING_IMAGES, baselines, candidates, check
+from shears.config import check_meaning, methods
 from shears.errors import plain_errors
+from shears.machine import find_gpus
 from shears.sources import code_digest
 
 ROOT = Path(workflow.basedir)
@@ -44,6 +47,7 @@ if workflow.config_settings.config:
     asked = workflow.config_settings.config
     COMMAND += ["--config", *(f"{key}={json.dumps(asked[key])}" for key in asked)]
 CANDIDATES = candidates(config)
+SLOWEST = 600  # images a second; one thread trained 700 in float32 (docs/scaling.md)
 MOST_ROUNDS = max((len(method["rounds"]) for method in METHODS.values()), default=0)
 
 
@@ -79,6 +83,38 @@ def archive(wildcards) -> dict[str, str]:
 def study(wildcards) -> dict[str, str]:
     """What Part A's section of the report is made of, if there is one."""
     return dict(rules.plot_optimizers.output.items()) if CELLS else {}
+
+
+def share_of_cores(side_by_side: int) -> int:
+    """Threads of each of so many trainings: narrow ones side by side beat wide ones."""
+    cores = workflow.resource_settings.cores or 1  # on a cluster its profile says
+    return max(1, min(16, cores // max(side_by_side, 1)))
+
+
+def gpus(wildcards) -> int:
+    """GPUs a training stage asks for, the same in every process of a run."""
+    if config["gpus"] != "auto":
+        return config["gpus"]
+    slurm = getattr(workflow.executor_plugin, "name", "") == "slurm"
+    return int(os.environ.setdefault("SHEARS_GPUS", str(find_gpus(slurm=slurm))))
+
+
+def growing(amount: int):
+    """A resource that a stage which is tried again gets more of."""
+    return lambda wildcards, attempt: amount * attempt
+
+
+def training_minutes(settings):
+    """A training's limit of time on a cluster, from its epochs and its images."""
+    data = config["data"]
+    images = TRAINING_IMAGES[data["name"]] - data["validation_images"]
+    images = data["training_images"] or images
+
+    def minutes(wildcards, attempt):
+        epochs = settings(wildcards)["recipe"]["epochs"]
+        return attempt * math.ceil(10 + epochs * images / SLOWEST / 60)
+
+    return minutes
 
 
 # A rule's settings are one dictionary: of parameters Snakemake compares the set of values

@@ -10,7 +10,7 @@ rule benchmark_optimizer:
         "../envs/shears.yaml"
     threads: 1
     resources:
-        mem_mb=1500,
+        mem_mb=growing(1500),
     params:
         settings=dict(
             updates=OPTIMIZERS["updates"],

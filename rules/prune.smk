@@ -12,9 +12,11 @@ rule prune_round:
         BENCHMARKS / "{method}/seed_{seed}/round_{round}/prune_round.tsv"
     conda:
         "../envs/shears.yaml"
-    threads: 16
+    threads: share_of_cores(len(METHODS) * len(SEEDS))
     resources:
-        mem_mb=4000,
+        mem_mb=growing(3000),
+        runtime=training_minutes(round_settings),
+        gpu=gpus,
     params:
         settings=round_settings,
         code=code("prune_round"),

@@ -14,7 +14,7 @@ rule score_candidate:
         "../envs/shears.yaml"
     threads: 2
     resources:
-        mem_mb=2000,
+        mem_mb=growing(2000),
     params:
         code=code("score_candidate"),
     message:

@@ -11,9 +11,11 @@ rule train_teacher:
         BENCHMARKS / "train_teacher.tsv"
     conda:
         "../envs/shears.yaml"
-    threads: 16
+    threads: share_of_cores(1)
     resources:
-        mem_mb=4000,
+        mem_mb=growing(3000),
+        runtime=training_minutes(teacher_settings),
+        gpu=gpus,
     params:
         settings=teacher_settings,
         code=code("train_teacher"),
@@ -36,9 +38,10 @@ rule ask_teacher:
         BENCHMARKS / "ask_teacher.tsv"
     conda:
         "../envs/shears.yaml"
-    threads: 16
+    threads: share_of_cores(1)
     resources:
-        mem_mb=4000,
+        mem_mb=growing(3000),
+        gpu=gpus,
     params:
         settings=config["views"],
         code=code("ask_teacher"),
@@ -60,9 +63,10 @@ rule ask_baseline:
         BENCHMARKS / "{baseline}/seed_{seed}/ask_baseline.tsv"
     conda:
         "../envs/shears.yaml"
-    threads: 16
+    threads: share_of_cores(len(BASELINES) * len(SEEDS))
     resources:
-        mem_mb=4000,
+        mem_mb=growing(3000),
+        gpu=gpus,
     params:
         settings=config["views"],
         code=code("ask_baseline"),
@@ -86,9 +90,11 @@ rule train_baseline:
         BENCHMARKS / "{baseline}/seed_{seed}/train_baseline.tsv"
     conda:
         "../envs/shears.yaml"
-    threads: 16
+    threads: share_of_cores(len(BASELINES) * len(SEEDS))
     resources:
-        mem_mb=4000,
+        mem_mb=growing(3000),
+        runtime=training_minutes(baseline_settings),
+        gpu=gpus,
     params:
         settings=baseline_settings,
         code=code("train_baseline"),

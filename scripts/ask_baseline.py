@@ -16,10 +16,16 @@ if TYPE_CHECKING:
 
 
 def ask_baseline(
-    *, dataset: str, weights: str, lessons: str, settings: dict, threads: int
+    *,
+    dataset: str,
+    weights: str,
+    lessons: str,
+    settings: dict,
+    threads: int,
+    gpus: int,
 ) -> None:
     """Writes the network's answers."""
-    prepare(threads)
+    prepare(threads, gpus)
     forward = partial(logits, flatten(read_weights(weights)))
     images = read_split(dataset, "train").images
     write_lessons(lessons, ask(forward, images, **settings))
@@ -32,4 +38,5 @@ if __name__ == "__main__":
             **dict(snakemake.output.items()),
             settings=snakemake.params.settings,
             threads=snakemake.threads,
+            gpus=snakemake.resources.gpu,
         )

@@ -13,10 +13,16 @@ if TYPE_CHECKING:
 
 
 def ask_teacher(
-    *, dataset: str, teacher: str, lessons: str, settings: dict, threads: int
+    *,
+    dataset: str,
+    teacher: str,
+    lessons: str,
+    settings: dict,
+    threads: int,
+    gpus: int,
 ) -> None:
     """Writes the teacher's answers."""
-    prepare(threads)
+    prepare(threads, gpus)
     images = read_split(dataset, "train").images
     write_lessons(lessons, ask(Teacher.load(teacher).forward, images, **settings))
 
@@ -28,4 +34,5 @@ if __name__ == "__main__":
             **dict(snakemake.output.items()),
             settings=snakemake.params.settings,
             threads=snakemake.threads,
+            gpus=snakemake.resources.gpu,
         )

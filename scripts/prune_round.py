@@ -70,6 +70,7 @@ if __name__ == "__main__":
             code=snakemake.params.code,
             checkpoint=snakemake.params.checkpoint,
             threads=snakemake.threads,
+            gpus=snakemake.resources.gpu,
             log=snakemake.log[0],
             # Not a parameter of the rule: wanting event files must not retrain.
             tensorboard=snakemake.config["tensorboard"],

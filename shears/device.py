@@ -8,24 +8,29 @@ from shears.machine import cpu_fields
 log = logging.getLogger(__name__)
 
 
-def prepare(threads: int | None = None) -> str:
+def prepare(threads: int | None = None, gpus: int = 0) -> str:
     """Sets TensorFlow up for one stage; call it before any tensor is made.
 
     Args:
-        threads: Threads of an operation on the CPU; None for all cores.
+        threads: Threads that compute on the CPU; None for as many as there are cores.
+        gpus: GPUs that this stage was given; with 0 it keeps off those of others.
 
     Returns:
-        The first GPU's name when TensorFlow sees one, else "cpu".
+        The first GPU's name when TensorFlow sees one and may use it, else "cpu".
     """
+    # Of an operation, and for operations side by side: together no more than these.
     tf.config.threading.set_intra_op_parallelism_threads(threads or 0)
+    tf.config.threading.set_inter_op_parallelism_threads(threads or 0)
+    if not gpus:
+        tf.config.set_visible_devices([], "GPU")
     # Same machine and configuration, same bytes: no op may depend on thread timing.
     tf.config.experimental.enable_op_determinism()
-    gpus = tf.config.list_physical_devices("GPU")
-    for gpu in gpus:
+    found = tf.config.get_visible_devices("GPU")
+    for gpu in found:
         tf.config.experimental.set_memory_growth(gpu, True)
-    if not gpus:
+    if not found:
         return "cpu"
-    return tf.config.experimental.get_device_details(gpus[0]).get("device_name", "gpu")
+    return tf.config.experimental.get_device_details(found[0]).get("device_name", "gpu")
 
 
 def choose_precision(setting: str) -> str:
@@ -41,7 +46,7 @@ def choose_precision(setting: str) -> str:
     """
     if setting != "auto":
         return setting
-    gpus = tf.config.list_physical_devices("GPU")
+    gpus = tf.config.get_visible_devices("GPU")
     if gpus:
         capability = tf.config.experimental.get_device_details(gpus[0]).get(
             "compute_capability", (0, 0)

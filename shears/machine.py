@@ -4,6 +4,7 @@ import os
 import platform
 import subprocess
 from importlib.metadata import version
+from importlib.util import find_spec
 from pathlib import Path
 
 
@@ -15,6 +16,28 @@ def cpu_fields() -> dict[str, str]:
         return {}
     pairs = (line.split(":", 1) for line in first.splitlines() if ":" in line)
     return {key.strip(): value.strip() for key, value in pairs}
+
+
+def find_gpus(*, slurm: bool) -> int:
+    """Says how many GPUs a training stage can have for itself: one or none.
+
+    Args:
+        slurm: Whether stages are Slurm's jobs: then the partition that jobs go to
+            counts (that of SBATCH_PARTITION, else the default one), not this machine.
+
+    Returns:
+        1 where there are GPUs, and on this machine libraries to use them; else 0.
+    """
+    if slurm:
+        sinfo = ["sinfo", "--noheader", "--format=%P %G"]
+        rows = subprocess.run(sinfo, capture_output=True, text=True).stdout.split("\n")
+        asked = os.environ.get("SBATCH_PARTITION", "")
+        wanted = [row for row in rows if (asked and row.startswith(f"{asked} "))]
+        wanted += [row for row in rows if not asked and "* " in row]
+        return int(any("gpu" in row.partition(" ")[2] for row in wanted))
+    hidden = os.environ.get("CUDA_VISIBLE_DEVICES") in ("", "-1")
+    there = any(Path("/proc/driver/nvidia/gpus").glob("*")) and not hidden
+    return int(there and find_spec("nvidia") is not None)
 
 
 def describe() -> dict:

@@ -14,6 +14,7 @@ def begin(
     code: str,
     checkpoint: str,
     threads: int,
+    gpus: int,
     log: str,
     tensorboard: bool,
 ) -> tuple[str, dict]:
@@ -24,14 +25,15 @@ def begin(
         settings: What it is trained with; "precision" and "seed" among it.
         code: What its code does (`shears.sources.code_digest`).
         checkpoint: The state file.
-        threads: Threads of an operation on the CPU.
+        threads: Threads that compute on the CPU.
+        gpus: GPUs that the stage was given.
         log: The log; event files stand beside it.
         tensorboard: Whether event files are wanted.
 
     Returns:
         The device's name, and what `shears.training.train` wants to be told.
     """
-    device = prepare(threads)
+    device = prepare(threads, gpus)
     precision = choose_precision(settings["precision"])
     files = [inputs[name] for name in sorted(inputs)]
     known = {"names": sorted(inputs), "precision": precision, "code": code}

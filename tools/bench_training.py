@@ -94,7 +94,7 @@ def main() -> None:
         pipe.send(True)
         return pipe.recv()
 
-    device = prepare()
+    device = prepare(gpus=1)
     precision = choose_precision("auto")
     ours = make_ours(data, precision)
     ours()

@@ -138,7 +138,7 @@ def tell_saving(epochs: int = 4) -> str:
     config = yaml.safe_load((ROOT / "config.yaml").read_text())
     validate(config, str(ROOT / "schemas/config.schema.yaml"))
     recipe = Recipe(**{**config["recipes"]["finetune"], "epochs": epochs})
-    prepare()
+    prepare(gpus=1)
     precision = choose_precision("auto")
     with tempfile.TemporaryDirectory() as folder:
         checkpoint = _Timed(Path(folder, "state.npz"), "key")

@@ -61,7 +61,7 @@ def main() -> None:
     validate(config, str(ROOT / "schemas/config.schema.yaml"))
     method, results = config["pruning"], asked.run / "results"
     dense = results / method["baseline"] / f"seed_{config['seeds'][0]}/weights.h5"
-    prepare()
+    prepare(gpus=1)
     logging.getLogger("shears").setLevel(logging.WARNING)
 
     whole = read_split(results / "dataset.h5", "train")

@@ -18,6 +18,6 @@ INTEL, AMD = "GenuineIntel", "AuthenticAMD"
 def test_bfloat16_is_taken_where_it_pays(monkeypatch, vendor, flags, expected):
     fields = {"vendor_id": vendor, "flags": flags} if vendor else {}
     monkeypatch.setattr(device, "cpu_fields", lambda: fields)
-    monkeypatch.setattr(device.tf.config, "list_physical_devices", lambda kind: [])
+    monkeypatch.setattr(device.tf.config, "get_visible_devices", lambda kind: [])
     assert device.choose_precision("auto") == expected
     assert device.choose_precision("bfloat16") == "bfloat16"

@@ -1,0 +1,122 @@
+"""A real Slurm on this machine: one node, from Debian's packages.
+
+Needs root. The configuration is /etc/slurm/slurm.conf because the executor plugin keeps
+SLURM_CONF from the steps of a job; one that somebody else wrote is left alone.
+"""
+
+import os
+import platform
+import re
+import shutil
+import signal
+import subprocess
+import time
+from pathlib import Path
+
+CONFIGURATION = Path("/etc/slurm/slurm.conf")
+STATE = Path("/var/lib/shears-slurm")
+OURS = "# Written by Shears' tests.\n"
+PACKAGES = ("slurmctld", "slurmd", "slurm-client", "munge")
+# Memory and cores are handed out; nothing of the kernel's (cgroups) is needed.
+TEMPLATE = """\
+ClusterName=shears
+SlurmctldHost={host}
+SlurmUser=root
+AuthType=auth/munge
+StateSaveLocation={state}/controller
+SlurmdSpoolDir={state}/node
+SlurmctldPidFile={state}/slurmctld.pid
+SlurmdPidFile={state}/slurmd.pid
+SlurmctldLogFile={state}/slurmctld.log
+SlurmdLogFile={state}/slurmd.log
+ProctrackType=proctrack/linuxproc
+TaskPlugin=task/none
+JobAcctGatherType=jobacct_gather/none
+AccountingStorageType=accounting_storage/none
+SelectType=select/cons_tres
+SelectTypeParameters=CR_Core_Memory
+ReturnToService=2
+MinJobAge=3600
+SlurmdTimeout=10
+SchedulerParameters=sched_interval=1,batch_sched_delay=0
+GresTypes=gpu
+{node} Gres=gpu:1
+PartitionName=main Nodes=ALL Default=YES MaxTime=INFINITE State=UP
+"""
+
+
+def run(*command: str) -> str:
+    """Runs a command that must succeed; what it prints."""
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 0, (
+        f"{command}: {done.stdout[-2000:]}{done.stderr[-2000:]}"
+    )
+    return done.stdout
+
+
+def why_not() -> str | None:
+    """Says why there can be no cluster here; None if there can."""
+    if os.geteuid() != 0:
+        return "Slurm's daemons need root"
+    if CONFIGURATION.exists() and not CONFIGURATION.read_text().startswith(OURS):
+        return f"{CONFIGURATION} is somebody's: this machine is in a cluster"
+    if not all(map(shutil.which, ("slurmctld", "slurmd", "sbatch", "munged"))):
+        if not shutil.which("apt-get"):
+            return "Slurm is not installed and there is no apt-get"
+        subprocess.run(["apt-get", "update", "-qq"], capture_output=True)
+        install = ["apt-get", "install", "-qq", "-y", *PACKAGES]
+        quiet = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
+        done = subprocess.run(install, capture_output=True, text=True, env=quiet)
+        if done.returncode:
+            return f"Slurm cannot be installed: {done.stderr.strip()[-200:]}"
+    return None
+
+
+class Cluster:
+    """The daemons of a cluster of one node."""
+
+    def __init__(self) -> None:
+        """Starts them from an empty state."""
+        self.stop()
+        shutil.rmtree(STATE, ignore_errors=True)
+        for name in ("controller", "node"):
+            (STATE / name).mkdir(parents=True)
+        CONFIGURATION.parent.mkdir(parents=True, exist_ok=True)
+        node = run("slurmd", "-C").splitlines()[0]
+        text = TEMPLATE.format(host=platform.node(), state=STATE, node=node)
+        CONFIGURATION.write_text(OURS + text)
+        # No driver looks at it: it is handed out like a GPU.
+        gres = CONFIGURATION.with_name("gres.conf")
+        gres.write_text(f"{OURS}Name=gpu File=/dev/zero\n")
+        Path("/run/munge").mkdir(exist_ok=True)
+        shutil.chown("/run/munge", "munge", "munge")
+        if subprocess.run(["munge", "-n"], capture_output=True).returncode:
+            run("runuser", "-u", "munge", "--", "/usr/sbin/munged", "--force")
+        run("slurmctld")
+        self.start_node()
+
+    def start_node(self) -> None:
+        """Starts the node's daemon and waits until the node can work."""
+        run("slurmd")
+        self.wait("sinfo", "--noheader", "--format=%T", until="idle|mixed|allocated")
+
+    def kill_node(self) -> None:
+        """Kills the node with all that runs on it, as when its power fails."""
+        pid = int((STATE / "slurmd.pid").read_text())
+        os.kill(pid, signal.SIGKILL)
+        subprocess.run(["pkill", "-KILL", "slurmstepd"])
+
+    def wait(self, *command: str, until: str, seconds: float = 60) -> str:
+        """Waits until what a command prints has a match; returns what it printed."""
+        deadline = time.monotonic() + seconds
+        while time.monotonic() < deadline:
+            said = subprocess.run(command, capture_output=True, text=True).stdout
+            if re.search(until, said):
+                return said
+            time.sleep(0.5)
+        raise AssertionError(f"{' '.join(command)}: no {until!r} in {said!r}")
+
+    def stop(self) -> None:
+        """Ends the daemons."""
+        for name in ("slurmstepd", "slurmd", "slurmctld"):
+            subprocess.run(["pkill", "-KILL", "-x", name])

@@ -1,0 +1,165 @@
+"""A sweep through a real Slurm, disturbed, against the same sweep on this machine.
+
+`make test-slurm`: it installs Debian's packages and starts their daemons, as root.
+"""
+
+import os
+import re
+import signal
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import psutil
+import pytest
+import yaml
+
+from shears.machine import find_gpus
+from tests.slurm.cluster import Cluster, run, why_not
+from tests.workflow.project import ROOT, copy_project, snakemake
+
+METHODS, SEEDS = ("lamp", "erk", "global"), (0, 1, 2)
+SWEEP = {
+    "seeds": list(SEEDS),
+    "run": list(METHODS),
+    "baselines": {"dense": {"teacher": "none"}},
+    "pruning": {"teacher": "none", "rounds": [{"sparsity": 0.9, "epochs": 20}]},
+    "optimizers": {"data_sets": ["diabetes"], "updates": 200, "rates": 2},
+}
+THREADS = {"train_baseline": 1, "prune_round": 1}  # two jobs fit two cores
+# This cluster has no database of its jobs, and nobody else's to be spared.
+HERE = [
+    *("--slurm-status-command", "squeue"),
+    *("--slurm-init-seconds-before-status-checks", "1"),
+    *("--seconds-between-status-checks", "1"),
+    *("--set-threads", *(f"{rule}={n}" for rule, n in THREADS.items())),
+    *("--config", "gpus=0"),  # the pretended GPU would let one job run at a time
+]
+PROFILE = yaml.safe_load((ROOT / "profiles/slurm/config.yaml").read_text())
+
+
+@pytest.fixture(scope="module")
+def cluster():
+    reason = why_not()
+    if reason:
+        pytest.skip(reason)
+    cluster = Cluster()
+    yield cluster
+    cluster.stop()
+
+
+class Run:
+    """A run of Snakemake in the background, with what it has printed so far."""
+
+    def __init__(self, folder: Path, *arguments: str) -> None:
+        command = [sys.executable, "-m", "snakemake", *arguments]
+        self.printed = ""
+        self.process = subprocess.Popen(
+            command,
+            cwd=folder,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+        threading.Thread(target=self._read, daemon=True).start()
+
+    def _read(self) -> None:
+        for line in self.process.stdout:
+            self.printed += line
+
+    def wait_for(self, there, seconds: float = 300):
+        """Waits until a function returns something."""
+        deadline = time.monotonic() + seconds
+        while time.monotonic() < deadline and self.process.poll() is None:
+            found = there()
+            if found:
+                return found
+            time.sleep(0.1)
+        raise AssertionError(f"it never came:\n{self.printed[-5000:]}")
+
+
+def stage_of(checkpoint: Path, word: str):
+    """Finds the process of a training that has saved a state, or None."""
+    if checkpoint.exists():
+        for process in psutil.process_iter(["cmdline"]):
+            line = " ".join(process.info["cmdline"] or ())
+            if ".snakemake/scripts" in line and word in line:
+                return process
+    return None
+
+
+def test_a_disturbed_sweep_ends_in_the_same_submission(cluster, tmp_path):
+    local = copy_project(tmp_path / "local", **SWEEP)
+    threads = {**PROFILE["set-threads"], **THREADS}
+    done = snakemake(local, "--set-threads", *(f"{r}={n}" for r, n in threads.items()))
+    assert done.returncode == 0, done.stdout[-5000:]
+
+    project = copy_project(tmp_path / "cluster", **SWEEP)
+    sweep = Run(project, "--workflow-profile", "profiles/slurm", *HERE)
+
+    def trained(method: str):
+        pattern = f"checkpoints/{method}/seed_*/round_1.npz"
+        for checkpoint in sorted(project.glob(pattern)):
+            if process := stage_of(checkpoint, "prune_round"):
+                return process
+        return None
+
+    # A job is killed; Snakemake submits it again, with more memory.
+    process = sweep.wait_for(lambda: trained("*"))
+    process.send_signal(signal.SIGKILL)
+    sweep.wait_for(lambda: "Trying to restart job" in sweep.printed)
+
+    # The node fails with what runs on it, and comes back; Slurm starts its jobs anew.
+    sweep.wait_for(lambda: trained("*"))
+    lost = run("squeue", "--noheader", "--states=R", "--format=%i").split()
+    cluster.kill_node()
+    cluster.wait("sinfo", "--noheader", "--format=%T", until="down")
+    cluster.start_node()
+
+    assert sweep.process.wait(600) == 0, sweep.printed[-5000:]
+    again = [run("scontrol", "show", "job", job) for job in lost]
+    assert any("Restarts=1" in said for said in again)
+    asked = run("squeue", "--noheader", "--states=all", "--format=%m %k")
+    memory = {line.split()[0] for line in asked.splitlines() if "prune_round" in line}
+    assert memory == {"3000M", "6000M"}
+    logs = [path.read_text() for path in project.glob("logs/*/*/round_1/*.log")]
+    assert len(logs) == 9
+    assert any("resumed after epoch" in text for text in logs)
+
+    for name in ("submission/my_model_weights.h5", "choice.json"):
+        expected = (local / "results" / name).read_bytes()
+        assert (project / "results" / name).read_bytes() == expected, name
+    weights = sorted(path.relative_to(local) for path in local.rglob("weights.h5"))
+    assert len(weights) == len(SEEDS) * (1 + len(METHODS))
+    for name in weights:
+        assert (project / name).read_bytes() == (local / name).read_bytes(), name
+
+    page = (project / "results/report.html").read_text()
+    means = page.split('<table id="means">')[1].split("</table>")[0]
+    for method in METHODS:
+        row = rf"<td>{method}</td><td>1</td><td>3</td>(\s*<td>0\.\d+</td>){{6}}"
+        assert re.search(row, means), means
+
+
+def test_short_stages_share_jobs(cluster):
+    asked = run("squeue", "--noheader", "--states=all", "--format=%k")
+    rules = [line.split("_wildcards")[0] for line in asked.splitlines()]
+    assert sum("score_candidate" in rule for rule in rules) == 1  # of twelve
+    assert sum("benchmark_optimizer" in rule for rule in rules) == 1  # of eight
+    assert sum("score_report" in rule or "ending" in rule for rule in rules) == 1
+
+
+def test_a_gpu_is_asked_for_where_the_partition_has_one(cluster, tmp_path):
+    assert find_gpus(slurm=True) == 1
+    small = {**SWEEP, "seeds": [0], "run": [], "optimizers": {"data_sets": []}}
+    project = copy_project(tmp_path / "gpu", **small)
+    target = "results/dense/seed_0/weights.h5"
+    here = HERE[: HERE.index("--config")]
+    sweep = Run(project, target, "--workflow-profile", "profiles/slurm", *here)
+    assert sweep.process.wait(200) == 0, sweep.printed[-5000:]
+    asked = run("squeue", "--noheader", "--states=all", "--format=%b|%k")
+    trained = [line for line in asked.splitlines() if "train_baseline" in line]
+    assert "gpu" in trained[0].split("|")[0]  # squeue lists the last one first
+    assert os.environ.get("SHEARS_GPUS") is None

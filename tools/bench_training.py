@@ -15,8 +15,6 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 
 import numpy as np
-import yaml
-from snakemake.utils import validate
 
 from shears import machine, network
 from shears.architecture import flatten, initial_weights
@@ -25,6 +23,7 @@ from shears.dataset import Split
 from shears.device import choose_precision, prepare
 from shears.network import build_keras_model
 from shears.training import Recipe, Step
+from tools.configuration import read_configuration
 
 ROOT = Path(__file__).resolve().parents[1]
 BATCH = 128
@@ -39,8 +38,7 @@ def random_images(count: int) -> Split:
 
 def make_ours(data: Split, precision: str) -> Callable[[], None]:
     """Returns a function that trains our way for one epoch."""
-    config = yaml.safe_load((ROOT / "config.yaml").read_text())
-    validate(config, str(ROOT / "schemas/config.schema.yaml"))
+    config = read_configuration()
     recipe = Recipe(**{**config["recipes"]["strong"], "batch_size": BATCH})
     vector = flatten(initial_weights(0))
     step = Step(

@@ -17,7 +17,7 @@ import time
 from pathlib import Path
 
 import yaml
-from snakemake.utils import update_config, validate
+from snakemake.utils import update_config
 
 from shears import machine
 from shears.architecture import initial_weights
@@ -28,6 +28,7 @@ from shears.training import Recipe, train_network
 from tests.workflow.project import ROOT, copy_project, snakemake
 from tests.workflow.reruns import table
 from tools.bench_training import random_images
+from tools.configuration import read_configuration
 from tools.full_disk import full_disk_runs
 from tools.kill_runs import LONGER, kill_runs
 from tools.write_results import markdown_table, replace_part
@@ -135,8 +136,7 @@ class _Timed(Checkpoint):
 
 def tell_saving(epochs: int = 4) -> str:
     """Measures saving against an epoch of CIFAR-10's size."""
-    config = yaml.safe_load((ROOT / "config.yaml").read_text())
-    validate(config, str(ROOT / "schemas/config.schema.yaml"))
+    config = read_configuration()
     recipe = Recipe(**{**config["recipes"]["finetune"], "epochs": epochs})
     prepare(gpus=1)
     precision = choose_precision("auto")

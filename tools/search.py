@@ -13,10 +13,8 @@ from pathlib import Path
 
 import numpy as np
 import optuna
-import yaml
 from optuna.storages import JournalStorage
 from optuna.storages.journal import JournalFileBackend
-from snakemake.utils import validate
 
 from shears.dataset import Split, read_split
 from shears.device import choose_precision, prepare
@@ -25,6 +23,7 @@ from shears.raw_data import split_off
 from shears.rounds import plan_round
 from shears.training import Recipe, steps_per_epoch, train_network
 from shears.weights import read_weights
+from tools.configuration import read_configuration
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -57,8 +56,7 @@ def main() -> None:
     parser.add_argument("--sparsity", type=float, default=0.98)
     parser.add_argument("--seed", type=int, default=0)
     asked = parser.parse_args()
-    config = yaml.safe_load((ROOT / "config.yaml").read_text())
-    validate(config, str(ROOT / "schemas/config.schema.yaml"))
+    config = read_configuration()
     method, results = config["pruning"], asked.run / "results"
     dense = results / method["baseline"] / f"seed_{config['seeds'][0]}/weights.h5"
     prepare(gpus=1)

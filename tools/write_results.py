@@ -13,14 +13,12 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-import yaml
-from snakemake.utils import update_config, validate
-
 from shears.charts import save_chart
 from shears.config import candidates as candidates_of
 from shears.config import methods
 from shears.files import read_csv, read_json, whole_file
 from shears.report import Candidate, mean_scores, over_seeds, read_costs, title
+from tools.configuration import read_configuration
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGE = ROOT / "docs/results.md"
@@ -50,11 +48,7 @@ class Run(NamedTuple):
         """
         folder = ROOT / name
         results = folder / "results"
-        config = yaml.safe_load((ROOT / "config.yaml").read_text())
-        if name:
-            changes = yaml.safe_load((ROOT / f"config/{name}.yaml").read_text())
-            update_config(config, changes)
-        validate(config, str(ROOT / "schemas/config.schema.yaml"))
+        config = read_configuration(name)
         candidates = [
             Candidate(
                 candidate,

@@ -1,0 +1,18 @@
+"""The configuration of a run as the workflow sees it."""
+
+from pathlib import Path
+
+import yaml
+from snakemake.utils import update_config, validate
+
+ROOT = Path(__file__).resolve().parents[1]
+
+
+def read_configuration(name: str = "") -> dict:
+    """Reads config.yaml, changed by config/NAME.yaml if there is one; every key."""
+    config = yaml.safe_load((ROOT / "config.yaml").read_text())
+    if name:
+        changes = yaml.safe_load((ROOT / f"config/{name}.yaml").read_text())
+        update_config(config, changes)
+    validate(config, str(ROOT / "schemas/config.schema.yaml"))
+    return config

@@ -92,12 +92,12 @@ def write_files(folder: Path) -> None:
         (folder / "benchmarks" / path).write_text(f"s\tmax_rss\n{line}\n")
 
 
-def render(folder: Path, study=None, more=()) -> str:
+def render(folder: Path, study=None, more=(), refused=("lamp/seed_0/round_2",)) -> str:
     """Renders the page of a folder's files; pictures go to `figures` there."""
     choice = {
         "candidate": "lamp/seed_0/round_1",
         "reason": "best of two",
-        "refused": ["lamp/seed_0/round_2"],
+        "refused": list(refused),
     }
     write_report(
         [

@@ -1,24 +1,44 @@
-"""Simulates sweeps on many workers from the measured times of a finished run.
+"""Measures one and two workers here, and simulates sweeps on many.
 
-The jobs of a run's configuration, with more seeds than it had, are given to 1, 8, 64
-and 512 workers in the order in which they become ready, as Snakemake does. A job lasts
-as long as the run's own did (its benchmark file; the seeds take turns), and longer by
-what starting and noticing it cost. One process hands all of them out, one after
-another: `--dispatch` is the time that it takes for each.
+Measured (`--measure`): four dense networks, on one core one after another, on two cores
+two at a time with a thread each, and one at a time with two threads; what a job costs
+besides its own work; what the process that hands jobs out takes for each.
+
+Simulated: the jobs of a run's configuration, with more seeds than it had, are given to
+1, 8, 64 and 512 workers in the order in which they become ready, as Snakemake does. A
+job lasts as long as the run's own did (its benchmark file; the seeds take turns), and
+longer by what starting and noticing it cost (`--cost`). One process hands all of them
+out, one after another: `--dispatch` is the time that it takes for each.
 """
 
 import argparse
+import contextlib
 import csv
 import heapq
-from collections.abc import Mapping
+import json
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
-from shears.config import candidates, methods
-from tools.configuration import read_configuration
+import psutil
 
-ROOT = Path(__file__).resolve().parents[1]
+from shears import machine
+from shears.config import candidates, methods
+from shears.report import read_costs
+from tools.configuration import ROOT, read_configuration
+
 WORKERS = (1, 8, 64, 512)
+SEEDS, IMAGES, EPOCHS = 4, 5000, 4
+# Cores of the run, threads of a training.
+WAYS = {
+    "one, a thread": (1, 1),
+    "two, a thread each": (2, 1),
+    "one, two threads": (2, 2),
+}
 
 
 class Job(NamedTuple):
@@ -134,31 +154,124 @@ def simulate(
     return Outcome(now, work / (workers * now), dispatch * len(jobs) / now)
 
 
-def main() -> None:
-    """Prints a table in Markdown."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--run", default="frontier", help="a finished run's name")
-    parser.add_argument("--seeds", type=int, default=50, help="of the sweep")
-    parser.add_argument("--cost", type=float, required=True, help="seconds a job")
-    parser.add_argument("--dispatch", type=float, required=True, help="seconds a job")
-    asked = parser.parse_args()
-    config = read_configuration(asked.run)
+class Measured(NamedTuple):
+    """What a run took: seconds by the clock, of its jobs, and of its main process."""
+
+    wall: float
+    stages: float
+    dispatching: float
+
+
+def run_workflow(folder: Path, *arguments: str) -> tuple[float, float]:
+    """Runs Snakemake; seconds by the clock, and the main process' own of computing."""
+    command = [sys.executable, "-m", "snakemake", "--quiet", "all", *arguments]
+    began, own = time.perf_counter(), 0.0
+    process = subprocess.Popen(command, cwd=ROOT)
+    watched = psutil.Process(process.pid)
+    while process.poll() is None:
+        with contextlib.suppress(psutil.Error):
+            own = sum(watched.cpu_times()[:2])
+        time.sleep(0.1)
+    if process.returncode:
+        raise SystemExit(f"{folder}: the run failed")
+    return time.perf_counter() - began, own
+
+
+def measure() -> Iterator[tuple[str, Measured]]:
+    """Trains the same networks with one and two workers, each run from an empty folder.
+
+    Starting Snakemake and planning are taken off: a run that makes nothing shows them.
+    """
+    for name, (cores, threads) in WAYS.items():
+        with tempfile.TemporaryDirectory() as place:
+            folder = Path(place)
+            changes = {
+                "directory": place,
+                "seeds": list(range(SEEDS)),
+                "data": {"training_images": IMAGES},
+                "recipes": {"strong": {"epochs": EPOCHS}},
+                "baselines": {"dense": {"teacher": "none"}},
+                "run": [],
+                "optimizers": {"data_sets": []},
+            }
+            (folder / "sweep.json").write_text(json.dumps(changes))
+            how = ["--cores", str(cores), "--set-threads", f"train_baseline={threads}"]
+            how += ["--configfile", str(folder / "sweep.json"), "--"]
+            dataset = str(folder / "results/dataset.h5")
+            targets = [
+                str(folder / f"results/dense/seed_{seed}/weights.h5")
+                for seed in range(SEEDS)
+            ]
+            run_workflow(folder, *how, dataset)
+            nothing, idle = run_workflow(folder, *how, dataset)
+            wall, own = run_workflow(folder, *how, *targets)
+            (stages,) = (
+                row["seconds"]
+                for row in read_costs(folder / "benchmarks")
+                if row["rule"] == "train_baseline"
+            )
+            yield name, Measured(wall - nothing, stages, own - idle)
+
+
+def write_measured() -> None:
+    """Prints what was measured as a table in Markdown."""
+    about = machine.describe()
+    print("| workers | seconds | networks a minute | efficiency |")
+    print("| --- | --- | --- | --- |")
+    alone = None
+    for name, found in measure():
+        alone = alone or found
+        share = alone.wall / found.wall / WAYS[name][0]
+        print(
+            f"| {name} | {found.wall:.0f} | {60 * SEEDS / found.wall:.2f} | "
+            f"{share:.0%} |",
+            flush=True,
+        )
+    cost = (alone.wall - alone.stages) / SEEDS
+    print(
+        f"\n{SEEDS} networks, {IMAGES:,} images, {EPOCHS} epochs, n = 1 run each. "
+        f"{about['cpu']}, {about['cores']} cores; commit {about['commit']}. A job "
+        f"costs {cost:.1f} s besides its work, {alone.dispatching / SEEDS:.2f} s of "
+        "it in the process that hands jobs out."
+    )
+
+
+def write_simulated(config: Mapping, asked: argparse.Namespace) -> None:
+    """Prints what was simulated as a table in Markdown."""
     jobs = plan(config, ROOT / config["directory"] / "benchmarks", asked.seeds)
     work = sum(job.seconds for job in jobs.values())
     path = critical_path(jobs, asked.cost)
     print(
-        f"{len(jobs):,} jobs, {work / 3600:.1f} hours of work; critical path "
-        f"{path / 60:.1f} minutes\n"
+        f"{len(jobs):,} jobs, {work / 3600:.1f} hours of work, critical path "
+        f"{path / 60:.1f} minutes; {asked.cost:g} s more a job, {asked.dispatch:g} s "
+        "to hand one out.\n"
     )
-    print("| workers | hours | speed-up | workers' time at work | handing out |")
+    print("| workers | hours | speed-up | idle | handing out |")
     print("| --- | --- | --- | --- | --- |")
     alone = simulate(jobs, 1, cost=asked.cost, dispatch=asked.dispatch).seconds
     for workers in WORKERS:
         found = simulate(jobs, workers, cost=asked.cost, dispatch=asked.dispatch)
         print(
             f"| {workers} | {found.seconds / 3600:.2f} | {alone / found.seconds:.1f} | "
-            f"{found.busy:.0%} | {found.dispatching:.0%} |"
+            f"{1 - found.busy:.0%} | {found.dispatching:.0%} |"
         )
+
+
+def main() -> None:
+    """Measures, or simulates."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument(
+        "--measure", action="store_true", help="measure, do not simulate"
+    )
+    parser.add_argument("--run", default="frontier", help="a finished run's name")
+    parser.add_argument("--seeds", type=int, default=50, help="of the sweep")
+    parser.add_argument("--cost", type=float, default=10, help="seconds a job")
+    parser.add_argument("--dispatch", type=float, default=1, help="seconds a job")
+    asked = parser.parse_args()
+    if asked.measure:
+        write_measured()
+    else:
+        write_simulated(read_configuration(asked.run), asked)
 
 
 if __name__ == "__main__":

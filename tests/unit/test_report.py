@@ -192,7 +192,27 @@ def test_part_a_has_a_section_if_there_is_one(text, folder, tmp_path):
 def test_what_is_shown_is_escaped_and_refusals_are_named(text):
     assert "&lt;b&gt;cpu&lt;/b&gt;" in text
     assert "<b>cpu</b>" not in text
-    assert "not safely above 0.65: lamp, seed 0, round 2." in text
+    assert "<details open><summary>Refused because accuracy is not safely" in text
+    assert "<p>lamp, seed 0, round 2.</p>" in text
+
+
+def test_a_sweep_of_hundreds_is_grouped_and_fits_a_page(folder, tmp_path, monkeypatch):
+    monkeypatch.setattr("shears.charts.save_chart", lambda chart, *paths: None)
+    more = [
+        candidate(f"{kind}-{recipe}/seed_{seed}/round_{i + 1}", 0.8 - i / 50, 0.9)
+        for kind in ("lamp", "erk", "global", "random")
+        for recipe in ("finetune", "long", "short")
+        for seed in range(10)
+        for i in range(4)
+    ]
+    refused = [one.name for one in more if one.name.startswith("random")]
+    text = render(folder, more=more, refused=refused)
+    assert len(text) < 10_000_000
+    page = Page(text)
+    assert f"{len(refused)} of {len(more) + 2}" in text
+    assert "<details><summary>Refused" in text  # folded: it would fill the screen
+    means = [row for row in page.rows if row[:3] == ["erk-long", "4", "10"]]
+    assert len(means) == 1
 
 
 def values(chart: charts.Chart) -> list[dict]:

@@ -182,6 +182,7 @@ KEYS = [
     Edit("`seeds`: another", settings(seeds=[1]), BASELINE),
     Edit("`seeds`: a second", settings(seeds=[0, 1]), BASELINE),
     Edit("`precision`", settings(precision="float32"), TRAINING),
+    Edit("`gpus`", settings(gpus=1), NOTHING),
     Edit("`tensorboard`", settings(tensorboard=True), NOTHING),
     Edit(
         "`data: name`",
@@ -269,6 +270,7 @@ KEYS = [
     ),
     Edit("`run`: a second method", settings(run=["lamp", "global"]), ROUNDS),
     Edit("`run`: none", settings(run=[]), CHOICE),
+    Edit("`with_recipes`: one", settings(with_recipes=["finetune"]), ROUNDS),
     Edit("`pruning: rounds`: the first's", rounds((0.7, 1), (0.9, 1)), ROUNDS),
     Edit(
         "`pruning: rounds`: the last's sparsity",

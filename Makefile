@@ -9,6 +9,7 @@
 #   make search      search settings of a pruning round, on a finished run (hours)
 #   make results     docs/results.md and docs/optimizers.md from the last reproduction
 #   make reliability kills, full disks, damage: the figures of docs/reliability.md (an hour)
+#   make scaling     one and two workers here, hundreds simulated (docs/scaling.md)
 #   make lock        compile the lock files anew (needs uv)
 # GPU=1 takes the lock with the CUDA libraries (.venv-gpu); PYTHON=... names the Python.
 
@@ -27,7 +28,7 @@ endif
 override BIN := $(VENV)/bin
 override READY := $(VENV)/installed
 
-.PHONY: help env demo reproduce test test-browser test-graders test-slurm lint bench bench-peer search results reliability lock
+.PHONY: help env demo reproduce test test-browser test-graders test-slurm lint bench bench-peer search results reliability scaling lock
 help:
 	@sed -n 's/^#   //p' Makefile
 
@@ -113,6 +114,10 @@ results: $(READY)
 
 reliability: $(READY)
 	$(BIN)/python -m tools.check_reliability $(ARGS)
+
+scaling: $(READY)
+	$(BIN)/python -m tools.scaling --measure
+	$(BIN)/python -m tools.scaling $(ARGS)
 
 PINNED := --quiet --generate-hashes --no-header --no-emit-index-url --no-emit-find-links
 COMPILE := uv pip compile $(PINNED) --universal --python-version 3.11

@@ -8,16 +8,22 @@ from pathlib import Path
 
 import yaml
 from snakemake.exceptions import WorkflowError
-from snakemake.utils import validate
+from snakemake.utils import update_config, validate
 
 from shears.config import TRAINING_IMAGES, baselines, candidates, check
-from shears.config import check_meaning, methods
+from shears.config import check_meaning, methods, typed
 from shears.errors import plain_errors
 from shears.machine import find_gpus
 from shears.sources import code_digest
 
 ROOT = Path(workflow.basedir)
 SCHEMA = ROOT / "schemas/config.schema.yaml"
+
+ASKED = {  # behind --config
+    key: typed(value) if isinstance(value, list | dict) else value
+    for key, value in (workflow.config_settings.config or {}).items()
+}
+update_config(config, ASKED)
 
 with plain_errors():
     check(config, yaml.safe_load(SCHEMA.read_text()))
@@ -43,9 +49,8 @@ SEEDS = config["seeds"]
 COMMAND = ["snakemake", "--cores", "all"]  # what makes the same again
 if workflow.config_settings.configfiles:
     COMMAND += ["--configfile", *map(os.path.relpath, workflow.overwrite_configfiles)]
-if workflow.config_settings.config:
-    asked = workflow.config_settings.config
-    COMMAND += ["--config", *(f"{key}={json.dumps(asked[key])}" for key in asked)]
+if ASKED:
+    COMMAND += ["--config", *(f"{key}={json.dumps(ASKED[key])}" for key in ASKED)]
 CANDIDATES = candidates(config)
 SLOWEST = 600  # images a second; one thread trained 700 in float32 (docs/scaling.md)
 MOST_ROUNDS = max((len(method["rounds"]) for method in METHODS.values()), default=0)

@@ -99,6 +99,23 @@ def check_yaml(path: str | Path) -> None:
         raise UserError(f"{path}: found {_show(content)}, expected a mapping of keys")
 
 
+def typed(value: object) -> object:
+    """Gives the texts inside a list or mapping the types that they would have in YAML.
+
+    Snakemake leaves them texts where `--config` has a list or a mapping, [0,1] say.
+    """
+    if isinstance(value, dict):
+        return {key: typed(inner) for key, inner in value.items()}
+    if isinstance(value, list):
+        return [typed(inner) for inner in value]
+    if isinstance(value, str):
+        with contextlib.suppress(yaml.YAMLError, ValueError):
+            found = yaml.safe_load(value)
+            if isinstance(found, bool | int | float):
+                return found
+    return value
+
+
 def _show(value: object) -> str:
     """Shows a value about as it would stand in YAML, shortened."""
     if value is None or isinstance(value, bool):

@@ -15,6 +15,7 @@ from shears.config import (
     check_meaning,
     check_yaml,
     methods,
+    typed,
 )
 from shears.errors import UserError
 from tests.conftest import refused
@@ -413,6 +414,12 @@ def test_recipes_of_a_sweep_multiply_the_methods_and_their_masks():
     assert found["mask_from_scratch-long"]["mask_of"] == "lamp-long"
     assert candidates(filled)[-1] == "mask_from_scratch-long/seed_0/round_2"
     assert baselines(filled) == ["dense"]
+
+
+def test_lists_behind_config_have_yamls_types():
+    asked = {"a": ["0", "0.5", "lamp", "true", "1e-3", "[", ""], "b": {"c": "-1"}}
+    found = {"a": [0, 0.5, "lamp", True, "1e-3", "[", ""], "b": {"c": -1}}
+    assert typed(asked) == found
 
 
 def test_candidates_are_listed_for_each_seed_and_round_baselines_first():

@@ -279,3 +279,11 @@ def test_a_bad_archive_is_told_plainly_and_leaves_no_file(project, name):
     assert "Traceback" not in run.stdout
     assert run.stdout.count("download_cifar10: error: ") == 1  # told once
     assert not any((project / "resources").glob("*"))
+
+
+def test_lists_behind_config_make_a_sweep(finished):
+    project, _ = finished
+    sweep = ["run=[lamp,erk]", "seeds=[0,1]", "with_recipes=[finetune,strong]"]
+    planned = jobs(project, "--config", *sweep)
+    assert planned["train_baseline"] == 1  # seed 1's; that of seed 0 is there
+    assert planned["prune_round"] == 2 * 2 * 2 * 2

@@ -80,14 +80,17 @@ class Run:
         raise AssertionError(f"it never came:\n{self.printed[-5000:]}")
 
 
-def stage_of(checkpoint: Path, word: str):
-    """Finds the process of a training that has saved a state, or None."""
-    if checkpoint.exists():
-        for process in psutil.process_iter(["cmdline"]):
-            line = " ".join(process.info["cmdline"] or ())
-            if ".snakemake/scripts" in line and word in line:
-                return process
-    return None
+def trainings(project: Path) -> list[psutil.Process]:
+    """Finds the rounds that are trained, if all of them have saved a state; else none."""
+    found = []
+    for process in psutil.process_iter(["cmdline", "create_time"]):
+        line = " ".join(process.info["cmdline"] or ())
+        if f"{project}/.snakemake/scripts" in line and "prune_round" in line:
+            found.append(process)
+    since = min((process.info["create_time"] for process in found), default=0)
+    states = project.glob("checkpoints/*/seed_*/round_1.npz")
+    fresh = [path for path in states if path.stat().st_mtime > since]
+    return found if len(fresh) >= len(found) else []
 
 
 def test_a_disturbed_sweep_ends_in_the_same_submission(cluster, tmp_path):
@@ -99,20 +102,12 @@ def test_a_disturbed_sweep_ends_in_the_same_submission(cluster, tmp_path):
     project = copy_project(tmp_path / "cluster", **SWEEP)
     sweep = Run(project, "--workflow-profile", "profiles/slurm", *HERE)
 
-    def trained(method: str):
-        pattern = f"checkpoints/{method}/seed_*/round_1.npz"
-        for checkpoint in sorted(project.glob(pattern)):
-            if process := stage_of(checkpoint, "prune_round"):
-                return process
-        return None
-
     # A job is killed; Snakemake submits it again, with more memory.
-    process = sweep.wait_for(lambda: trained("*"))
-    process.send_signal(signal.SIGKILL)
+    sweep.wait_for(lambda: trainings(project))[0].send_signal(signal.SIGKILL)
     sweep.wait_for(lambda: "Trying to restart job" in sweep.printed)
 
     # The node fails with what runs on it, and comes back; Slurm starts its jobs anew.
-    sweep.wait_for(lambda: trained("*"))
+    sweep.wait_for(lambda: trainings(project))
     lost = run("squeue", "--noheader", "--states=R", "--format=%i").split()
     cluster.kill_node()
     cluster.wait("sinfo", "--noheader", "--format=%T", until="down")

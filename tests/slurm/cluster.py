@@ -4,14 +4,16 @@ Needs root. The configuration is /etc/slurm/slurm.conf because the executor plug
 SLURM_CONF from the steps of a job; one that somebody else wrote is left alone.
 """
 
+import contextlib
 import os
 import platform
 import re
 import shutil
-import signal
 import subprocess
 import time
 from pathlib import Path
+
+import psutil
 
 CONFIGURATION = Path("/etc/slurm/slurm.conf")
 STATE = Path("/var/lib/shears-slurm")
@@ -102,9 +104,12 @@ class Cluster:
 
     def kill_node(self) -> None:
         """Kills the node with all that runs on it, as when its power fails."""
-        pid = int((STATE / "slurmd.pid").read_text())
-        os.kill(pid, signal.SIGKILL)
-        subprocess.run(["pkill", "-KILL", "slurmstepd"])
+        node = psutil.Process(int((STATE / "slurmd.pid").read_text()))
+        steps = [p for p in psutil.process_iter(["name"]) if "slurmstepd" in p.name()]
+        doomed = [node, *steps, *(c for p in steps for c in p.children(recursive=True))]
+        for process in doomed:
+            with contextlib.suppress(psutil.NoSuchProcess):
+                process.kill()
 
     def wait(self, *command: str, until: str, seconds: float = 60) -> str:
         """Waits until what a command prints has a match; returns what it printed."""

@@ -248,9 +248,32 @@ def exchange(
 
 
 def shuffle_mask(mask: np.ndarray, seed: int) -> np.ndarray:
-    """Draws a mask with as many ones in each of the twelve arrays, at other places."""
+    """Draws a mask with as many ones in each of the twelve arrays, at other places.
+
+    In the first layer, weights stay with units that have a bias (`bury`).
+    """
     rng = np.random.default_rng(seed)
-    return flatten([rng.permutation(array.ravel()) for array in unflatten(mask)])
+    kernel, bias, *rest = unflatten(mask)
+    kernel, living = kernel.copy(), bias != 0
+    kernel[..., living] = rng.permutation(kernel[..., living].ravel()).reshape(
+        kernel[..., living].shape
+    )
+    return flatten([kernel, bias, *(rng.permutation(a.ravel()) for a in rest)])
+
+
+def bury(vector: np.ndarray, dead: np.ndarray) -> np.ndarray:
+    """Sets the incoming weights of units of the first layer to zero.
+
+    Where pixels are normalised, the mean goes into the bias of every unit of the first
+    layer that has a weight (`shears.network.fold`). Had it been cut, there would be one
+    zero less than the mask has: so a dead unit of the first layer stays dead.
+
+    Args:
+        vector: (PARAMETERS,).
+        dead: (32,) bool, its units.
+    """
+    kernel, *rest = unflatten(vector)
+    return flatten([np.where(dead, 0, kernel), *rest])
 
 
 @dataclass(frozen=True)
@@ -299,10 +322,13 @@ class Pruner:
             left = flatten(remove_dead_units(unflatten(kept)))
             # What dead units had is given to others: it is cut, and chosen anew.
             cut = np.where(left != kept, left, vector)
+            before, after = unflatten(kept)[1], unflatten(left)[1]
+            cut = bury(cut, (before != 0) & (after == 0))
             too_many = np.count_nonzero(cut == 0) > update.zeros
             if too_many or np.array_equal(left != 0, kept != 0):
                 break
             vector, mask = cut, choose(cut)
         if update.exchanged:
-            mask = exchange(mask, scores, gradient(), update.exchanged)
+            slope = bury(gradient(), unflatten(mask)[1] == 0)
+            mask = exchange(mask, scores, slope, update.exchanged)
         return vector, mask

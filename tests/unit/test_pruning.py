@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from shears.architecture import KERNELS, PARAMETERS, SHAPES, flatten, unflatten
 from shears.dead_units import remove_dead_units
 from shears.errors import UserError
+from shears.network import Pixels, fold
 from shears.pruning import (
     ALLOCATIONS,
     SALIENCIES,
@@ -249,6 +250,32 @@ def test_a_mask_is_exact_after_an_exchange_too(kind):
     assert (mask == 0).sum() == zeros
     _, still = pruner(vector, lambda: gradient_of(0), MaskUpdate(zeros, 0.0))
     assert (mask != still).any()
+
+
+@settings(max_examples=15, deadline=None)
+@given(
+    seed=st.integers(0, 99),
+    sparsity=st.floats(0.9, 0.995),
+    allocation=st.sampled_from(RULES),
+    small=st.integers(1, 31),
+    exchanged=st.sampled_from([0.0, 0.3]),
+)
+def test_folded_normalisation_leaves_the_zeros_of_the_mask(
+    seed, sparsity, allocation, small, exchanged
+):
+    weights = make_weights(seed)
+    weights[0][..., :small] *= 0.02  # units that may die, and weights to revive them
+    weights[2][:, :, : small // 2] *= 0.02
+    zeros = zeros_for(sparsity)
+    pruner = replace(PRUNER, allocation=allocation)
+    update = MaskUpdate(zeros, exchanged)
+    vector, mask = pruner(flatten(weights), lambda: gradient_of(seed), update)
+    pixels = Pixels(np.full(3, 0.47, np.float32), np.full(3, 0.25, np.float32))
+    for ones in (mask, shuffle_mask(mask, seed)):
+        assert (ones == 0).sum() == zeros
+        # What a mask keeps is trained: it is not zero.
+        trained = np.where(ones == 1, np.where(vector == 0, 1e-3, vector), 0)
+        assert (fold(trained.astype(np.float32), pixels) == 0).sum() == zeros
 
 
 def test_ties_are_cut_in_order_of_index():

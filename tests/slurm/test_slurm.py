@@ -120,7 +120,9 @@ def test_a_disturbed_sweep_ends_in_the_same_submission(cluster, tmp_path):
     asked = run("squeue", "--noheader", "--states=all", "--format=%m %k")
     memory = {line.split()[0] for line in asked.splitlines() if "prune_round" in line}
     assert memory == {"3000M", "6000M"}
-    logs = [path.read_text() for path in project.glob("logs/*/*/round_1/*.log")]
+    logs = [
+        path.read_text() for path in project.glob("logs/*/*/round_1/prune_round.log")
+    ]
     assert len(logs) == 9
     assert any("resumed after epoch" in text for text in logs)
 

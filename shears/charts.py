@@ -80,6 +80,15 @@ def _methods(rows: Rows) -> dict:
     }
 
 
+def _dashes(rows: Rows) -> alt.StrokeDash:
+    """Dashes of each method's line: methods of one colour differ in them."""
+    names = list(dict.fromkeys(row["method"] for row in rows))
+    kinds = [[1, 0], [6, 3], [2, 2]]
+    dashes = [kinds[i // len(COLOURS) % len(kinds)] for i in range(len(names))]
+    scale = alt.Scale(domain=names, range=dashes)
+    return alt.StrokeDash("method:N", scale=scale, legend=None)
+
+
 def draw_means(rows: Rows, key: str, name: str) -> Chart:
     """Draws a mean over seeds against sparsity, a line for each method.
 
@@ -109,7 +118,7 @@ def draw_means(rows: Rows, key: str, name: str) -> Chart:
     ]
     base = _chart(rows, f"{key} against sparsity, by method")
     line = base.mark_line(strokeWidth=1.5).encode(
-        x=x, y=y, color=methods["color"], detail="method:N"
+        x=x, y=y, color=methods["color"], strokeDash=_dashes(rows)
     )
     bars = base.mark_rule().encode(
         x=x, y=alt.Y("low:Q", title=key), y2="high:Q", color=methods["color"]

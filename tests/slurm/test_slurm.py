@@ -65,6 +65,12 @@ class Run:
         )
         threading.Thread(target=self._read, daemon=True).start()
 
+    def __enter__(self) -> "Run":
+        return self
+
+    def __exit__(self, *error) -> None:
+        self.process.kill()  # if a test has failed before its end
+
     def _read(self) -> None:
         for line in self.process.stdout:
             self.printed += line
@@ -93,6 +99,22 @@ def trainings(project: Path) -> list[psutil.Process]:
     return found if len(fresh) >= len(found) else []
 
 
+def disturb(cluster: Cluster, project: Path, sweep: Run) -> None:
+    """Kills a job of a sweep, and then the node with what runs on it."""
+    # Snakemake submits it again, with more memory.
+    sweep.wait_for(lambda: trainings(project))[0].send_signal(signal.SIGKILL)
+    sweep.wait_for(lambda: "Trying to restart job" in sweep.printed)
+
+    # The node comes back, and Slurm starts its jobs anew.
+    sweep.wait_for(lambda: trainings(project))
+    lost = run("squeue", "--noheader", "--states=R", "--format=%i").split()
+    cluster.kill_node()
+    cluster.wait("sinfo", "--noheader", "--format=%T", until="down")
+    cluster.start_node()
+    for job in lost:
+        cluster.wait("scontrol", "show", "job", job, until="Restarts=1")
+
+
 def test_a_disturbed_sweep_ends_in_the_same_submission(cluster, tmp_path):
     local = copy_project(tmp_path / "local", **SWEEP)
     threads = {**PROFILE["set-threads"], **THREADS}
@@ -101,22 +123,9 @@ def test_a_disturbed_sweep_ends_in_the_same_submission(cluster, tmp_path):
     assert done.returncode == 0, done.stdout[-5000:]
 
     project = copy_project(tmp_path / "cluster", **SWEEP)
-    sweep = Run(project, "--workflow-profile", "profiles/slurm", *HERE)
-
-    # A job is killed; Snakemake submits it again, with more memory.
-    sweep.wait_for(lambda: trainings(project))[0].send_signal(signal.SIGKILL)
-    sweep.wait_for(lambda: "Trying to restart job" in sweep.printed)
-
-    # The node fails with what runs on it, and comes back; Slurm starts its jobs anew.
-    sweep.wait_for(lambda: trainings(project))
-    lost = run("squeue", "--noheader", "--states=R", "--format=%i").split()
-    cluster.kill_node()
-    cluster.wait("sinfo", "--noheader", "--format=%T", until="down")
-    cluster.start_node()
-
-    assert sweep.process.wait(600) == 0, sweep.printed[-5000:]
-    again = [run("scontrol", "show", "job", job) for job in lost]
-    assert any("Restarts=1" in said for said in again)
+    with Run(project, "--workflow-profile", "profiles/slurm", *HERE) as sweep:
+        disturb(cluster, project, sweep)
+        assert sweep.process.wait(600) == 0, sweep.printed[-5000:]
     asked = run("squeue", "--noheader", "--states=all", "--format=%m %k")
     memory = {line.split()[0] for line in asked.splitlines() if "prune_round" in line}
     assert memory == {"3000M", "6000M"}
@@ -155,8 +164,8 @@ def test_a_gpu_is_asked_for_where_the_partition_has_one(cluster, tmp_path):
     project = copy_project(tmp_path / "gpu", **small)
     target = "results/dense/seed_0/weights.h5"
     here = HERE[: HERE.index("--config")]
-    sweep = Run(project, target, "--workflow-profile", "profiles/slurm", *here)
-    assert sweep.process.wait(200) == 0, sweep.printed[-5000:]
+    with Run(project, target, "--workflow-profile", "profiles/slurm", *here) as sweep:
+        assert sweep.process.wait(200) == 0, sweep.printed[-5000:]
     asked = run("squeue", "--noheader", "--states=all", "--format=%b|%k")
     trained = [line for line in asked.splitlines() if "train_baseline" in line]
     assert "gpu" in trained[0].split("|")[0]  # squeue lists the last one first

@@ -89,13 +89,14 @@ def _dashes(rows: Rows) -> alt.StrokeDash:
     return alt.StrokeDash("method:N", scale=scale, legend=None)
 
 
-def draw_means(rows: Rows, key: str, name: str) -> Chart:
+def draw_means(rows: Rows, key: str, name: str, left_out: int = 0) -> Chart:
     """Draws a mean over seeds against sparsity, a line for each method.
 
     Args:
         rows: method, sparsity, mean, deviation (0 where there is one seed), n.
         key: What is averaged, such as "test score".
         name: Of its files.
+        left_out: How many candidates are not in the rows because theirs is 0.
     """
     rows = [
         {
@@ -131,7 +132,8 @@ def draw_means(rows: Rows, key: str, name: str) -> Chart:
         name,
         f"{key[0].upper()}{key[1:]} against sparsity",
         f"The highest {key} is {best['mean']:.4f}, of {best['method']} at a sparsity "
-        f"of {best['sparsity']:.4f}.",
+        f"of {best['sparsity']:.4f}."
+        + (f" Not shown: {left_out} candidates whose {key} is 0." if left_out else ""),
         [(line + bars + points).properties(height=320)],
     )
 

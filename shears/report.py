@@ -107,9 +107,14 @@ def over_seeds(candidates: Sequence[Candidate]) -> dict[str, list[list[Candidate
 def mean_scores(
     candidates: Sequence[Candidate], key: str = "score", name: str = "scores"
 ) -> charts.Chart:
-    """Draws the mean test score, or accuracy, over seeds against sparsity."""
+    """Draws the mean test score, or accuracy, over seeds against sparsity.
+
+    Scores of 0 are left out, unless there is nothing else: they say that accuracy was
+    missed, and would press all others into a line.
+    """
+    shown = [c for c in candidates if c.test[key] > 0] or candidates
     rows = []
-    for rounds in over_seeds(candidates).values():
+    for rounds in over_seeds(shown).values():
         for same in rounds:
             values = [c.test[key] for c in same]
             rows.append(
@@ -121,7 +126,9 @@ def mean_scores(
                     "n": len(values),
                 }
             )
-    return charts.draw_means(rows, f"test {key}", name)
+    return charts.draw_means(
+        rows, f"test {key}", name, left_out=len(candidates) - len(shown)
+    )
 
 
 def _plane_rows(candidates: Sequence[Candidate], chosen: str) -> list[dict]:

@@ -239,6 +239,18 @@ def test_each_method_has_a_line_of_means_over_seeds():
         assert row["high"] - row["low"] == pytest.approx(2 * deviation)
 
 
+def test_scores_of_zero_do_not_press_the_others_into_a_line():
+    good = candidate("lamp/seed_0/round_1", 0.8, 0.9)
+    missed = candidate("lamp/seed_1/round_1", 0.6, 0.9)
+    missed = missed._replace(test={**missed.test, "score": 0.0})
+    chart = mean_scores([good, missed])
+    assert [(row["mean"], row["n"]) for row in values(chart)] == [
+        (good.test["score"], 1)
+    ]
+    assert "Not shown: 1 candidates whose test score is 0." in chart.text
+    assert len(values(mean_scores([missed]))) == 1
+
+
 def test_a_sparsity_of_one_can_be_drawn(tmp_path):
     rows = [8e-7, 0.9, 0.975, 0.9999999]
     rows = [candidate(f"lamp/seed_0/round_{i}", 0.8, s) for i, s in enumerate(rows)]

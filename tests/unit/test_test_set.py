@@ -12,7 +12,7 @@ from shears.files import read_json
 from tests.unit.test_training import AUGMENTED, make_data
 
 ROOT = Path(__file__).parents[2]
-HOW = {"code": "", "threads": 2, "log": "", "tensorboard": False}
+HOW = {"code": "", "threads": 2, "gpus": 0, "log": "", "tensorboard": False}
 VIEWS = {"count": 2, "crop": 1, "flip": True, "seed": 0}
 RECIPE = {**vars(AUGMENTED), "epochs": 1}
 
@@ -30,9 +30,9 @@ def script(name: str):
 def test_only_scoring_reads_the_test_images(tmp_path, monkeypatch):
     # TensorFlow is set up already in this process.
     for module in ("training_stage", "device"):
-        monkeypatch.setattr(f"shears.{module}.prepare", lambda threads: "cpu")
+        monkeypatch.setattr(f"shears.{module}.prepare", lambda *how: "cpu")
     for name in ("ask_teacher", "ask_baseline", "score_candidate"):
-        monkeypatch.setattr(f"scripts.{name}.prepare", lambda threads: "cpu")
+        monkeypatch.setattr(f"scripts.{name}.prepare", lambda *how: "cpu")
     dataset = str(tmp_path / "dataset.h5")
     write_dataset(dataset, {"train": make_data(), "validation": make_data()})
     settings = {"precision": "float32", "seed": 0, "recipe": RECIPE}
@@ -55,6 +55,7 @@ def test_only_scoring_reads_the_test_images(tmp_path, monkeypatch):
         lessons=lessons,
         settings=VIEWS,
         threads=2,
+        gpus=0,
     )
     dense = candidate(tmp_path / "dense")
     script("train_baseline")(
@@ -66,6 +67,7 @@ def test_only_scoring_reads_the_test_images(tmp_path, monkeypatch):
         lessons=lessons,
         settings=VIEWS,
         threads=2,
+        gpus=0,
     )
     method = yaml.safe_load((ROOT / "config.yaml").read_text())["pruning"]
     sparse = candidate(tmp_path / "sparse")

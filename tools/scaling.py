@@ -1,7 +1,7 @@
 """Measures one and two workers here, and simulates sweeps on many.
 
-Measured (`--measure`): four dense networks, on one core one after another, on two cores
-two at a time with a thread each, and one at a time with two threads; what a job costs
+Measured (`--measure`): two dense networks, on one core one after another, on two cores
+both at a time with a thread each, and one at a time with two threads; what a job costs
 besides its own work; what the process that hands jobs out takes for each.
 
 Simulated: the jobs of a run's configuration, with more seeds than it had, are given to
@@ -32,7 +32,7 @@ from shears.report import read_costs
 from tools.configuration import ROOT, read_configuration
 
 WORKERS = (1, 8, 64, 512)
-SEEDS, IMAGES, EPOCHS = 4, 5000, 4
+SEEDS, IMAGES, EPOCHS = 2, 5000, 4
 # Cores of the run, threads of a training.
 WAYS = {
     "one, a thread": (1, 1),

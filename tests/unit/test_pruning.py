@@ -252,7 +252,7 @@ def test_a_mask_is_exact_after_an_exchange_too(kind):
     assert (mask != still).any()
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=8, deadline=None)
 @given(
     seed=st.integers(0, 99),
     sparsity=st.floats(0.9, 0.995),

@@ -166,7 +166,7 @@ def test_a_gpu_is_asked_for_where_the_partition_has_one(cluster, tmp_path):
     here = HERE[: HERE.index("--config")]
     with Run(project, target, "--workflow-profile", "profiles/slurm", *here) as sweep:
         assert sweep.process.wait(200) == 0, sweep.printed[-5000:]
-    asked = run("squeue", "--noheader", "--states=all", "--format=%b|%k")
-    trained = [line for line in asked.splitlines() if "train_baseline" in line]
-    assert "gpu" in trained[0].split("|")[0]  # squeue lists the last one first
+    asked = run("scontrol", "show", "jobs").split("\n\n")
+    trained = [text for text in asked if "rule_train_baseline" in text]
+    assert sum("TresPerJob=gres:gpu:1" in text for text in trained) == 1
     assert os.environ.get("SHEARS_GPUS") is None

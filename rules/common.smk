@@ -52,7 +52,9 @@ if workflow.config_settings.configfiles:
 if ASKED:
     COMMAND += ["--config", *(f"{key}={json.dumps(ASKED[key])}" for key in ASKED)]
 CANDIDATES = candidates(config)
-SLOWEST = 600  # images a second; one thread trained 700 in float32 (docs/scaling.md)
+# Images a second: less than half of the 1,400 that two threads of the slower of two
+# machines trained in float32 (docs/results.md).
+SLOWEST = 600
 MOST_ROUNDS = max((len(method["rounds"]) for method in METHODS.values()), default=0)
 
 

@@ -283,7 +283,7 @@ def test_a_bad_archive_is_told_plainly_and_leaves_no_file(project, name):
 
 def test_lists_behind_config_make_a_sweep(finished):
     project, _ = finished
-    sweep = ["run=[lamp,erk]", "seeds=[0,1]", "with_recipes=[finetune,strong]"]
+    sweep = ["run=[lamp,erk]", "seeds=[0,1]", "with_recipes=[finetune,assignment]"]
     planned = jobs(project, "--config", *sweep)
     assert planned["train_baseline"] == 1  # seed 1's; that of seed 0 is there
     assert planned["prune_round"] == 2 * 2 * 2 * 2

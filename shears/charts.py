@@ -18,6 +18,7 @@ COLOURS = ["#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#8
 BEFORE, AFTER = COLOURS[0], COLOURS[5]
 GREY = "#8C8C8C"  # to be read on white and on black
 WIDTH = 640  # pixels, of a chart in a file; on the page it takes what there is
+LEGEND = alt.Legend(title=None, orient="bottom", columns=4, symbolLimit=0)  # methods'
 Rows = Sequence[Mapping]
 
 
@@ -69,13 +70,12 @@ def _methods(rows: Rows) -> dict:
     colours = [COLOURS[i % len(COLOURS)] for i in range(len(names))]
     shapes = "circle square triangle-up diamond cross triangle-down stroke".split()
     shapes = [shapes[i // len(COLOURS) % len(shapes)] for i in range(len(names))]
-    legend = alt.Legend(title=None, orient="bottom", columns=4, symbolLimit=0)
     return {
         "color": alt.Color(
-            "method:N", scale=alt.Scale(domain=names, range=colours), legend=legend
+            "method:N", scale=alt.Scale(domain=names, range=colours), legend=LEGEND
         ),
         "shape": alt.Shape(
-            "method:N", scale=alt.Scale(domain=names, range=shapes), legend=legend
+            "method:N", scale=alt.Scale(domain=names, range=shapes), legend=LEGEND
         ),
     }
 
@@ -86,7 +86,7 @@ def _dashes(rows: Rows) -> alt.StrokeDash:
     kinds = [[1, 0], [6, 3], [2, 2]]
     dashes = [kinds[i // len(COLOURS) % len(kinds)] for i in range(len(names))]
     scale = alt.Scale(domain=names, range=dashes)
-    return alt.StrokeDash("method:N", scale=scale, legend=None)
+    return alt.StrokeDash("method:N", scale=scale, legend=LEGEND)
 
 
 def draw_means(rows: Rows, key: str, name: str, left_out: int = 0) -> Chart:

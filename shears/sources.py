@@ -2,15 +2,17 @@
 
 import ast
 import hashlib
+from functools import cache
 from pathlib import Path
 
 PACKAGE = "shears"
 
 
-def _imported(tree: ast.AST) -> set[str]:
-    """Names every module of the package that the syntax tree may import."""
+@cache
+def _imported(source: bytes) -> set[str]:
+    """Names every module of the package that the code may import."""
     names: set[str] = set()
-    for node in ast.walk(tree):
+    for node in ast.walk(ast.parse(source)):
         if isinstance(node, ast.Import):
             names.update(alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
@@ -36,7 +38,7 @@ def source_files(script: str | Path, root: str | Path) -> list[Path]:
         if path in found:
             continue
         found.add(path)
-        for name in _imported(ast.parse(path.read_bytes())):
+        for name in _imported(path.read_bytes()):
             parts = name.split(".")
             # Importing a.b runs a/__init__.py too; a.b may also be a name inside a.
             for depth in range(1, len(parts) + 1):
@@ -47,8 +49,10 @@ def source_files(script: str | Path, root: str | Path) -> list[Path]:
     return sorted(found)
 
 
-def _without_docstrings(tree: ast.AST) -> ast.AST:
-    """Takes the docstrings out of a syntax tree, in place."""
+@cache
+def _meaning(source: bytes) -> str:
+    """Writes out the syntax tree of the code without its docstrings."""
+    tree = ast.parse(source)
     owners = ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef
     for node in ast.walk(tree):
         if (
@@ -56,7 +60,7 @@ def _without_docstrings(tree: ast.AST) -> ast.AST:
             and ast.get_docstring(node, clean=False) is not None
         ):
             del node.body[0]
-    return tree
+    return ast.dump(tree)
 
 
 def code_digest(script: str | Path, root: str | Path) -> str:
@@ -73,7 +77,6 @@ def code_digest(script: str | Path, root: str | Path) -> str:
     """
     digest = hashlib.sha256()
     for path in source_files(script, root):
-        tree = _without_docstrings(ast.parse(path.read_bytes()))
         name = path.relative_to(root).as_posix()
-        digest.update(f"{name}\n{ast.dump(tree)}\n".encode())
+        digest.update(f"{name}\n{_meaning(path.read_bytes())}\n".encode())
     return digest.hexdigest()

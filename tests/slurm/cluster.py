@@ -1,7 +1,9 @@
 """A real Slurm on this machine: one node, from Debian's packages.
 
 Needs root. The configuration is /etc/slurm/slurm.conf because the executor plugin keeps
-SLURM_CONF from the steps of a job; one that somebody else wrote is left alone.
+SLURM_CONF from the steps of a job; one that somebody else wrote is left alone. It is
+taken away at the end: Snakemake's plugin asks the controller that a configuration names
+each time it is imported, and waits nine seconds for one that is gone.
 """
 
 import contextlib
@@ -16,6 +18,7 @@ from pathlib import Path
 import psutil
 
 CONFIGURATION = Path("/etc/slurm/slurm.conf")
+GPUS = CONFIGURATION.with_name("gres.conf")
 STATE = Path("/var/lib/shears-slurm")
 OURS = "# Written by Shears' tests.\n"
 PACKAGES = ("slurmctld", "slurmd", "slurm-client", "munge")
@@ -88,8 +91,7 @@ class Cluster:
         text = TEMPLATE.format(host=platform.node(), state=STATE, node=node)
         CONFIGURATION.write_text(OURS + text)
         # No driver looks at it: it is handed out like a GPU.
-        gres = CONFIGURATION.with_name("gres.conf")
-        gres.write_text(f"{OURS}Name=gpu File=/dev/zero\n")
+        GPUS.write_text(f"{OURS}Name=gpu File=/dev/zero\n")
         Path("/run/munge").mkdir(exist_ok=True)
         shutil.chown("/run/munge", "munge", "munge")
         if subprocess.run(["munge", "-n"], capture_output=True).returncode:
@@ -122,6 +124,9 @@ class Cluster:
         raise AssertionError(f"{' '.join(command)}: no {until!r} in {said!r}")
 
     def stop(self) -> None:
-        """Ends the daemons."""
+        """Ends the daemons and takes their configuration away."""
         for name in ("slurmstepd", "slurmd", "slurmctld"):
             subprocess.run(["pkill", "-KILL", "-x", name])
+        for path in (CONFIGURATION, GPUS):
+            if path.exists() and path.read_text().startswith(OURS):
+                path.unlink()

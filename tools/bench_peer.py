@@ -37,7 +37,7 @@ def configuration(folder: Path, about: dict, images: int) -> Path:
         "recipes": {"strong": {"epochs": about["dense_epochs"]}},
         "baselines": {"dense": {"teacher": "none"}},
         "pruning": {"teacher": "none", "rounds": rounds},
-        "run": ["lamp"],
+        "run": ["regrown"],
         "optimizers": {"data_sets": []},
     }
     path.write_text(json.dumps(changes))
@@ -80,7 +80,7 @@ def main() -> None:
 def compare(folder: Path, about: dict, images: int, peer: str, runs: dict) -> None:
     """Runs both on one seed, prints a line for each and appends it to its `runs`."""
     began = time.perf_counter()
-    weights = folder / f"results/lamp/seed_{about['seed']}/round_1/weights.h5"
+    weights = folder / f"results/regrown/seed_{about['seed']}/round_1/weights.h5"
     run = [sys.executable, "-m", "snakemake", "--cores", "all", "--quiet", "all"]
     run += ["--configfile", str(configuration(folder, about, images))]
     run += ["--", str(weights)]

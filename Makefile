@@ -1,7 +1,7 @@
 # Each target sets up what it needs: a .venv with exactly what the lock file names.
 #   make demo        the whole workflow in minutes, on data that needs no download
 #   make reproduce   the whole workflow on CIFAR-10 (CIFAR10_ARCHIVE=... if it is at hand)
-#   make test        all tests          make lint    style and workflow checks
+#   make test        unit and workflow tests    make lint    style and workflow checks
 #   make test-browser   the report in Chromium       make test-graders   old TensorFlows
 #   make test-slurm  a sweep through a real Slurm that it installs (Debian, as root)
 #   make bench       speed of the training step and of the optimizers against Keras'
@@ -9,7 +9,8 @@
 #   make search      search settings of a pruning round, on a finished run (hours)
 #   make results     docs/results.md and docs/optimizers.md from the last reproduction
 #   make reliability kills, full disks, damage: the figures of docs/reliability.md (an hour)
-#   make scaling     one and two workers here, hundreds simulated (docs/scaling.md)
+#   make scaling     one and two workers here; hundreds simulated, from the run of
+#                    config/frontier.yaml (docs/scaling.md)
 #   make lock        compile the lock files anew (needs uv)
 # GPU=1 takes the lock with the CUDA libraries (.venv-gpu); PYTHON=... names the Python.
 

@@ -111,17 +111,31 @@ def growing(amount: int):
     return lambda wildcards, attempt: amount * attempt
 
 
-def training_minutes(settings):
-    """A training's limit of time on a cluster, from its epochs and its images."""
+def minutes(epochs, width=None):
+    """A stage's limit of time on a cluster, from how often it trains with each image.
+
+    Args:
+        epochs: A function of the wildcards.
+        width: The teacher's, if it is the teacher that works: at width 1 it takes 1.7
+            times as long as the fixed network.
+    """
     data = config["data"]
     images = TRAINING_IMAGES[data["name"]] - data["validation_images"]
     images = data["training_images"] or images
+    images *= 1 if width is None else 1.7 * max(1, width**2)
+    return lambda wildcards, attempt: attempt * math.ceil(
+        10 + epochs(wildcards) * images / SLOWEST / 60
+    )
 
-    def minutes(wildcards, attempt):
-        epochs = settings(wildcards)["recipe"]["epochs"]
-        return attempt * math.ceil(10 + epochs * images / SLOWEST / 60)
 
-    return minutes
+def training_minutes(settings, width=None):
+    """The limit of time of a training."""
+    return minutes(lambda wildcards: settings(wildcards)["recipe"]["epochs"], width)
+
+
+def asking_minutes(width=None):
+    """The limit of time of asking about views: a forward pass is a third of a step."""
+    return minutes(lambda wildcards: config["views"]["count"] / 3, width)
 
 
 # A rule's settings are one dictionary: of parameters Snakemake compares the set of values

@@ -14,7 +14,7 @@ rule train_teacher:
     threads: share_of_cores(1)
     resources:
         mem_mb=growing(3000),
-        runtime=training_minutes(teacher_settings),
+        runtime=training_minutes(teacher_settings, config["teacher"]["width"]),
         gpu=gpus,
     params:
         settings=teacher_settings,
@@ -41,6 +41,7 @@ rule ask_teacher:
     threads: share_of_cores(1)
     resources:
         mem_mb=growing(3000),
+        runtime=asking_minutes(config["teacher"]["width"]),
         gpu=gpus,
     params:
         settings=config["views"],
@@ -66,6 +67,7 @@ rule ask_baseline:
     threads: share_of_cores(len(BASELINES) * len(SEEDS))
     resources:
         mem_mb=growing(3000),
+        runtime=asking_minutes(),
         gpu=gpus,
     params:
         settings=config["views"],

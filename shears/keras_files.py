@@ -388,7 +388,7 @@ def read_keras_file(path: str | Path) -> Found:
 
 
 def who_loads(found: Found, path: str | Path) -> dict[str, list[str]]:
-    """Says which graders load a file, as was measured (docs/graders.md).
+    """Says which graders load a file, as was measured (docs/scorer.md).
 
     Args:
         found: What is in it.

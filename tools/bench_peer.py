@@ -18,10 +18,12 @@ from pathlib import Path
 import numpy as np
 
 from shears import machine
+from shears.config import methods
 from shears.dataset import read_split
 from shears.files import write_json
 from shears.grading import score_file
 from shears.weights import write_weights
+from tools.configuration import read_configuration
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -48,7 +50,7 @@ def main() -> None:
     """Runs both and prints a line for each."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--peer", required=True, help="Python with the peer in it")
-    parser.add_argument("--images", type=int, default=45_000, help="training images")
+    parser.add_argument("--images", type=int, default=0, help="training images; 0: all")
     parser.add_argument("--dense-epochs", type=int, default=14)
     parser.add_argument("--prune-epochs", type=int, default=12)
     parser.add_argument("--sparsity", type=float, default=0.97)
@@ -56,29 +58,35 @@ def main() -> None:
     budget = parser.parse_args()
     about_machine = machine.describe()
     print(f"{about_machine['cpu']}, {about_machine['cores']} cores")
+    (method,) = methods(read_configuration()).values()
     runs: dict[str, list[dict]] = {"Shears": [], "TensorFlow Model Optimization": []}
     for seed in range(budget.seeds):
         about = {
             "dense_epochs": budget.dense_epochs,
             "prune_epochs": budget.prune_epochs,
             "sparsity": budget.sparsity,
+            "mask_updates": method["mask_updates"],
             "seed": seed,
         }
         with tempfile.TemporaryDirectory() as name:
-            compare(Path(name), about, budget.images, budget.peer, runs)
+            images = compare(Path(name), about, budget.images, budget.peer, runs)
     write_json(
         ROOT / "peer/scores.json",
         {
             "machine": about_machine,
-            "budget": f"{budget.images:,} training images, {budget.dense_epochs} "
+            "budget": f"{images:,} training images, {budget.dense_epochs} "
             f"epochs dense, {budget.prune_epochs} while pruning, no teacher",
             "runs": runs,
         },
     )
 
 
-def compare(folder: Path, about: dict, images: int, peer: str, runs: dict) -> None:
-    """Runs both on one seed, prints a line for each and appends it to its `runs`."""
+def compare(folder: Path, about: dict, images: int, peer: str, runs: dict) -> int:
+    """Runs both on one seed, prints a line for each and appends it to its `runs`.
+
+    Returns:
+        With how many images they were trained.
+    """
     began = time.perf_counter()
     weights = folder / f"results/regrown/seed_{about['seed']}/round_1/weights.h5"
     run = [sys.executable, "-m", "snakemake", "--cores", "all", "--quiet", "all"]
@@ -111,6 +119,7 @@ def compare(folder: Path, about: dict, images: int, peer: str, runs: dict) -> No
             f"{seconds / 60:.1f} minutes",
             flush=True,
         )
+    return len(training.labels)
 
 
 if __name__ == "__main__":

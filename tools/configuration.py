@@ -5,6 +5,8 @@ from pathlib import Path
 import yaml
 from snakemake.utils import update_config, validate
 
+from shears.errors import UserError
+
 ROOT = Path(__file__).resolve().parents[1]
 
 
@@ -16,3 +18,14 @@ def read_configuration(name: str = "") -> dict:
         update_config(config, changes)
     validate(config, str(ROOT / "schemas/config.schema.yaml"))
     return config
+
+
+def require(path: Path, remedy: str) -> Path:
+    """Makes sure that a finished run's file is there.
+
+    Raises:
+        UserError: It is not.
+    """
+    if not path.exists():
+        raise UserError(f"{path}: not there, expected of a finished run: {remedy}")
+    return path

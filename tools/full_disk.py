@@ -1,4 +1,4 @@
-"""Fills the disk under every stage of a run, and then makes room again."""
+"""Fills the disk under the stages of a run, and then makes room again."""
 
 import contextlib
 import os
@@ -33,6 +33,7 @@ STAGES = {
         "results/submission/assignment_notebook.ipynb",
         "Running the notebook",
     ),
+    "pack_submission": ("results/submission.zip", "Packing"),
     "score_report": ("results/report.html", "Writing the report"),
 }
 

@@ -71,9 +71,9 @@ def main() -> None:
     compiled = {"loss": "sparse_categorical_crossentropy", "metrics": ["accuracy"]}
     model.compile("adam", **compiled)
     model.fit(data, epochs=budget["dense_epochs"], verbose=2)
-    # Forty masks, as many as ours. It makes one at multiples of `frequency` only: the
-    # end must be such, or the last sparsity is never reached.
-    frequency = max(1, steps // 2 // 40)
+    # It makes masks at multiples of `frequency` only: the end must be such, or the last
+    # sparsity is never reached.
+    frequency = max(1, steps // 2 // budget["mask_updates"])
     schedule = tfmot.sparsity.keras.PolynomialDecay(
         0.0,
         budget["sparsity"],

@@ -28,8 +28,9 @@ import psutil
 
 from shears import machine
 from shears.config import candidates, methods
+from shears.errors import plain_errors
 from shears.report import read_costs
-from tools.configuration import ROOT, read_configuration
+from tools.configuration import ROOT, read_configuration, require
 
 WORKERS = (1, 8, 64, 512)
 SEEDS, IMAGES, EPOCHS = 2, 5000, 4
@@ -74,6 +75,7 @@ def plan(config: Mapping, benchmarks: Path, seeds: int) -> dict[str, Job]:
         Jobs by name, each behind those it needs.
     """
     measured = config["seeds"]
+    require(benchmarks, "snakemake --cores all --configfile config/frontier.yaml")
 
     def seconds(place: str) -> float:
         seed = int(place.partition("seed_")[2].split("/")[0] or 0)
@@ -275,4 +277,5 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    with plain_errors():
+        main()

@@ -18,12 +18,13 @@ from optuna.storages.journal import JournalFileBackend
 
 from shears.dataset import Split, read_split
 from shears.device import choose_precision, prepare
+from shears.errors import plain_errors
 from shears.lessons import read_lessons
 from shears.raw_data import split_off
 from shears.rounds import plan_round
 from shears.training import Recipe, steps_per_epoch, train_network
 from shears.weights import read_weights
-from tools.configuration import read_configuration
+from tools.configuration import read_configuration, require
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -59,6 +60,7 @@ def main() -> None:
     config = read_configuration()
     method, results = config["pruning"], asked.run / "results"
     dense = results / method["baseline"] / f"seed_{config['seeds'][0]}/weights.h5"
+    require(dense, "make reproduce, or name another with --run")
     prepare(gpus=1)
     logging.getLogger("shears").setLevel(logging.WARNING)
 
@@ -116,4 +118,5 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    with plain_errors():
+        main()

@@ -36,6 +36,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--run", type=Path, default=ROOT, help="folder of the run")
     run = parser.parse_args().run
+    if not (run / "results/optimizers/table.json").exists():
+        print(f"{PAGE.name}: left as it is, no finished study in {run}")
+        return
     cells = {
         data_set: {
             optimizer: {

@@ -39,7 +39,6 @@ def configuration(folder: Path, about: dict, images: int) -> Path:
         "recipes": {"strong": {"epochs": about["dense_epochs"]}},
         "baselines": {"dense": {"teacher": "none"}},
         "pruning": {"teacher": "none", "rounds": rounds},
-        "run": ["regrown"],
         "optimizers": {"data_sets": []},
     }
     path.write_text(json.dumps(changes))
@@ -58,18 +57,19 @@ def main() -> None:
     budget = parser.parse_args()
     about_machine = machine.describe()
     print(f"{about_machine['cpu']}, {about_machine['cores']} cores")
-    (method,) = methods(read_configuration()).values()
+    ((name, method),) = methods(read_configuration()).items()  # the default one
     runs: dict[str, list[dict]] = {"Shears": [], "TensorFlow Model Optimization": []}
     for seed in range(budget.seeds):
         about = {
             "dense_epochs": budget.dense_epochs,
             "prune_epochs": budget.prune_epochs,
             "sparsity": budget.sparsity,
+            "method": name,
             "mask_updates": method["mask_updates"],
             "seed": seed,
         }
-        with tempfile.TemporaryDirectory() as name:
-            images = compare(Path(name), about, budget.images, budget.peer, runs)
+        with tempfile.TemporaryDirectory() as folder:
+            images = compare(Path(folder), about, budget.images, budget.peer, runs)
     write_json(
         ROOT / "peer/scores.json",
         {
@@ -88,7 +88,8 @@ def compare(folder: Path, about: dict, images: int, peer: str, runs: dict) -> in
         With how many images they were trained.
     """
     began = time.perf_counter()
-    weights = folder / f"results/regrown/seed_{about['seed']}/round_1/weights.h5"
+    place = f"results/{about['method']}/seed_{about['seed']}/round_1"
+    weights = folder / place / "weights.h5"
     run = [sys.executable, "-m", "snakemake", "--cores", "all", "--quiet", "all"]
     run += ["--configfile", str(configuration(folder, about, images))]
     run += ["--", str(weights)]

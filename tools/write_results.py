@@ -1,9 +1,9 @@
 """Writes docs/results.md and its pictures from the finished runs that are there.
 
 Each part of the page comes from one run's folder: the default run (`make reproduce`)
-and those of config/frontier.yaml, controls.yaml, ablation.yaml and record.yaml, and
-`make bench-peer`. A part whose run is not there is left as it is. The default run's
-submission is kept in reference/.
+and those of config/frontier.yaml, controls.yaml, ablation.yaml, regrown.yaml and
+record.yaml, and `make bench-peer`. A part whose run is not there is left as it is. The
+default run's submission is kept in reference/.
 """
 
 import argparse
@@ -288,6 +288,7 @@ PARTS: dict[str, tuple[str, Callable[[Run], str]]] = {
     "frontier": ("frontier", write_frontier),
     "controls": ("controls", write_controls),
     "ablation": ("ablation", write_ablation),
+    "regrown": ("regrown", write_reproduction),
     "record": ("record", write_reproduction),
 }
 

@@ -23,7 +23,7 @@ from tests.conftest import refused
 ROOT = Path(__file__).parents[2]
 SCHEMA_FILE = ROOT / "schemas/config.schema.yaml"
 SCHEMA = yaml.safe_load(SCHEMA_FILE.read_text())
-CONFIG = {**yaml.safe_load((ROOT / "config.yaml").read_text()), "run": ["lamp"]}
+CONFIG = yaml.safe_load((ROOT / "config.yaml").read_text())
 
 
 def check_all(config: dict) -> dict:

@@ -18,7 +18,6 @@ from pathlib import Path
 import numpy as np
 
 from shears import machine
-from shears.config import methods
 from shears.dataset import read_split
 from shears.files import write_json
 from shears.grading import score_file
@@ -39,6 +38,7 @@ def configuration(folder: Path, about: dict, images: int) -> Path:
         "recipes": {"strong": {"epochs": about["dense_epochs"]}},
         "baselines": {"dense": {"teacher": "none"}},
         "pruning": {"teacher": "none", "rounds": rounds},
+        "run": ["lamp"],
         "optimizers": {"data_sets": []},
     }
     path.write_text(json.dumps(changes))
@@ -57,15 +57,14 @@ def main() -> None:
     budget = parser.parse_args()
     about_machine = machine.describe()
     print(f"{about_machine['cpu']}, {about_machine['cores']} cores")
-    ((name, method),) = methods(read_configuration()).items()  # the default one
+    masks = read_configuration()["pruning"]["mask_updates"]  # as many for the peer
     runs: dict[str, list[dict]] = {"Shears": [], "TensorFlow Model Optimization": []}
     for seed in range(budget.seeds):
         about = {
             "dense_epochs": budget.dense_epochs,
             "prune_epochs": budget.prune_epochs,
             "sparsity": budget.sparsity,
-            "method": name,
-            "mask_updates": method["mask_updates"],
+            "mask_updates": masks,
             "seed": seed,
         }
         with tempfile.TemporaryDirectory() as folder:
@@ -88,8 +87,7 @@ def compare(folder: Path, about: dict, images: int, peer: str, runs: dict) -> in
         With how many images they were trained.
     """
     began = time.perf_counter()
-    place = f"results/{about['method']}/seed_{about['seed']}/round_1"
-    weights = folder / place / "weights.h5"
+    weights = folder / f"results/lamp/seed_{about['seed']}/round_1/weights.h5"
     run = [sys.executable, "-m", "snakemake", "--cores", "all", "--quiet", "all"]
     run += ["--configfile", str(configuration(folder, about, images))]
     run += ["--", str(weights)]

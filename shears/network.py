@@ -5,7 +5,7 @@ rates as arguments, random numbers from counters). The Keras model is what the
 assignment's grader builds; scoring uses it, and the tests hold the two together.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -69,12 +69,18 @@ def drop_units(x: tf.Tensor, rate: float, seed: tf.Tensor) -> tf.Tensor:
     )
 
 
+def activate(x: tf.Tensor, bias: tf.Tensor) -> tf.Tensor:
+    """Computes what a hidden layer gives: relu(x + bias), (..., C) of x's dtype."""
+    return tf.nn.relu(tf.nn.bias_add(x, tf.cast(bias, x.dtype)))
+
+
 def logits(
     vector: tf.Tensor,
     images: tf.Tensor,
     dropout: Sequence[float] = (0.0, 0.0, 0.0),
     seed: tf.Tensor | None = None,
     pixels: Pixels | None = None,
+    activate: Callable[[tf.Tensor, tf.Tensor], tf.Tensor] = activate,
 ) -> tf.Tensor:
     """Computes the network's outputs before the softmax.
 
@@ -85,6 +91,7 @@ def logits(
         dropout: Shares of units dropped after the two poolings and the dense layer.
         seed: (2,) int32 for the dropout masks; needed when a rate is not zero.
         pixels: The weights are those for normalised pixels (`unfold`).
+        activate: What follows each hidden layer's kernel in turn.
 
     Returns:
         (B, 10) float32 logits.
@@ -97,27 +104,26 @@ def logits(
         arrays[0] /= tf.constant(pixels.deviation[:, None])
         # Padding is a raw zero, so the sum is the same at the borders.
         arrays[1] -= tf.einsum("ijcd,c->d", arrays[0], tf.constant(pixels.mean))
-    *hidden, kernel_out, bias_out = arrays
-    k1, b1, k2, b2, k3, b3, k4, b4, k5, b5 = (tf.cast(a, images.dtype) for a in hidden)
+    kernels, biases = [tf.cast(a, images.dtype) for a in arrays[:-2:2]], arrays[1::2]
 
-    def convolve(x: tf.Tensor, kernel: tf.Tensor, bias: tf.Tensor, index: int):
-        y = tf.nn.conv2d(x, kernel, 1, LAYERS[index].padding)
-        return tf.nn.relu(tf.nn.bias_add(y, bias))
+    def convolve(x: tf.Tensor, index: int) -> tf.Tensor:
+        y = tf.nn.conv2d(x, kernels[index], 1, LAYERS[index].padding)
+        return activate(y, biases[index])
 
     def drop(x: tf.Tensor, index: int) -> tf.Tensor:
         if dropout[index] == 0:
             return x
         return drop_units(x, dropout[index], seed + [0, index])
 
-    x = convolve(images, k1, b1, 0)  # (B, 32, 32, 32)
-    x = convolve(x, k2, b2, 1)  # (B, 30, 30, 32)
+    x = convolve(images, 0)  # (B, 32, 32, 32)
+    x = convolve(x, 1)  # (B, 30, 30, 32)
     x = drop(tf.nn.max_pool2d(x, 2, 2, "VALID"), 0)  # (B, 15, 15, 32)
-    x = convolve(x, k3, b3, 2)  # (B, 15, 15, 64)
-    x = convolve(x, k4, b4, 3)  # (B, 13, 13, 64)
+    x = convolve(x, 2)  # (B, 15, 15, 64)
+    x = convolve(x, 3)  # (B, 13, 13, 64)
     x = drop(tf.nn.max_pool2d(x, 2, 2, "VALID"), 1)  # (B, 6, 6, 64)
     x = tf.reshape(x, (-1, 2304))
-    x = drop(tf.nn.relu(tf.matmul(x, k5) + b5), 2)  # (B, 512)
-    return tf.matmul(tf.cast(x, tf.float32), kernel_out) + bias_out  # (B, 10)
+    x = drop(activate(tf.matmul(x, kernels[4]), biases[4]), 2)  # (B, 512)
+    return tf.matmul(tf.cast(x, tf.float32), arrays[-2]) + arrays[-1]  # (B, 10)
 
 
 def fold(vector: np.ndarray, pixels: Pixels) -> np.ndarray:

@@ -247,33 +247,42 @@ def exchange(
     return flatten(new)
 
 
-def shuffle_mask(mask: np.ndarray, seed: int) -> np.ndarray:
+def shuffle_mask(mask: np.ndarray, seed: int, folded: int = 1) -> np.ndarray:
     """Draws a mask with as many ones in each of the twelve arrays, at other places.
 
-    In the first layer, weights stay with units that have a bias (`bury`).
+    In the first `folded` layers, weights stay with units that have a bias (`bury`).
     """
     rng = np.random.default_rng(seed)
-    kernel, bias, *rest = unflatten(mask)
-    kernel, living = kernel.copy(), bias != 0
-    kernel[..., living] = rng.permutation(kernel[..., living].ravel()).reshape(
-        kernel[..., living].shape
-    )
-    return flatten([kernel, bias, *(rng.permutation(a.ravel()) for a in rest)])
+    kernels, biases = unflatten(mask)[::2], unflatten(mask)[1::2]
+    drawn = []
+    for i, (kernel, bias) in enumerate(zip(kernels, biases, strict=True)):
+        if i < folded:
+            kernel, living = kernel.copy(), bias != 0
+            kernel[..., living] = rng.permutation(kernel[..., living].ravel()).reshape(
+                kernel[..., living].shape
+            )
+            drawn += [kernel, bias]
+        else:
+            drawn += [rng.permutation(kernel.ravel()), rng.permutation(bias)]
+    return flatten(drawn)
 
 
-def bury(vector: np.ndarray, dead: np.ndarray) -> np.ndarray:
-    """Sets the incoming weights of units of the first layer to zero.
+def bury(vector: np.ndarray, dead: Sequence[np.ndarray]) -> np.ndarray:
+    """Sets the incoming weights of dead units to zero.
 
-    Where pixels are normalised, the mean goes into the bias of every unit of the first
-    layer that has a weight (`shears.network.fold`). Had it been cut, there would be one
-    zero less than the mask has: so a dead unit of the first layer stays dead.
+    Where pixels are normalised, a mean goes into the bias of every unit of the first
+    layer that has a weight (`shears.network.fold`); with batch norm, into that of every
+    hidden unit. Had it been cut, there would be one zero less than the mask has: so a
+    dead unit of these layers stays dead.
 
     Args:
         vector: (PARAMETERS,).
-        dead: (32,) bool, its units.
+        dead: Of each of the first layers (units,) bool.
     """
-    kernel, *rest = unflatten(vector)
-    return flatten([np.where(dead, 0, kernel), *rest])
+    arrays = unflatten(vector)
+    for i, units in enumerate(dead):
+        arrays[2 * i] = np.where(units, 0, arrays[2 * i])
+    return flatten(arrays)
 
 
 @dataclass(frozen=True)
@@ -286,6 +295,7 @@ class Pruner:
     floor: float
     remove_dead_units: bool
     seed: int
+    folded: int = 1  # hidden layers whose biases something is folded into (`bury`)
 
     def __call__(
         self,
@@ -322,13 +332,17 @@ class Pruner:
             left = flatten(remove_dead_units(unflatten(kept)))
             # What dead units had is given to others: it is cut, and chosen anew.
             cut = np.where(left != kept, left, vector)
-            before, after = unflatten(kept)[1], unflatten(left)[1]
-            cut = bury(cut, (before != 0) & (after == 0))
+            pairs = zip(self._biases(kept), self._biases(left), strict=True)
+            cut = bury(cut, [(a != 0) & (b == 0) for a, b in pairs])
             too_many = np.count_nonzero(cut == 0) > update.zeros
             if too_many or np.array_equal(left != 0, kept != 0):
                 break
             vector, mask = cut, choose(cut)
         if update.exchanged:
-            slope = bury(gradient(), unflatten(mask)[1] == 0)
+            slope = bury(gradient(), [bias == 0 for bias in self._biases(mask)])
             mask = exchange(mask, scores, slope, update.exchanged)
         return vector, mask
+
+    def _biases(self, vector: np.ndarray) -> list[np.ndarray]:
+        """Takes the biases that something is folded into."""
+        return unflatten(vector)[1 : 2 * self.folded : 2]

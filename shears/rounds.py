@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from shears.architecture import flatten, initial_weights, unflatten
+from shears.dead_units import HIDDEN
 from shears.pruning import Pruner, shuffle_mask, zeros_for
 from shears.schedules import MaskUpdate, mask_updates
 from shears.weights import count_zeros
@@ -20,8 +21,9 @@ def plan_round(
     Args:
         files: "previous": the twelve arrays it starts from (the baseline's or the last
             round's); perhaps "mask": a pruned candidate's, whose mask is taken.
-        settings: sparsity, start ("trained" or "initial"), initial_seed, shuffled, and
-            what `Pruner` and `mask_updates` are told; config.yaml says what they mean.
+        settings: sparsity, recipe, start ("trained" or "initial"), initial_seed,
+            shuffled, and what `Pruner` and `mask_updates` are told; config.yaml says
+            what they mean.
         steps: Steps of the round.
 
     Returns:
@@ -32,8 +34,9 @@ def plan_round(
         UserError: More weights are zero already than the sparsity allows.
     """
     zeros, previous = zeros_for(settings["sparsity"]), files["previous"]
-    fields = Pruner.__dataclass_fields__
-    pruner = Pruner(**{name: settings[name] for name in fields})
+    folded = len(HIDDEN) if settings["recipe"]["batch_norm"] else 1
+    own = Pruner.__dataclass_fields__.keys() & settings.keys()
+    pruner = Pruner(**{name: settings[name] for name in own}, folded=folded)
     if "mask" not in files and settings["start"] == "trained":
         updates = mask_updates(
             count_zeros(previous),
@@ -50,7 +53,7 @@ def plan_round(
     if "mask" in files:
         mask = (flatten(files["mask"]) != 0).astype(np.float32)
         if settings["shuffled"]:
-            mask = shuffle_mask(mask, settings["seed"])
+            mask = shuffle_mask(mask, settings["seed"], folded)
     else:  # weight rewinding (Frankle and Carbin 2019, section 1)
         _, mask = pruner(flatten(previous), _no_gradient, update)
     start = previous

@@ -1,7 +1,10 @@
 """What changes with the step: the learning rate and, inside a round, the sparsity."""
 
 import math
+from collections.abc import Callable
 from typing import NamedTuple
+
+import numpy as np
 
 
 def learning_rate(
@@ -52,6 +55,13 @@ class MaskUpdate(NamedTuple):
 
     zeros: int
     exchanged: float
+
+
+# (weights (W,), the loss's gradient (W,) when called, what the mask is to be) -> the
+# weights and mask (W,) to go on with.
+MakeMask = Callable[
+    [np.ndarray, Callable[[], np.ndarray], MaskUpdate], tuple[np.ndarray, np.ndarray]
+]
 
 
 def mask_updates(

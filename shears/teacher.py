@@ -12,6 +12,7 @@ import numpy as np
 
 from shears.architecture import CLASSES
 from shears.backend import tf
+from shears.batch_norm import Statistics, mean_statistics, normalise
 from shears.dataset import Split
 from shears.errors import brief
 from shears.files import damaged, verify, write_bytes
@@ -23,8 +24,6 @@ WIDTHS = (32, 96, 192)  # channels of the blocks, at width 1
 MEAN, DEVIATION = 0.47, 0.25  # about those of pixels / 255; batch norm does the rest
 BATCH = 500
 STATISTICS_BATCHES = 30  # that the means and variances of batch norm are taken over
-
-Statistics = list[tuple[np.ndarray, np.ndarray]]  # mean and variance of each norm
 
 
 def shapes(width: float) -> list[tuple[int, ...]]:
@@ -72,22 +71,17 @@ def _logits(
     def convolve(x: tf.Tensor) -> tf.Tensor:
         return tf.nn.conv2d(x, tf.cast(arrays[3 * len(used)], x.dtype), 1, "SAME")
 
-    def normalise(x: tf.Tensor) -> tf.Tensor:
+    def activate(x: tf.Tensor) -> tf.Tensor:
         index = len(used)
-        known = () if statistics is None else statistics[index]
-        y, mean, variance = tf.compat.v1.nn.fused_batch_norm(
-            x,
-            *arrays[3 * index + 1 : 3 * index + 3],
-            *known,
-            is_training=statistics is None,
-        )
-        used.append((mean, variance))
+        known = None if statistics is None else statistics[index]
+        y, found = normalise(x, *arrays[3 * index + 1 : 3 * index + 3], known)
+        used.append(found)
         return tf.nn.relu(y)
 
-    x = normalise(convolve((images - MEAN) / DEVIATION))
+    x = activate(convolve((images - MEAN) / DEVIATION))
     for _ in WIDTHS:
-        x = normalise(tf.nn.max_pool2d(convolve(x), 2, 2, "VALID"))
-        x += normalise(convolve(x))
+        x = activate(tf.nn.max_pool2d(convolve(x), 2, 2, "VALID"))
+        x += activate(convolve(x))
     x = tf.cast(tf.reduce_mean(x, (1, 2)), tf.float32)
     return tf.matmul(x, arrays[-2]) + arrays[-1], used
 
@@ -157,8 +151,7 @@ def measure_statistics(
 ) -> Statistics:
     """Measures what batch norm is to use, over batches as in training.
 
-    Means over batches of their means and variances (Wu and Johnson 2021, section 3:
-    "PreciseBN").
+    Means over batches of their means and variances (`mean_statistics`).
 
     Args:
         vector: (W,) float32, trained weights.
@@ -185,7 +178,4 @@ def measure_statistics(
         )
         for i in range(0, count, BATCH)
     ]
-    return [
-        tuple(np.mean([layer[j].numpy() for layer in layers], 0) for j in range(2))
-        for layers in zip(*found, strict=True)
-    ]
+    return mean_statistics(found)

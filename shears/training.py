@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from shears import network, schedules
+from shears import batch_norm, network, schedules
 from shears.architecture import CLASSES, flatten, unflatten
 from shears.backend import tf
 from shears.checkpoint import Checkpoint, State
@@ -18,7 +18,7 @@ from shears.dataset import Split
 from shears.errors import UserError
 from shears.images import ImageTable
 from shears.lessons import Lessons
-from shears.schedules import MaskUpdate
+from shears.schedules import MakeMask, MaskUpdate
 
 log = logging.getLogger(__name__)
 
@@ -55,6 +55,7 @@ class Recipe:
     temperature: float
     averaging: float
     normalise: bool
+    batch_norm: bool
 
     def __post_init__(self) -> None:
         """Makes whole numbers floats where fractions are meant: TensorFlow minds."""
@@ -78,6 +79,7 @@ class Step:
         precision: str,
         seed: int,
         forward: Forward = network.logits,
+        inference: Forward | None = None,
         lessons: Lessons | None = None,
     ):
         """Puts weights and data where the step runs.
@@ -90,9 +92,11 @@ class Step:
                 float32 in both.
             seed: Seed of augmentation and dropout.
             forward: The network.
+            inference: What `evaluate` measures, if it is another.
             lessons: A teacher's answers; their views replace flip and crop.
         """
         self.recipe, self.seed, self.forward = recipe, seed, forward
+        self.inference = inference or forward
         self.dtype = tf.as_dtype(precision)
         self.vector = tf.Variable(vector)
         self.mask = tf.Variable(tf.ones_like(self.vector))
@@ -258,37 +262,32 @@ class Step:
         )
 
     @tf.function
-    def evaluate_batch(self, images: tf.Tensor, labels: tf.Tensor) -> tf.Tensor:
+    def evaluate_batch(
+        self, vector: tf.Tensor, images: tf.Tensor, labels: tf.Tensor
+    ) -> tf.Tensor:
         """Sums loss and correct answers over a batch: (2,) float32."""
         images = tf.cast(images, self.dtype) / 255
-        vector = self.average if self.recipe.averaging else self.vector
-        outputs = self.forward(vector, images, (0.0, 0.0, 0.0), None)
+        outputs = self.inference(vector, images, (0.0, 0.0, 0.0), None)
         loss = tf.nn.sparse_softmax_cross_entropy_with_logits(labels, outputs)
         correct = tf.equal(tf.argmax(outputs, 1, tf.int32), labels)
         return tf.stack(
             [tf.reduce_sum(loss), tf.reduce_sum(tf.cast(correct, "float32"))]
         )
 
-    def evaluate(self, data: Split) -> tuple[float, float]:
-        """Computes mean loss and accuracy in the precision of training."""
-        sums = np.zeros(2)
+    def evaluate(self, vector: np.ndarray, data: Split) -> tuple[float, float]:
+        """Computes mean loss and accuracy of weights, in the precision of training."""
+        vector, sums = tf.constant(vector), np.zeros(2)
         for start in range(0, len(data.labels), EVALUATION_BATCH):
             batch = slice(start, start + EVALUATION_BATCH)
             labels = data.labels[batch].astype(np.int32)
-            sums += self.evaluate_batch(tf.constant(data.images[batch]), labels).numpy()
+            images = tf.constant(data.images[batch])
+            sums += self.evaluate_batch(vector, images, labels).numpy()
         return tuple(float(value) for value in sums / len(data.labels))
 
 
 def steps_per_epoch(images: int, recipe: Recipe) -> int:
     """Counts the batches of an epoch; a last incomplete one is left out."""
     return max(1, images // recipe.batch_size)
-
-
-# (weights (W,), the loss's gradient (W,) when called, what the mask is to be) -> the
-# weights and mask (W,) to go on with.
-MakeMask = Callable[
-    [np.ndarray, Callable[[], np.ndarray], MaskUpdate], tuple[np.ndarray, np.ndarray]
-]
 
 
 def train(
@@ -300,6 +299,7 @@ def train(
     precision: str,
     seed: int,
     forward: Forward,
+    leave: Callable[[np.ndarray], np.ndarray] | None = None,
     lessons: Lessons | None = None,
     mask_updates: Mapping[int, MaskUpdate] | None = None,
     make_mask: MakeMask | None = None,
@@ -316,6 +316,8 @@ def train(
         precision: "float32" or "bfloat16".
         seed: Seed of the order of images, augmentation and dropout.
         forward: The network.
+        leave: Turns what is trained into the weights of the fixed network, which are
+            measured and given back then.
         lessons: A teacher's answers to learn from, if there is one.
         mask_updates: At which steps to make a new mask, and what kind of.
         make_mask: Makes it. Each mask holds until the next one.
@@ -323,7 +325,7 @@ def train(
         tensorboard: Folder for event files, if they are wanted; made anew.
 
     Returns:
-        The trained weights (W,), float32, and the history, one row an epoch.
+        The trained weights, float32, and the history, one row an epoch.
 
     Raises:
         UserError: The loss is not a number any more.
@@ -336,6 +338,7 @@ def train(
         precision=precision,
         seed=seed,
         forward=forward,
+        inference=network.logits if leave else forward,
         lessons=lessons,
     )
     count = len(training.labels)
@@ -381,7 +384,8 @@ def train(
                 f"recipe's learning_rate (it is {recipe.learning_rate:g}) or give it "
                 "warmup_epochs"
             )
-        validation_loss, validation_accuracy = step.evaluate(validation)
+        trained = leave(step.result()) if leave else step.result()
+        validation_loss, validation_accuracy = step.evaluate(trained, validation)
         row = {
             "epoch": epoch + 1,
             "learning_rate": rate,
@@ -389,7 +393,7 @@ def train(
             "accuracy": accuracy,
             "validation_loss": validation_loss,
             "validation_accuracy": validation_accuracy,
-            "sparsity": float(np.mean(step.vector.numpy() == 0)),
+            "sparsity": float(np.mean(trained == 0)),
             "images_per_second": per_epoch * len(rows) / seconds,
             "seconds": time.perf_counter() - began,
         }
@@ -403,7 +407,7 @@ def train(
                 for name, value in row.items():
                     tf.summary.scalar(name, value)
             writer.flush()
-    return step.result(), history
+    return leave(step.result()) if leave else step.result(), history
 
 
 def train_network(
@@ -411,16 +415,20 @@ def train_network(
     training: Split,
     validation: Split,
     recipe: Recipe,
+    *,
+    make_mask: MakeMask | None = None,
     **options,
 ) -> tuple[list[np.ndarray], list[dict[str, float]]]:
-    """Trains the fixed network (`train`), on normalised pixels if the recipe says so.
+    """Trains the fixed network (`train`), with what the recipe wants folded into it.
 
     Args:
         weights: The twelve arrays to start from, float32, for pixels / 255.
         training: What to train on.
         validation: What each epoch is measured on.
         recipe: How to train.
-        **options: As of `train`, but for `forward`.
+        make_mask: Makes masks, for weights of the network on normalised pixels if the
+            recipe says so.
+        **options: As of `train`.
 
     Returns:
         The twelve trained arrays, for pixels / 255, and the history.
@@ -430,15 +438,33 @@ def train_network(
         OSError: The state cannot be saved.
     """
     vector, forward = flatten(weights), network.logits
+    pixels, folding = None, None
     if recipe.normalise:
         pixels = network.measure_pixels(training.images)
+        if recipe.batch_norm:  # takes the mean away itself
+            pixels = pixels._replace(mean=np.zeros_like(pixels.mean))
         vector = network.unfold(vector, pixels)
-        forward = partial(network.logits, pixels=pixels)
+        forward = partial(forward, pixels=pixels)
+    if recipe.batch_norm:
+        folding = batch_norm.Folding(training.images, pixels)
+        vector = folding.insert(vector)
+        forward = partial(batch_norm.logits, pixels=pixels)
+        make_mask = make_mask and folding.mask(make_mask)
+
+    def leave(trained: np.ndarray) -> np.ndarray:
+        trained = folding.fold(trained) if folding else trained
+        return network.fold(trained, pixels) if pixels else trained
+
     trained, history = train(
-        vector, training, validation, recipe, forward=forward, **options
+        vector,
+        training,
+        validation,
+        recipe,
+        forward=forward,
+        leave=leave,
+        make_mask=make_mask,
+        **options,
     )
-    if recipe.normalise:
-        trained = network.fold(trained, pixels)
     return unflatten(trained), history
 
 

@@ -18,14 +18,16 @@ CONFIG = yaml.safe_load((Path(__file__).parents[2] / "config.yaml").read_text())
 RECIPE = replace(AUGMENTED, epochs=4, weight_decay=0.1, normalise=True)  # of 3 steps
 
 
-def settings(name: str, sparsity: float = 0.97) -> dict:
+def settings(name: str, sparsity: float = 0.97, batch_norm: bool = False) -> dict:
     method = {
         **{"densities": [1] * 6, "mask_of": "", "shuffled": False},
         **CONFIG["pruning"],
         **CONFIG["methods"][name],
         "mask_updates": 4,
     }
-    return {**method, "sparsity": sparsity, "seed": 3, "initial_seed": 1}
+    recipe = {"batch_norm": batch_norm}
+    own = {"sparsity": sparsity, "seed": 3, "initial_seed": 1, "recipe": recipe}
+    return {**method, **own}
 
 
 def pruned(weights, sparsity: float):
@@ -33,14 +35,19 @@ def pruned(weights, sparsity: float):
     return unflatten(vector * make_mask(vector, zeros_for(sparsity)))
 
 
+@pytest.mark.parametrize("batch_norm", [False, True])
 @pytest.mark.parametrize("name", CONFIG["methods"])
-def test_a_round_of_every_method_is_exact_and_keeps_what_was_pruned(name, tmp_path):
+def test_a_round_of_every_method_is_exact_and_keeps_what_was_pruned(
+    name, batch_norm, tmp_path
+):
     files = {"previous": pruned(make_weights(0), 0.9)}
     if settings(name)["mask_of"]:
         files["mask"] = pruned(make_weights(1), 0.97)
-    weights, masks = plan_round(files, settings(name), steps=12)
+    plan = settings(name, batch_norm=batch_norm)
+    weights, masks = plan_round(files, plan, steps=12)
+    recipe, data = replace(RECIPE, batch_norm=batch_norm), make_data()
     trained, _ = train_network(
-        weights, make_data(), make_data(), RECIPE, precision="float32", seed=3, **masks
+        weights, data, data, recipe, precision="float32", seed=3, **masks
     )
     trained = clean(trained)
     vector = flatten(trained)

@@ -33,6 +33,7 @@ PLAIN = Recipe(
     flip=False,
     crop=0,
     normalise=False,
+    batch_norm=False,
     distillation=0.9,
     temperature=3.0,
     averaging=0.0,
@@ -309,7 +310,7 @@ def test_tensorboard_files_are_written_when_wanted(tmp_path):
 def test_evaluation_counts_every_image_once():
     data = make_data(1537)
     step = make_step(PLAIN)
-    loss, accuracy = step.evaluate(data)
+    loss, accuracy = step.evaluate(step.result(), data)
     outputs = logits(step.vector, data.images.astype("f4") / 255)
     expected = np.mean(np.argmax(outputs, 1) == data.labels)
     assert accuracy == pytest.approx(expected)
@@ -396,7 +397,7 @@ def test_the_average_is_the_weights_own_and_begins_anew_with_a_mask():
 def test_an_averaged_training_is_measured_by_its_average():
     step = make_step(replace(PLAIN, averaging=0.9))
     step.average.assign(tf.zeros_like(step.average))
-    loss, _ = step.evaluate(make_data())
+    loss, _ = step.evaluate(step.result(), make_data())
     assert loss == pytest.approx(np.log(10), rel=1e-5)  # of equal logits
 
 

@@ -1,0 +1,219 @@
+"""Batch norm (Ioffe and Szegedy 2015): in a teacher, and in training the fixed network.
+
+The fixed network has none. While it is trained, each hidden layer can be followed by
+one; afterwards they are folded into kernels and biases, so what is pruned, measured and
+written is the fixed network all the same. A kernel's zeros stay zero.
+
+What is trained then is one vector: the network's weights, shifts in the place of the
+hidden biases, and behind them a scale for each hidden unit.
+"""
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+
+from shears import network
+from shears.architecture import LAYERS, PARAMETERS, flatten, unflatten
+from shears.backend import tf
+from shears.dead_units import HIDDEN
+from shears.schedules import MakeMask, MaskUpdate
+
+UNITS = [LAYERS[i].kernel[-1] for i in HIDDEN]
+SCALES = sum(UNITS)
+EPSILON = 1e-3  # added to variances, as Keras does
+IMAGES = 5000  # that statistics are measured on, at most
+BATCH = 500
+
+Statistics = list[tuple[np.ndarray, np.ndarray]]  # mean and variance of each norm
+Used = list[tuple[tf.Tensor, tf.Tensor]]  # the same of one batch
+
+
+def normalise(
+    x: tf.Tensor,
+    scale: tf.Tensor,
+    shift: tf.Tensor,
+    statistics: tuple[np.ndarray, np.ndarray] | None = None,
+) -> tuple[tf.Tensor, tuple[tf.Tensor, tf.Tensor]]:
+    """Normalises channels (B, H, W, C) by given statistics, or else by the batch's.
+
+    Returns:
+        The same shape and dtype, and the mean and variance used, (C,) float32 each.
+    """
+    y, mean, variance = tf.compat.v1.nn.fused_batch_norm(
+        x,
+        scale,
+        shift,
+        *(statistics or ()),
+        epsilon=EPSILON,
+        is_training=statistics is None,
+    )
+    return y, (mean, variance)
+
+
+def mean_statistics(batches: Sequence[Used]) -> Statistics:
+    """Averages batches' statistics (Wu and Johnson 2021, section 3: "PreciseBN")."""
+    return [
+        tuple(np.mean([layer[j].numpy() for layer in layers], 0) for j in range(2))
+        for layers in zip(*batches, strict=True)
+    ]
+
+
+def _with_norms(
+    vector: tf.Tensor, images: tf.Tensor, *options, **named
+) -> tuple[tf.Tensor, Used]:
+    """Computes logits, normalised by the batch, and the statistics of it."""
+    scales = tf.split(vector[PARAMETERS:], UNITS)
+    used: Used = []
+
+    def activate(x: tf.Tensor, shift: tf.Tensor) -> tf.Tensor:
+        maps = x if len(x.shape) == 4 else x[:, None, None]
+        y, found = normalise(maps, scales[len(used)], shift)
+        used.append(found)
+        return tf.nn.relu(tf.reshape(y, tf.shape(x)))
+
+    weights = vector[:PARAMETERS]
+    return network.logits(weights, images, *options, activate=activate, **named), used
+
+
+def _without_norms(
+    vector: tf.Tensor, images: tf.Tensor, **named
+) -> tuple[tf.Tensor, Used]:
+    """Computes the network's logits, and the statistics of what its layers compute."""
+    used: Used = []
+
+    def activate(x: tf.Tensor, bias: tf.Tensor) -> tf.Tensor:
+        used.append(tf.nn.moments(x, list(range(len(x.shape) - 1))))
+        return network.activate(x, bias)
+
+    return network.logits(vector, images, activate=activate, **named), used
+
+
+def logits(vector: tf.Tensor, images: tf.Tensor, *options, **named) -> tf.Tensor:
+    """Computes logits (B, 10) with each hidden layer normalised by the batch.
+
+    Args:
+        vector: (PARAMETERS + SCALES,) float32.
+        images: As of `shears.network.logits`, as all others are.
+        *options: Dropout, seed and pixels.
+        **named: The same.
+    """
+    return _with_norms(vector, images, *options, **named)[0]
+
+
+def _factors(vector: np.ndarray, statistics: Statistics) -> np.ndarray:
+    """Computes what folding multiplies each weight by: (PARAMETERS,) float64."""
+    arrays = unflatten(np.ones(PARAMETERS))
+    scales = np.split(vector[PARAMETERS:].astype(np.float64), np.cumsum(UNITS)[:-1])
+    for i, (_, variance) in enumerate(statistics):
+        arrays[2 * i] *= scales[i] / np.sqrt(variance + EPSILON, dtype=np.float64)
+    return flatten(arrays)
+
+
+def _fold(vector: np.ndarray, statistics: Statistics) -> np.ndarray:
+    """Takes batch norm out: (PARAMETERS,) float32."""
+    factors = _factors(vector, statistics)
+    arrays = unflatten(vector[:PARAMETERS] * factors)
+    for i, (mean, _) in enumerate(statistics):
+        arrays[2 * i + 1] -= mean * unflatten(factors)[2 * i].reshape(-1, UNITS[i])[0]
+    return flatten(arrays).astype(np.float32)
+
+
+class Folding:
+    """Puts batch norm into the network and takes it out, by what it does to images."""
+
+    def __init__(self, images: np.ndarray, pixels: network.Pixels | None = None):
+        """Takes training images (N, 32, 32, 3) uint8, and what they are divided by.
+
+        Raises:
+            ValueError: Pixels have a mean: kernels would move biases behind the norm.
+        """
+        if pixels and pixels.mean.any():
+            raise ValueError("batch norm takes the mean away itself")
+        rows = np.random.default_rng(0).permutation(len(images))[:IMAGES]
+        parts = np.array_split(rows, max(1, len(rows) // BATCH))
+        self._batches = [images[part] for part in parts]
+
+        @tf.function
+        def used(vector: tf.Tensor, images: tf.Tensor) -> Used:
+            forward = _with_norms if vector.shape[0] > PARAMETERS else _without_norms
+            images = tf.cast(images, tf.float32) / 255
+            return forward(vector, images, pixels=pixels)[1]
+
+        self._used = used
+
+    def measure(self, vector: np.ndarray) -> Statistics:
+        """Measures what each hidden layer's kernel gives, with batch norm or without.
+
+        Args:
+            vector: (PARAMETERS + SCALES,) or (PARAMETERS,) float32.
+        """
+        vector = tf.constant(vector)
+        return mean_statistics([self._used(vector, part) for part in self._batches])
+
+    def insert(self, vector: np.ndarray) -> np.ndarray:
+        """Puts batch norm in so that for these images it changes nothing.
+
+        The scale is the deviation it divides by, the shift has the mean it takes away.
+
+        Args:
+            vector: (PARAMETERS,) float32.
+
+        Returns:
+            (PARAMETERS + SCALES,) float32.
+        """
+        arrays, scales = unflatten(vector.copy()), []
+        for bias, (mean, variance) in zip(
+            arrays[1:-2:2], self.measure(vector), strict=True
+        ):
+            bias += mean
+            scales.append(np.sqrt(variance + EPSILON))
+        return np.concatenate([flatten(arrays), *scales]).astype(np.float32)
+
+    def fold(self, vector: np.ndarray) -> np.ndarray:
+        """Takes batch norm out: W' = W s, b' = b - mean s, s = scale / deviation.
+
+        Args:
+            vector: (PARAMETERS + SCALES,) float32.
+
+        Returns:
+            (PARAMETERS,) float32, the network that computes the same with the
+            statistics of these images. Zeros of kernels stay zero; so does the bias of
+            a unit without incoming weights.
+        """
+        return _fold(vector, self.measure(vector))
+
+    def mask(self, make: MakeMask) -> MakeMask:
+        """Lets masks be made for the network that is folded, on training's vector.
+
+        So magnitude is that of the weights that will be submitted, and dead units are
+        removed exactly. Scales and shifts stay as they are: the batch's statistics make
+        up for what was cut. A bias is taken over where nothing is normalised: of the
+        last layer, and of a unit whose kernel is zero.
+        """
+
+        def make_mask(
+            vector: np.ndarray, gradient: Callable[[], np.ndarray], update: MaskUpdate
+        ) -> tuple[np.ndarray, np.ndarray]:
+            statistics = self.measure(vector)
+
+            def folded_gradient() -> np.ndarray:
+                factors = _factors(vector, statistics)
+                return gradient()[:PARAMETERS] / np.where(factors == 0, 1, factors)
+
+            made, mask = make(_fold(vector, statistics), folded_gradient, update)
+            kept = unflatten(made * mask)
+            arrays = unflatten(vector[:PARAMETERS].copy())
+            for i in HIDDEN:
+                kernel, bias = kept[2 * i : 2 * i + 2]
+                arrays[2 * i][kernel == 0] = 0
+                arrays[2 * i + 1][bias == 0] = 0
+                empty = ~kernel.reshape(-1, kernel.shape[-1]).any(0)
+                arrays[2 * i + 1][empty] = bias[empty]
+            return (
+                np.concatenate(
+                    [flatten([*arrays[:-2], *kept[-2:]]), vector[PARAMETERS:]]
+                ),
+                np.concatenate([mask, np.ones(SCALES, np.float32)]),
+            )
+
+        return make_mask

@@ -41,6 +41,7 @@ SHAPES: tuple[tuple[int, ...], ...] = tuple(
 SIZES = tuple(int(np.prod(shape)) for shape in SHAPES)
 PARAMETERS = sum(SIZES)  # 1,250,858
 KERNELS = range(0, len(SHAPES), 2)
+HIDDEN = range(len(LAYERS) - 1)  # layers that others follow
 
 
 def initial_weights(seed: int) -> list[np.ndarray]:

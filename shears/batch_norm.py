@@ -13,9 +13,8 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from shears import network
-from shears.architecture import LAYERS, PARAMETERS, flatten, unflatten
+from shears.architecture import HIDDEN, LAYERS, PARAMETERS, flatten, unflatten
 from shears.backend import tf
-from shears.dead_units import HIDDEN
 from shears.schedules import MakeMask, MaskUpdate
 
 UNITS = [LAYERS[i].kernel[-1] for i in HIDDEN]

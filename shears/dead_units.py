@@ -10,10 +10,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from shears.architecture import LAYERS, flatten, unflatten
+from shears.architecture import HIDDEN, LAYERS, flatten, unflatten
 from shears.weights import clean
-
-HIDDEN = range(len(LAYERS) - 1)
 
 
 def _incoming(arrays: Sequence[np.ndarray], index: int) -> np.ndarray:

@@ -4,8 +4,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from shears.architecture import flatten, initial_weights, unflatten
-from shears.dead_units import HIDDEN
+from shears.architecture import HIDDEN, flatten, initial_weights, unflatten
 from shears.pruning import Pruner, shuffle_mask, zeros_for
 from shears.schedules import MaskUpdate, mask_updates
 from shears.weights import count_zeros

@@ -309,6 +309,7 @@ MODULES = {
     "__main__": NOTHING,
     "architecture": TRAINING,
     "backend": {**TRAINING, **PART_A},
+    "batch_norm": TRAINING,
     "candidate": BASELINE,
     "charts": REPORT,
     "checkpoint": TRAINING,

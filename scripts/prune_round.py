@@ -45,8 +45,8 @@ def prune_round(
     if found != zeros:
         raise UserError(
             f"{outputs['weights']}: {found:,} weights are zero, expected exactly "
-            f"{zeros:,} for sparsity {sparsity}: training made others zero; change the "
-            "seed or the recipe"
+            f"{zeros:,} for sparsity {sparsity}: training made or lost zeros; change "
+            "the seed or the recipe"
         )
     save_candidate(
         trained,

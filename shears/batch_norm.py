@@ -87,33 +87,43 @@ def _without_norms(
     return network.logits(vector, images, activate=activate, **named), used
 
 
-def logits(vector: tf.Tensor, images: tf.Tensor, *options, **named) -> tf.Tensor:
-    """Computes logits (B, 10) with each hidden layer normalised by the batch.
+def logits(
+    vector: tf.Tensor,
+    images: tf.Tensor,
+    dropout: Sequence[float] = (0.0, 0.0, 0.0),
+    seed: tf.Tensor | None = None,
+    pixels: network.Pixels | None = None,
+) -> tf.Tensor:
+    """Computes the network's outputs with each hidden layer normalised by the batch.
 
     Args:
-        vector: (PARAMETERS + SCALES,) float32.
-        images: As of `shears.network.logits`, as all others are.
-        *options: Dropout, seed and pixels.
-        **named: The same.
+        vector: (PARAMETERS + SCALES,) float32, see above.
+        images: As of `shears.network.logits`, as are the others.
+        dropout: Shares of units dropped.
+        seed: For the dropout masks.
+        pixels: What the first kernel is divided by; without a mean.
+
+    Returns:
+        (B, 10) float32 logits.
     """
-    return _with_norms(vector, images, *options, **named)[0]
+    return _with_norms(vector, images, dropout, seed, pixels)[0]
 
 
-def _factors(vector: np.ndarray, statistics: Statistics) -> np.ndarray:
-    """Computes what folding multiplies each weight by: (PARAMETERS,) float64."""
-    arrays = unflatten(np.ones(PARAMETERS))
+def _factors(vector: np.ndarray, statistics: Statistics) -> list[np.ndarray]:
+    """Computes what folding multiplies each unit's kernel by, float64."""
     scales = np.split(vector[PARAMETERS:].astype(np.float64), np.cumsum(UNITS)[:-1])
-    for i, (_, variance) in enumerate(statistics):
-        arrays[2 * i] *= scales[i] / np.sqrt(variance + EPSILON, dtype=np.float64)
-    return flatten(arrays)
+    return [
+        scale / np.sqrt(variance + EPSILON, dtype=np.float64)
+        for scale, (_, variance) in zip(scales, statistics, strict=True)
+    ]
 
 
 def _fold(vector: np.ndarray, statistics: Statistics) -> np.ndarray:
     """Takes batch norm out: (PARAMETERS,) float32."""
-    factors = _factors(vector, statistics)
-    arrays = unflatten(vector[:PARAMETERS] * factors)
-    for i, (mean, _) in enumerate(statistics):
-        arrays[2 * i + 1] -= mean * unflatten(factors)[2 * i].reshape(-1, UNITS[i])[0]
+    arrays = unflatten(vector[:PARAMETERS].astype(np.float64))
+    for i, factors in enumerate(_factors(vector, statistics)):
+        arrays[2 * i] *= factors
+        arrays[2 * i + 1] -= statistics[i][0] * factors
     return flatten(arrays).astype(np.float32)
 
 
@@ -150,7 +160,7 @@ class Folding:
         return mean_statistics([self._used(vector, part) for part in self._batches])
 
     def insert(self, vector: np.ndarray) -> np.ndarray:
-        """Puts batch norm in so that for these images it changes nothing.
+        """Puts batch norm in so that it changes nothing but by the noise of a batch.
 
         The scale is the deviation it divides by, the shift has the mean it takes away.
 
@@ -175,9 +185,9 @@ class Folding:
             vector: (PARAMETERS + SCALES,) float32.
 
         Returns:
-            (PARAMETERS,) float32, the network that computes the same with the
-            statistics of these images. Zeros of kernels stay zero; so does the bias of
-            a unit without incoming weights.
+            (PARAMETERS,) float32, the network that computes what batch norm would with
+            the statistics of these images. Zeros of kernels stay zero; so does the
+            bias of a unit without incoming weights.
         """
         return _fold(vector, self.measure(vector))
 
@@ -196,16 +206,17 @@ class Folding:
             statistics = self.measure(vector)
 
             def folded_gradient() -> np.ndarray:
-                factors = _factors(vector, statistics)
-                return gradient()[:PARAMETERS] / np.where(factors == 0, 1, factors)
+                slopes = unflatten(gradient()[:PARAMETERS].copy())
+                for i, factors in enumerate(_factors(vector, statistics)):
+                    slopes[2 * i] /= np.where(factors == 0, 1, factors)
+                return flatten(slopes)
 
             made, mask = make(_fold(vector, statistics), folded_gradient, update)
             kept = unflatten(made * mask)
             arrays = unflatten(vector[:PARAMETERS].copy())
             for i in HIDDEN:
                 kernel, bias = kept[2 * i : 2 * i + 2]
-                arrays[2 * i][kernel == 0] = 0
-                arrays[2 * i + 1][bias == 0] = 0
+                arrays[2 * i][kernel == 0] = 0  # what is regrown begins there
                 empty = ~kernel.reshape(-1, kernel.shape[-1]).any(0)
                 arrays[2 * i + 1][empty] = bias[empty]
             return (

@@ -276,6 +276,11 @@ def _check_recipe(config: Mapping, name: str, where: str, epochs: int | None) ->
             f"recipes: {name}: warmup_epochs: found {recipe['warmup_epochs']}, "
             f"expected less than the {epochs} epochs of {where}"
         )
+    if recipe["batch_norm"] and recipe["batch_size"] < 2:
+        raise UserError(
+            f"recipes: {name}: batch_size: found {recipe['batch_size']}, expected at "
+            "least 2 with batch_norm: one image has no variance"
+        )
     if recipe["learning_rate"] * recipe["weight_decay"] >= 1:
         raise UserError(
             f"recipes: {name}: weight_decay: found {recipe['weight_decay']}, "

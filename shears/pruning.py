@@ -247,7 +247,7 @@ def exchange(
     return flatten(new)
 
 
-def shuffle_mask(mask: np.ndarray, seed: int, folded: int = 1) -> np.ndarray:
+def shuffle_mask(mask: np.ndarray, seed: int, folded: int) -> np.ndarray:
     """Draws a mask with as many ones in each of the twelve arrays, at other places.
 
     In the first `folded` layers, weights stay with units that have a bias (`bury`).
@@ -295,7 +295,7 @@ class Pruner:
     floor: float
     remove_dead_units: bool
     seed: int
-    folded: int = 1  # hidden layers whose biases something is folded into (`bury`)
+    folded: int  # hidden layers whose biases something is folded into (`bury`)
 
     def __call__(
         self,

@@ -4,7 +4,8 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from shears.architecture import HIDDEN, flatten, initial_weights, unflatten
+from shears.architecture import HIDDEN, LAYERS, flatten, initial_weights, unflatten
+from shears.errors import UserError
 from shears.pruning import Pruner, shuffle_mask, zeros_for
 from shears.schedules import MaskUpdate, mask_updates
 from shears.weights import count_zeros
@@ -30,12 +31,13 @@ def plan_round(
         masks.
 
     Raises:
-        UserError: More weights are zero already than the sparsity allows.
+        UserError: More weights are zero already than the sparsity allows, or a mask is
+            none for batch norm.
     """
     zeros, previous = zeros_for(settings["sparsity"]), files["previous"]
     folded = len(HIDDEN) if settings["recipe"]["batch_norm"] else 1
-    own = Pruner.__dataclass_fields__.keys() & settings.keys()
-    pruner = Pruner(**{name: settings[name] for name in own}, folded=folded)
+    given = {**settings, "folded": folded}
+    pruner = Pruner(**{name: given[name] for name in Pruner.__dataclass_fields__})
     if "mask" not in files and settings["start"] == "trained":
         updates = mask_updates(
             count_zeros(previous),
@@ -55,6 +57,7 @@ def plan_round(
             mask = shuffle_mask(mask, settings["seed"], folded)
     else:  # weight rewinding (Frankle and Carbin 2019, section 1)
         _, mask = pruner(flatten(previous), _no_gradient, update)
+    _check_biases(mask, settings)
     start = previous
     if settings["start"] == "initial":
         start = initial_weights(settings["initial_seed"])
@@ -66,6 +69,20 @@ def plan_round(
         "mask_updates": {0: update},
         "make_mask": lambda vector, gradient, update: (vector, mask),
     }
+
+
+def _check_biases(mask: np.ndarray, settings: Mapping) -> None:
+    """Checks that a mask has a bias where batch norm will be folded into one."""
+    arrays = unflatten(mask)
+    for i in HIDDEN if settings["recipe"]["batch_norm"] else ():
+        kernel, bias = arrays[2 * i : 2 * i + 2]
+        found = np.count_nonzero(kernel.reshape(-1, len(bias)).any(0) & (bias == 0))
+        if found:
+            raise UserError(
+                f"the mask has {found} units of {LAYERS[i].name} with weights and no "
+                "bias, which batch_norm needs: expected a mask made with batch_norm; "
+                "give both methods the same recipe"
+            )
 
 
 def _no_gradient() -> np.ndarray:

@@ -79,7 +79,6 @@ class Step:
         precision: str,
         seed: int,
         forward: Forward = network.logits,
-        inference: Forward | None = None,
         lessons: Lessons | None = None,
     ):
         """Puts weights and data where the step runs.
@@ -92,11 +91,9 @@ class Step:
                 float32 in both.
             seed: Seed of augmentation and dropout.
             forward: The network.
-            inference: What `evaluate` measures, if it is another.
             lessons: A teacher's answers; their views replace flip and crop.
         """
         self.recipe, self.seed, self.forward = recipe, seed, forward
-        self.inference = inference or forward
         self.dtype = tf.as_dtype(precision)
         self.vector = tf.Variable(vector)
         self.mask = tf.Variable(tf.ones_like(self.vector))
@@ -263,25 +260,31 @@ class Step:
 
     @tf.function
     def evaluate_batch(
-        self, vector: tf.Tensor, images: tf.Tensor, labels: tf.Tensor
+        self,
+        vector: tf.Tensor,
+        images: tf.Tensor,
+        labels: tf.Tensor,
+        forward: Forward,
     ) -> tf.Tensor:
         """Sums loss and correct answers over a batch: (2,) float32."""
         images = tf.cast(images, self.dtype) / 255
-        outputs = self.inference(vector, images, (0.0, 0.0, 0.0), None)
+        outputs = forward(vector, images, (0.0, 0.0, 0.0), None)
         loss = tf.nn.sparse_softmax_cross_entropy_with_logits(labels, outputs)
         correct = tf.equal(tf.argmax(outputs, 1, tf.int32), labels)
         return tf.stack(
             [tf.reduce_sum(loss), tf.reduce_sum(tf.cast(correct, "float32"))]
         )
 
-    def evaluate(self, vector: np.ndarray, data: Split) -> tuple[float, float]:
+    def evaluate(
+        self, vector: np.ndarray, data: Split, forward: Forward = network.logits
+    ) -> tuple[float, float]:
         """Computes mean loss and accuracy of weights, in the precision of training."""
         vector, sums = tf.constant(vector), np.zeros(2)
         for start in range(0, len(data.labels), EVALUATION_BATCH):
             batch = slice(start, start + EVALUATION_BATCH)
             labels = data.labels[batch].astype(np.int32)
             images = tf.constant(data.images[batch])
-            sums += self.evaluate_batch(vector, images, labels).numpy()
+            sums += self.evaluate_batch(vector, images, labels, forward).numpy()
         return tuple(float(value) for value in sums / len(data.labels))
 
 
@@ -338,7 +341,6 @@ def train(
         precision=precision,
         seed=seed,
         forward=forward,
-        inference=network.logits if leave else forward,
         lessons=lessons,
     )
     count = len(training.labels)
@@ -357,6 +359,11 @@ def train(
         if not history:  # or curves of two runs overlay
             shutil.rmtree(tensorboard, ignore_errors=True)
         writer = tf.summary.create_file_writer(str(tensorboard))
+
+    def finish() -> np.ndarray:
+        return leave(step.result()) if leave else step.result()
+
+    trained = None
     for epoch in range(len(history), recipe.epochs):
         epoch_began = time.perf_counter()
         step.sums.assign(tf.zeros(2))
@@ -384,8 +391,10 @@ def train(
                 f"recipe's learning_rate (it is {recipe.learning_rate:g}) or give it "
                 "warmup_epochs"
             )
-        trained = leave(step.result()) if leave else step.result()
-        validation_loss, validation_accuracy = step.evaluate(trained, validation)
+        trained = finish()
+        validation_loss, validation_accuracy = step.evaluate(
+            trained, validation, network.logits if leave else forward
+        )
         row = {
             "epoch": epoch + 1,
             "learning_rate": rate,
@@ -407,7 +416,7 @@ def train(
                 for name, value in row.items():
                     tf.summary.scalar(name, value)
             writer.flush()
-    return leave(step.result()) if leave else step.result(), history
+    return finish() if trained is None else trained, history
 
 
 def train_network(
@@ -426,8 +435,8 @@ def train_network(
         training: What to train on.
         validation: What each epoch is measured on.
         recipe: How to train.
-        make_mask: Makes masks, for weights of the network on normalised pixels if the
-            recipe says so.
+        make_mask: Makes masks of the network's weights, those that normalised pixels
+            have if the recipe says so.
         **options: As of `train`.
 
     Returns:

@@ -84,6 +84,7 @@ def main() -> None:
         recipe = Recipe(**{**recipe, **changed, "epochs": asked.epochs})
         settings = {**method, **otherwise, "sparsity": asked.sparsity}
         settings |= {"seed": asked.seed, "initial_seed": asked.seed}
+        settings["recipe"] = asdict(recipe)
         weights, masks = plan_round(
             {"previous": read_weights(dense)},
             settings,

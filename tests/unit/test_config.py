@@ -285,6 +285,10 @@ BAD = {
         "recipes: {teacher: {warmup_epochs: 15}}",
         "warmup_epochs: found 15, expected less than the 15 epochs of teacher",
     ),
+    "batch norm of one image": (
+        "recipes: {finetune: {batch_norm: true, batch_size: 1}}",
+        "recipes: finetune: batch_size: found 1, expected at least 2 with batch_norm",
+    ),
     "too much decay": (
         "recipes: {strong: {weight_decay: 10, learning_rate: 1}}",
         "weight_decay: found 10, expected less than 1, 1 / learning_rate",

@@ -201,11 +201,11 @@ def test_what_has_no_gradient_is_not_grown():
 
 def test_a_shuffled_mask_has_as_many_ones_in_each_array():
     mask = make_mask(flatten(make_weights(3)), zeros_for(0.95))
-    new = shuffle_mask(mask, 1)
+    new = shuffle_mask(mask, 1, 1)
     for a, b in zip(unflatten(mask), unflatten(new), strict=True):
         assert a.sum() == b.sum()
     assert (new != mask).mean() > 0.05
-    assert (shuffle_mask(mask, 2) != new).any()
+    assert (shuffle_mask(mask, 2, 1) != new).any()
 
 
 PRUNER = Pruner(
@@ -215,6 +215,7 @@ PRUNER = Pruner(
     floor=0.0,
     remove_dead_units=True,
     seed=0,
+    folded=1,
 )
 
 
@@ -271,7 +272,7 @@ def test_folded_normalisation_leaves_the_zeros_of_the_mask(
     update = MaskUpdate(zeros, exchanged)
     vector, mask = pruner(flatten(weights), lambda: gradient_of(seed), update)
     pixels = Pixels(np.full(3, 0.47, np.float32), np.full(3, 0.25, np.float32))
-    for ones in (mask, shuffle_mask(mask, seed)):
+    for ones in (mask, shuffle_mask(mask, seed, 1)):
         assert (ones == 0).sum() == zeros
         # What a mask keeps is trained: it is not zero.
         trained = np.where(ones == 1, np.where(vector == 0, 1e-3, vector), 0)

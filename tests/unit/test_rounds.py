@@ -7,6 +7,7 @@ import pytest
 import yaml
 
 from shears.architecture import flatten, initial_weights, unflatten
+from shears.errors import UserError
 from shears.pruning import make_mask, zeros_for
 from shears.rounds import plan_round
 from shears.training import train_network
@@ -40,6 +41,7 @@ def pruned(weights, sparsity: float):
     [
         *((name, False) for name in CONFIG["methods"]),
         *((name, True) for name in ("first_order", "regrown", "random_from_scratch")),
+        ("lottery_ticket", True),
     ],
 )
 def test_a_round_of_every_method_is_exact_and_keeps_what_was_pruned(
@@ -89,6 +91,15 @@ def test_the_controls_take_the_mask_or_its_counts(name):
     assert (mask == theirs).all() == (name == "mask_from_scratch")
     counts = [[int(array.sum()) for array in unflatten(m)] for m in (mask, theirs)]
     assert counts[0] == counts[1]
+
+
+def test_a_mask_without_the_biases_that_batch_norm_needs_is_refused():
+    mask = pruned(make_weights(1), 0.97)
+    mask[7][np.flatnonzero(mask[6].any((0, 1, 2)))[:2]] = 0
+    files = {"previous": make_weights(0), "mask": mask}
+    plan_round(files, settings("mask_from_scratch"), steps=9)
+    with pytest.raises(UserError, match="2 units of conv2d_3 .* made with batch_norm"):
+        plan_round(files, settings("mask_from_scratch", batch_norm=True), steps=9)
 
 
 def test_the_same_settings_make_the_same_masks():

@@ -215,14 +215,22 @@ PRUNING = {
 TIMES = {"seconds", "images_per_second"}
 
 
-@pytest.mark.parametrize("optimizer", ["adam", "sgd"])
-@pytest.mark.parametrize("before", [True, False])
+@pytest.mark.parametrize(
+    ("optimizer", "batch_norm", "before"),
+    [
+        ("adam", False, True),
+        ("adam", False, False),
+        ("sgd", False, True),
+        ("sgd", False, False),
+        ("adam", True, False),
+    ],
+)
 def test_a_training_killed_in_every_epoch_ends_in_the_same_bytes(
-    tmp_path, optimizer, before, caplog
+    tmp_path, optimizer, batch_norm, before, caplog
 ):
     caplog.set_level("INFO", logger="shears")
-    recipe = replace(PRUNING["recipe"], optimizer=optimizer, momentum=0.9)
-    options = {**PRUNING, "recipe": recipe}
+    how = {"optimizer": optimizer, "momentum": 0.9, "batch_norm": batch_norm}
+    options = {**PRUNING, "recipe": replace(PRUNING["recipe"], **how)}
     whole, expected = run(**options)
     caplog.clear()
     checkpoint = KilledAfter(tmp_path / "a.npz", "key")

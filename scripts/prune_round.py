@@ -9,7 +9,8 @@ from shears.lessons import read_lessons
 from shears.pruning import zeros_for
 from shears.rounds import plan_round
 from shears.stage import stage
-from shears.training import Recipe, steps_per_epoch, train_network
+from shears.step import Recipe
+from shears.training import steps_per_epoch, train_network
 from shears.training_stage import begin
 from shears.weights import clean, count_zeros, read_weights
 

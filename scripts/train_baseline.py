@@ -7,7 +7,8 @@ from shears.candidate import save_candidate
 from shears.dataset import read_split
 from shears.lessons import read_lessons
 from shears.stage import stage
-from shears.training import Recipe, train_network
+from shears.step import Recipe
+from shears.training import train_network
 from shears.training_stage import begin
 
 if TYPE_CHECKING:

@@ -9,7 +9,8 @@ from shears import machine, teacher
 from shears.dataset import read_split
 from shears.files import write_csv, write_json
 from shears.stage import stage
-from shears.training import Recipe, train
+from shears.step import Recipe
+from shears.training import train
 from shears.training_stage import begin
 
 if TYPE_CHECKING:

@@ -170,7 +170,9 @@ def draw_plane(rows: Rows, frontiers: Mapping[str, Sequence[int]]) -> Chart:
     low, high = low - 0.02 * (1 - low) - 0.001, min(high + 0.002, 1.0)
     bottom, top = (f(p["accuracy"] for p in points) for f in (min, max))
     bottom, top = bottom - 0.01, min(top + 0.01, 1.0)
-    step = 0.005 if high - low + top - bottom > 0.06 else 0.002
+    # At most six lines or so: on a phone the labels of more run into each other.
+    span = (high - low + top - bottom) / 2
+    step = next((s for s in (0.002, 0.005, 0.01) if span / s <= 6), 0.02)
     first, last = int((low + bottom) / 2 / step), int((high + top) / 2 / step) + 1
     lines = []
     for i in range(first, last + 1):

@@ -38,7 +38,7 @@ class State(NamedTuple):
     """What a training is resumed from.
 
     Attributes:
-        arrays: The step's variables by name (`shears.training.Step.state`).
+        arrays: The step's variables by name (`shears.step.Step.state`).
         history: A row for each epoch that is done.
         finished: Whether no epoch is left.
     """

@@ -79,9 +79,9 @@ def _check_biases(mask: np.ndarray, settings: Mapping) -> None:
         found = np.count_nonzero(kernel.reshape(-1, len(bias)).any(0) & (bias == 0))
         if found:
             raise UserError(
-                f"the mask has {found} units of {LAYERS[i].name} with weights and no "
-                "bias, which batch_norm needs: expected a mask made with batch_norm; "
-                "give both methods the same recipe"
+                f"batch_norm: found a mask with {found} units of {LAYERS[i].name} that "
+                "have weights and no bias, expected one made with batch_norm: give "
+                "this method and its mask_of the same recipe"
             )
 
 

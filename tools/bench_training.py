@@ -22,7 +22,7 @@ from shears.backend import tf
 from shears.dataset import Split
 from shears.device import choose_precision, prepare
 from shears.network import build_keras_model
-from shears.training import Recipe, Step
+from shears.step import Recipe, Step
 from tools.configuration import read_configuration
 
 ROOT = Path(__file__).resolve().parents[1]

@@ -24,7 +24,8 @@ from shears.architecture import initial_weights
 from shears.checkpoint import Checkpoint, State
 from shears.device import choose_precision, prepare
 from shears.files import read_json, whole_file
-from shears.training import Recipe, train_network
+from shears.step import Recipe
+from shears.training import train_network
 from tests.workflow.project import ROOT, copy_project, snakemake
 from tests.workflow.reruns import table
 from tools.bench_training import random_images

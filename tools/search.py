@@ -22,7 +22,8 @@ from shears.errors import plain_errors
 from shears.lessons import read_lessons
 from shears.raw_data import split_off
 from shears.rounds import plan_round
-from shears.training import Recipe, steps_per_epoch, train_network
+from shears.step import Recipe
+from shears.training import steps_per_epoch, train_network
 from shears.weights import read_weights
 from tools.configuration import read_configuration, require
 

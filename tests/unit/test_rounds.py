@@ -98,7 +98,9 @@ def test_a_mask_without_the_biases_that_batch_norm_needs_is_refused():
     mask[7][np.flatnonzero(mask[6].any((0, 1, 2)))[:2]] = 0
     files = {"previous": make_weights(0), "mask": mask}
     plan_round(files, settings("mask_from_scratch"), steps=9)
-    with pytest.raises(UserError, match="2 units of conv2d_3 .* made with batch_norm"):
+    with pytest.raises(
+        UserError, match="2 units of conv2d_3 that .* made with batch_norm"
+    ):
         plan_round(files, settings("mask_from_scratch", batch_norm=True), steps=9)
 
 

@@ -13,7 +13,8 @@ from shears.lessons import Lessons, ask
 from shears.network import fold, logits, measure_pixels, unfold
 from shears.pruning import make_mask
 from shears.schedules import MaskUpdate
-from shears.training import Recipe, Step, train_network
+from shears.step import Recipe, Step
+from shears.training import train_network
 from tests.conftest import make_weights
 
 PLAIN = Recipe(
@@ -318,7 +319,7 @@ def test_tensorboard_files_are_written_when_wanted(tmp_path):
 def test_evaluation_counts_every_image_once():
     data = make_data(1537)
     step = make_step(PLAIN)
-    loss, accuracy = step.evaluate(step.result(), data)
+    loss, accuracy = step.evaluate(step.result(), data, logits)
     outputs = logits(step.vector, data.images.astype("f4") / 255)
     expected = np.mean(np.argmax(outputs, 1) == data.labels)
     assert accuracy == pytest.approx(expected)
@@ -405,7 +406,7 @@ def test_the_average_is_the_weights_own_and_begins_anew_with_a_mask():
 def test_an_averaged_training_is_measured_by_its_average():
     step = make_step(replace(PLAIN, averaging=0.9))
     step.average.assign(tf.zeros_like(step.average))
-    loss, _ = step.evaluate(step.result(), make_data())
+    loss, _ = step.evaluate(step.result(), make_data(), logits)
     assert loss == pytest.approx(np.log(10), rel=1e-5)  # of equal logits
 
 

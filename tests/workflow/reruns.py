@@ -346,6 +346,7 @@ MODULES = {
     "stage": EVERYTHING,
     "submission": PACKAGE,
     "teacher": TRAINING,
+    "step": TRAINING,
     "training": TRAINING,
     "training_stage": TRAINING,
     "weights": BASELINE,

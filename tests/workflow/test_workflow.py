@@ -4,6 +4,8 @@ import csv
 import json
 import re
 import shutil
+import subprocess
+import sys
 import zipfile
 
 import numpy as np
@@ -49,6 +51,17 @@ def test_progress_can_be_followed_on_the_terminal_and_in_the_log(finished):
     )
     with (project / "results/dense/seed_0/history.csv").open() as file:
         assert [row["epoch"] for row in csv.DictReader(file)] == ["1", "2", "3", "4"]
+
+
+def test_settings_can_be_searched_for_on_a_finished_run(finished):
+    project, _ = finished
+    command = f"-m tools.search --run {project} --trials 1 --images 128 --epochs 1"
+    run = subprocess.run(
+        [sys.executable, *command.split()], cwd=ROOT, capture_output=True, text=True
+    )
+    (project / "results/search.journal").unlink()
+    assert run.returncode == 0, run.stderr[-3000:]
+    assert re.search(r"^1 trials of 0.98 .*\n0\.\d+ +\{'", run.stdout, re.M)
 
 
 def test_rounds_have_exactly_their_zeros_and_pruned_stays_pruned(finished):

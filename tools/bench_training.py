@@ -1,9 +1,10 @@
 """Prints images a second of our training step and of Keras' fit, and their ratio.
 
 Both train the fixed network on the same random images, batch 128, on one machine in one
-run; the two take turns so that a busy moment hits both. Ours does what the default
-recipe asks for (augmentation, dropout, weight decay), in the precision that `auto`
-picks and deterministically; Keras' fit has a process of its own, with its defaults.
+run; they take turns so that a busy moment hits all. Ours does what the default recipe
+asks for (augmentation, dropout, weight decay), with batch norm and without, in the
+precision that `auto` picks and deterministically; Keras' fit has a process of its own,
+with its defaults and, as the network is, without batch norm.
 """
 
 import argparse
@@ -11,12 +12,13 @@ import multiprocessing
 import statistics
 import time
 from collections.abc import Callable
+from functools import partial
 from multiprocessing.connection import Connection
 from pathlib import Path
 
 import numpy as np
 
-from shears import machine, network
+from shears import batch_norm, machine, network
 from shears.architecture import flatten, initial_weights
 from shears.backend import tf
 from shears.dataset import Split
@@ -36,14 +38,15 @@ def random_images(count: int) -> Split:
     return Split(images, rng.integers(0, 10, count).astype(np.uint8))
 
 
-def make_ours(data: Split, precision: str) -> Callable[[], None]:
+def make_ours(data: Split, precision: str, normed: bool) -> Callable[[], None]:
     """Returns a function that trains our way for one epoch."""
     config = read_configuration()
     recipe = Recipe(**{**config["recipes"]["strong"], "batch_size": BATCH})
-    vector = flatten(initial_weights(0))
-    step = Step(
-        vector, data, recipe, precision=precision, seed=0, forward=network.logits
-    )
+    vector, forward = flatten(initial_weights(0)), network.logits
+    if normed:
+        vector = batch_norm.Folding(data.images).insert(vector)
+        forward = batch_norm.logits
+    step = Step(vector, data, recipe, precision=precision, seed=0, forward=forward)
     order = np.arange(len(data.labels), dtype=np.int32).reshape(-1, BATCH)
 
     def epoch() -> None:
@@ -94,20 +97,22 @@ def main() -> None:
 
     device = prepare(gpus=1)
     precision = choose_precision("auto")
-    ours = make_ours(data, precision)
-    ours()
-    keras_seconds()
-    pairs = [
-        (count / seconds(ours), count / keras_seconds()) for _ in range(arguments.turns)
-    ]
+    plain, normed = (make_ours(data, precision, normed) for normed in (False, True))
+    turn = (partial(seconds, plain), partial(seconds, normed), keras_seconds)
+    for measure in turn:
+        measure()
+    speeds = [[count / measure() for measure in turn] for _ in range(arguments.turns)]
     pipe.send(False)
+    mine, with_norm, theirs = (np.array(column) for column in zip(*speeds, strict=True))
 
     about = machine.describe()
     print(f"{about['cpu']}, {about['cores']} cores, {device}, commit {about['commit']}")
     for name, values, form, unit in (
-        (f"ours ({precision})", [mine for mine, _ in pairs], ",.0f", "images/s"),
-        ("Keras fit (float32)", [theirs for _, theirs in pairs], ",.0f", "images/s"),
-        ("ratio", [mine / theirs for mine, theirs in pairs], ".2f", ""),
+        (f"ours ({precision})", mine, ",.0f", "images/s"),
+        ("ours, batch norm", with_norm, ",.0f", "images/s"),
+        ("Keras fit (float32)", theirs, ",.0f", "images/s"),
+        ("ours / Keras", mine / theirs, ".2f", ""),
+        ("batch norm / Keras", with_norm / theirs, ".2f", ""),
     ):
         print(
             f"{name:20}  median {statistics.median(values):{form}}  "

@@ -155,7 +155,7 @@ RECIPE = {
     "flip": False,
     "crop": 1,
     "normalise": False,
-    "batch_norm": True,
+    "batch_norm": False,
     "distillation": 0.5,
     "temperature": 2,
     "averaging": 0.9,

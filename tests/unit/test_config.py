@@ -282,11 +282,11 @@ BAD = {
         "warmup_epochs: found 8, expected less than the 8 epochs of pruning: rounds[0]",
     ),
     "all warmup for the teacher": (
-        "recipes: {teacher: {warmup_epochs: 15}}",
-        "warmup_epochs: found 15, expected less than the 15 epochs of teacher",
+        "recipes: {teacher: {warmup_epochs: 24}}",
+        "warmup_epochs: found 24, expected less than the 24 epochs of teacher",
     ),
     "batch norm of one image": (
-        "recipes: {finetune: {batch_norm: true, batch_size: 1}}",
+        "recipes: {finetune: {batch_size: 1}}",
         "recipes: finetune: batch_size: found 1, expected at least 2 with batch_norm",
     ),
     "too much decay": (

@@ -2,7 +2,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from shears.architecture import KERNELS, PARAMETERS, SHAPES, flatten, unflatten
@@ -169,6 +169,7 @@ def test_random_saliency_follows_its_seed():
 
 @settings(max_examples=5, deadline=None)
 @given(seed=st.integers(0, 99), share=st.floats(0, 0.9))
+@example(seed=1, share=0.8999999999999999)  # of 28,640 kept: one less than in float32
 def test_exchanged_weights_are_as_many_in_each_kernel(seed, share):
     vector, slope = flatten(make_weights(seed)), gradient_of(seed)
     mask = make_mask(vector, zeros_for(0.95))
@@ -176,7 +177,7 @@ def test_exchanged_weights_are_as_many_in_each_kernel(seed, share):
     for i, (a, b) in enumerate(zip(unflatten(mask), unflatten(new), strict=True)):
         assert a.sum() == b.sum()
         grown = int(((a == 0) & (b == 1)).sum())
-        expected = min(int(share * a.sum()), int((a == 0).sum()))
+        expected = min(int(share * np.count_nonzero(a)), np.count_nonzero(a == 0))
         assert grown == (expected if i in KERNELS else 0)
 
 

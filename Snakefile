@@ -7,11 +7,11 @@ import sys
 
 from snakemake.utils import min_version
 
-from shears.checkpoint import remove_finished
+from shears.training.checkpoint import remove_finished
 from shears.config import check_yaml
-from shears.errors import plain_errors
-from shears.files import check_room
-from shears.lock import hold_lock, look_at_lock
+from shears.runtime.errors import plain_errors
+from shears.runtime.files import check_room
+from shears.runtime.lock import (hold_lock, look_at_lock)
 
 min_version("9.27")
 logging.raiseExceptions = False  # a full disk is told once, not a page a log line

@@ -10,11 +10,13 @@ import yaml
 from snakemake.exceptions import WorkflowError
 from snakemake.utils import update_config, validate
 
-from shears.config import TRAINING_IMAGES, baselines, candidates, check
-from shears.config import check_meaning, methods, typed
-from shears.errors import plain_errors
-from shears.machine import find_gpus
-from shears.sources import code_digest
+from shears.config import (TRAINING_IMAGES, check)
+from shears.plan import (baselines, candidates)
+from shears.plan import (check_meaning, methods)
+from shears.config import typed
+from shears.runtime.errors import plain_errors
+from shears.runtime.machine import find_gpus
+from shears.runtime.code_digest import code_digest
 
 ROOT = Path(workflow.basedir)
 SCHEMA = ROOT / "schemas/config.schema.yaml"

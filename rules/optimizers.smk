@@ -67,7 +67,7 @@ rule run_notebook:
     threads: 1
     params:
         code=code("run_notebook"),
-        optimizers=code_digest(ROOT / "shears/optimizers.py", ROOT),
+        optimizers=code_digest(ROOT / "shears/optimizer_study/optimizers.py", ROOT),
     message:
         "Running the notebook of Part A"
     script:

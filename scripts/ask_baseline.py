@@ -3,13 +3,13 @@
 from functools import partial
 from typing import TYPE_CHECKING
 
-from shears.architecture import flatten
-from shears.dataset import read_split
-from shears.device import prepare
-from shears.lessons import ask, write_lessons
-from shears.network import logits
-from shears.stage import stage
-from shears.weights import read_weights
+from shears.data.dataset import read_split
+from shears.model.forward import logits
+from shears.model.parameters import flatten
+from shears.runtime.device import prepare
+from shears.runtime.job_log import stage
+from shears.training.soft_targets import ask, write_lessons
+from shears.weight_files.canonical import read_weights
 
 if TYPE_CHECKING:
     from snakemake.iocontainers import snakemake

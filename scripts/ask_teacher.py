@@ -2,11 +2,11 @@
 
 from typing import TYPE_CHECKING
 
-from shears.dataset import read_split
-from shears.device import prepare
-from shears.lessons import ask, write_lessons
-from shears.stage import stage
-from shears.teacher import Teacher
+from shears.data.dataset import read_split
+from shears.model.teacher import Teacher
+from shears.runtime.device import prepare
+from shears.runtime.job_log import stage
+from shears.training.soft_targets import ask, write_lessons
 
 if TYPE_CHECKING:
     from snakemake.iocontainers import snakemake

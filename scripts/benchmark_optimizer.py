@@ -3,12 +3,12 @@
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-from shears import machine
-from shears.device import prepare
-from shears.files import write_json
-from shears.optimizer_study import learning_rates, measure
-from shears.regression import DATA_SETS
-from shears.stage import stage
+from shears.optimizer_study.regression import DATA_SETS
+from shears.optimizer_study.study import learning_rates, measure
+from shears.runtime import machine
+from shears.runtime.device import prepare
+from shears.runtime.files import write_json
+from shears.runtime.job_log import stage
 
 if TYPE_CHECKING:
     from snakemake.iocontainers import snakemake

@@ -2,9 +2,9 @@
 
 from typing import TYPE_CHECKING
 
-from shears.files import read_json, write_json
-from shears.selection import choose
-from shears.stage import stage
+from shears.evaluation.selection import choose
+from shears.runtime.files import read_json, write_json
+from shears.runtime.job_log import stage
 
 if TYPE_CHECKING:
     from snakemake.iocontainers import snakemake

@@ -3,8 +3,8 @@
 import os
 from typing import TYPE_CHECKING
 
-from shears.download import copy_archive, download_archive
-from shears.stage import stage
+from shears.data.download import copy_archive, download_archive
+from shears.runtime.job_log import stage
 
 if TYPE_CHECKING:
     from snakemake.iocontainers import snakemake

@@ -2,8 +2,8 @@
 
 from typing import TYPE_CHECKING
 
-from shears.stage import stage
-from shears.submission import pack
+from shears.reporting.submission import pack
+from shears.runtime.job_log import stage
 
 if TYPE_CHECKING:
     from snakemake.iocontainers import snakemake

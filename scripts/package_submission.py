@@ -2,9 +2,9 @@
 
 from typing import TYPE_CHECKING
 
-from shears.files import read_json
-from shears.stage import stage
-from shears.submission import package
+from shears.reporting.submission import package
+from shears.runtime.files import read_json
+from shears.runtime.job_log import stage
 
 if TYPE_CHECKING:
     from snakemake.iocontainers import snakemake

@@ -3,18 +3,18 @@
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from shears.device import prepare
-from shears.figures import to_svg
-from shears.files import read_json, write_bytes, write_json
-from shears.optimizer_plots import (
+from shears.optimizer_study.plots import (
     plot_losses,
     plot_paths,
     plot_sensitivity,
     tabulate,
+    to_svg,
     winners,
 )
-from shears.optimizer_study import walk_valley
-from shears.stage import stage
+from shears.optimizer_study.study import walk_valley
+from shears.runtime.device import prepare
+from shears.runtime.files import read_json, write_bytes, write_json
+from shears.runtime.job_log import stage
 
 if TYPE_CHECKING:
     from snakemake.iocontainers import snakemake

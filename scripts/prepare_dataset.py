@@ -2,9 +2,10 @@
 
 from typing import TYPE_CHECKING
 
-from shears.dataset import write_dataset
-from shears.raw_data import read_archive, read_digits, split_off
-from shears.stage import stage
+from shears.data.cifar10 import read_archive
+from shears.data.dataset import split_off, write_dataset
+from shears.data.digits import read_digits
+from shears.runtime.job_log import stage
 
 if TYPE_CHECKING:
     from snakemake.iocontainers import snakemake

@@ -2,17 +2,18 @@
 
 from typing import TYPE_CHECKING
 
-from shears.candidate import save_candidate
-from shears.dataset import read_split
-from shears.errors import UserError
-from shears.lessons import read_lessons
-from shears.pruning import zeros_for
-from shears.rounds import plan_round
-from shears.stage import stage
-from shears.step import Recipe
-from shears.training import steps_per_epoch, train_network
-from shears.training_stage import begin
-from shears.weights import clean, count_zeros, read_weights
+from shears.data.dataset import read_split
+from shears.model.parameters import clean, count_zeros
+from shears.pruning.masks import zeros_for
+from shears.pruning.rounds import plan_round
+from shears.runtime.errors import UserError
+from shears.runtime.job_log import stage
+from shears.training.loop import steps_per_epoch, train_network
+from shears.training.outputs import save_candidate
+from shears.training.recipe import Recipe
+from shears.training.run_context import begin
+from shears.training.soft_targets import read_lessons
+from shears.weight_files.canonical import read_weights
 
 if TYPE_CHECKING:
     from snakemake.iocontainers import snakemake

@@ -4,8 +4,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import shears
-from shears.notebook import execute, read_notebook, self_contained, write_notebook
-from shears.stage import stage
+from shears.optimizer_study.notebook import (
+    execute,
+    read_notebook,
+    self_contained,
+    write_notebook,
+)
+from shears.runtime.job_log import stage
 
 if TYPE_CHECKING:
     from snakemake.iocontainers import snakemake

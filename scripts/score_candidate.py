@@ -2,11 +2,11 @@
 
 from typing import TYPE_CHECKING
 
-from shears.dataset import read_split
-from shears.device import prepare
-from shears.files import write_csv, write_json
-from shears.grading import score_file
-from shears.stage import stage
+from shears.data.dataset import read_split
+from shears.evaluation.grading import score_file
+from shears.runtime.device import prepare
+from shears.runtime.files import write_csv, write_json
+from shears.runtime.job_log import stage
 
 if TYPE_CHECKING:
     from snakemake.iocontainers import snakemake

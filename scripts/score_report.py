@@ -2,9 +2,9 @@
 
 from typing import TYPE_CHECKING
 
-from shears.files import read_csv, read_json
-from shears.report import Candidate, write_report
-from shears.stage import stage
+from shears.reporting.report import Candidate, write_report
+from shears.runtime.files import read_csv, read_json
+from shears.runtime.job_log import stage
 
 if TYPE_CHECKING:
     from snakemake.iocontainers import snakemake

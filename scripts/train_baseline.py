@@ -2,14 +2,14 @@
 
 from typing import TYPE_CHECKING
 
-from shears.architecture import initial_weights
-from shears.candidate import save_candidate
-from shears.dataset import read_split
-from shears.lessons import read_lessons
-from shears.stage import stage
-from shears.step import Recipe
-from shears.training import train_network
-from shears.training_stage import begin
+from shears.data.dataset import read_split
+from shears.model.architecture import initial_weights
+from shears.runtime.job_log import stage
+from shears.training.loop import train_network
+from shears.training.outputs import save_candidate
+from shears.training.recipe import Recipe
+from shears.training.run_context import begin
+from shears.training.soft_targets import read_lessons
 
 if TYPE_CHECKING:
     from snakemake.iocontainers import snakemake

@@ -5,13 +5,14 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from shears import machine, teacher
-from shears.dataset import read_split
-from shears.files import write_csv, write_json
-from shears.stage import stage
-from shears.step import Recipe
-from shears.training import train
-from shears.training_stage import begin
+from shears.data.dataset import read_split
+from shears.model import teacher
+from shears.runtime import machine
+from shears.runtime.files import write_csv, write_json
+from shears.runtime.job_log import stage
+from shears.training.loop import train
+from shears.training.recipe import Recipe
+from shears.training.run_context import begin
 
 if TYPE_CHECKING:
     from snakemake.iocontainers import snakemake

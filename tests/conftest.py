@@ -9,9 +9,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from shears.architecture import SHAPES
-from shears.errors import UserError
-from shears.raw_data import FOLDER, ROW_BYTES, ROWS, TEST_MEMBER, TRAINING_MEMBERS
+from shears.data.cifar10 import FOLDER, ROW_BYTES, ROWS, TEST_MEMBER, TRAINING_MEMBERS
+from shears.model.architecture import SHAPES
+from shears.runtime.errors import UserError
 
 
 @contextmanager

@@ -4,10 +4,10 @@ from pathlib import Path
 
 import numpy as np
 
-from shears.dataset import Split, write_dataset
-from shears.files import write_csv, write_json
-from shears.report import Candidate, write_report
-from shears.weights import write_weights
+from shears.data.dataset import Split, write_dataset
+from shears.reporting.report import Candidate, write_report
+from shears.runtime.files import write_csv, write_json
+from shears.weight_files.canonical import write_weights
 from tests.conftest import make_weights
 
 ROOT = Path(__file__).parents[1]

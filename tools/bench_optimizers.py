@@ -14,11 +14,12 @@ from collections.abc import Callable
 
 import numpy as np
 
-from shears import machine, optimizers
-from shears.architecture import PARAMETERS
-from shears.backend import tf
-from shears.optimizer_study import METHODS, compile_run, our_trainer, sample_order
-from shears.regression import diabetes
+from shears.model.architecture import PARAMETERS
+from shears.optimizer_study import optimizers
+from shears.optimizer_study.regression import diabetes
+from shears.optimizer_study.study import METHODS, compile_run, our_trainer, sample_order
+from shears.runtime import machine
+from shears.runtime.backend import tf
 
 RATE = 0.001
 

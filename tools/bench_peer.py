@@ -17,11 +17,11 @@ from pathlib import Path
 
 import numpy as np
 
-from shears import machine
-from shears.dataset import read_split
-from shears.files import write_json
-from shears.grading import score_file
-from shears.weights import write_weights
+from shears.data.dataset import read_split
+from shears.evaluation.grading import score_file
+from shears.runtime import machine
+from shears.runtime.files import write_json
+from shears.weight_files.canonical import write_weights
 from tools.configuration import read_configuration
 
 ROOT = Path(__file__).resolve().parents[1]

@@ -18,13 +18,17 @@ from pathlib import Path
 
 import numpy as np
 
-from shears import batch_norm, machine, network
-from shears.architecture import flatten, initial_weights
-from shears.backend import tf
-from shears.dataset import Split
-from shears.device import choose_precision, prepare
-from shears.network import build_keras_model
-from shears.step import Recipe, Step
+from shears.data.dataset import Split
+from shears.model import batch_norm
+from shears.model import forward as network
+from shears.model.architecture import initial_weights
+from shears.model.forward import build_keras_model
+from shears.model.parameters import flatten
+from shears.runtime import machine
+from shears.runtime.backend import tf
+from shears.runtime.device import choose_precision, prepare
+from shears.training.recipe import Recipe
+from shears.training.trainer import Step
 from tools.configuration import read_configuration
 
 ROOT = Path(__file__).resolve().parents[1]

@@ -19,13 +19,13 @@ from pathlib import Path
 import yaml
 from snakemake.utils import update_config
 
-from shears import machine
-from shears.architecture import initial_weights
-from shears.checkpoint import Checkpoint, State
-from shears.device import choose_precision, prepare
-from shears.files import read_json, whole_file
-from shears.step import Recipe
-from shears.training import train_network
+from shears.model.architecture import initial_weights
+from shears.runtime import machine
+from shears.runtime.device import choose_precision, prepare
+from shears.runtime.files import read_json, whole_file
+from shears.training.checkpoint import Checkpoint, State
+from shears.training.loop import train_network
+from shears.training.recipe import Recipe
 from tests.workflow.project import ROOT, copy_project, snakemake
 from tests.workflow.reruns import table
 from tools.bench_training import random_images

@@ -5,7 +5,7 @@ from pathlib import Path
 import yaml
 from snakemake.utils import update_config, validate
 
-from shears.errors import UserError
+from shears.runtime.errors import UserError
 
 ROOT = Path(__file__).resolve().parents[1]
 

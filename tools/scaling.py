@@ -26,10 +26,10 @@ from typing import NamedTuple
 
 import psutil
 
-from shears import machine
-from shears.config import candidates, methods
-from shears.errors import plain_errors
-from shears.report import read_costs
+from shears.plan import candidates, methods
+from shears.reporting.report import read_costs
+from shears.runtime import machine
+from shears.runtime.errors import plain_errors
 from tools.configuration import ROOT, read_configuration, require
 
 WORKERS = (1, 8, 64, 512)

@@ -16,15 +16,14 @@ import optuna
 from optuna.storages import JournalStorage
 from optuna.storages.journal import JournalFileBackend
 
-from shears.dataset import Split, read_split
-from shears.device import choose_precision, prepare
-from shears.errors import plain_errors
-from shears.lessons import read_lessons
-from shears.raw_data import split_off
-from shears.rounds import plan_round
-from shears.step import Recipe
-from shears.training import steps_per_epoch, train_network
-from shears.weights import read_weights
+from shears.data.dataset import Split, read_split, split_off
+from shears.pruning.rounds import plan_round
+from shears.runtime.device import choose_precision, prepare
+from shears.runtime.errors import plain_errors
+from shears.training.loop import steps_per_epoch, train_network
+from shears.training.recipe import Recipe
+from shears.training.soft_targets import read_lessons
+from shears.weight_files.canonical import read_weights
 from tools.configuration import read_configuration, require
 
 ROOT = Path(__file__).resolve().parents[1]

@@ -10,17 +10,17 @@ from pathlib import Path
 
 from matplotlib.figure import Figure
 
-from shears.device import prepare
-from shears.files import read_json, whole_file
-from shears.optimizer_plots import (
+from shears.optimizer_study.plots import (
     plot_losses,
     plot_paths,
     plot_sensitivity,
     tabulate,
     winners,
 )
-from shears.optimizer_study import METHODS, TRAINERS, walk_valley
-from shears.regression import DATA_SETS
+from shears.optimizer_study.regression import DATA_SETS
+from shears.optimizer_study.study import METHODS, TRAINERS, walk_valley
+from shears.runtime.device import prepare
+from shears.runtime.files import read_json, whole_file
 from tools.write_results import markdown_table, replace_part, stage_costs
 
 ROOT = Path(__file__).resolve().parents[1]

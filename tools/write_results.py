@@ -13,11 +13,17 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from shears.charts import save_chart
-from shears.config import candidates as candidates_of
-from shears.config import methods
-from shears.files import read_csv, read_json, whole_file
-from shears.report import Candidate, mean_scores, over_seeds, read_costs, title
+from shears.plan import candidates as candidates_of
+from shears.plan import methods
+from shears.reporting.charts import save_chart
+from shears.reporting.report import (
+    Candidate,
+    mean_scores,
+    over_seeds,
+    read_costs,
+    title,
+)
+from shears.runtime.files import read_csv, read_json, whole_file
 from tools.configuration import read_configuration
 
 ROOT = Path(__file__).resolve().parents[1]

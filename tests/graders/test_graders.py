@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from shears.weights import read_weights, write_weights
+from shears.weight_files.canonical import read_weights, write_weights
 from tests.conftest import make_weights
 
 ROOT = Path(__file__).parents[2]

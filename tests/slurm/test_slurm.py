@@ -16,7 +16,7 @@ import psutil
 import pytest
 import yaml
 
-from shears.machine import find_gpus
+from shears.runtime.machine import find_gpus
 from tests.slurm.cluster import Cluster, run, why_not
 from tests.workflow.project import ROOT, copy_project, snakemake
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from shears.machine import find_gpus
+from shears.runtime.machine import find_gpus
 
 ROOT = Path(__file__).parents[2]
 

@@ -9,12 +9,13 @@ import h5py
 import numpy as np
 import pytest
 
-from shears.__main__ import main
-from shears.architecture import PARAMETERS
-from shears.dataset import Split, write_dataset
-from shears.files import checksum
-from shears.grading import score_file
-from shears.weights import count_zeros, write_weights
+from shears.cli import main
+from shears.data.dataset import Split, write_dataset
+from shears.evaluation.grading import score_file
+from shears.model.architecture import PARAMETERS
+from shears.model.parameters import count_zeros
+from shears.runtime.files import checksum
+from shears.weight_files.canonical import write_weights
 from tests.conftest import make_weights
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -8,16 +8,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from snakemake.utils import validate
 
-from shears.config import (
-    baselines,
-    candidates,
-    check,
-    check_meaning,
-    check_yaml,
-    methods,
-    typed,
-)
-from shears.errors import UserError
+from shears.config import check, check_yaml, typed
+from shears.plan import baselines, candidates, check_meaning, methods
+from shears.runtime.errors import UserError
 from tests.conftest import refused
 
 ROOT = Path(__file__).parents[2]

@@ -6,12 +6,12 @@ from pathlib import Path
 
 import pytest
 
-from shears.files import checksum
-from shears.grading import score_weights
-from shears.keras_files import read_keras_file, who_loads
-from shears.raw_data import read_archive
-from shears.scoring import score
-from shears.weights import count_zeros
+from shears.data.cifar10 import read_archive
+from shears.evaluation.grading import score_weights
+from shears.evaluation.score import score
+from shears.model.parameters import count_zeros
+from shears.runtime.files import checksum
+from shears.weight_files.reader import read_keras_file, who_loads
 
 ROOT = Path(__file__).parents[2]
 FILE = ROOT / "reference/my_model_weights.h5"

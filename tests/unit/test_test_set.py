@@ -6,10 +6,10 @@ from pathlib import Path
 import pytest
 import yaml
 
-from shears.dataset import write_dataset
-from shears.errors import UserError
-from shears.files import read_json
-from tests.unit.test_training import AUGMENTED, make_data
+from shears.data.dataset import write_dataset
+from shears.runtime.errors import UserError
+from shears.runtime.files import read_json
+from tests.unit.training.test_loop import AUGMENTED, make_data
 
 ROOT = Path(__file__).parents[2]
 HOW = {"code": "", "threads": 2, "gpus": 0, "log": "", "tensorboard": False}
@@ -29,7 +29,7 @@ def script(name: str):
 
 def test_only_scoring_reads_the_test_images(tmp_path, monkeypatch):
     # TensorFlow is set up already in this process.
-    for module in ("training_stage", "device"):
+    for module in ("training.run_context", "runtime.device"):
         monkeypatch.setattr(f"shears.{module}.prepare", lambda *how: "cpu")
     for name in ("ask_teacher", "ask_baseline", "score_candidate"):
         monkeypatch.setattr(f"scripts.{name}.prepare", lambda *how: "cpu")

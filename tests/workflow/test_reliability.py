@@ -15,7 +15,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from shears.checkpoint import Checkpoint, State
+from shears.training.checkpoint import Checkpoint, State
 from tests.workflow.project import copy_project, jobs, snakemake
 from tools.full_disk import full_disk_runs
 from tools.kill_runs import kill_runs, products
@@ -188,7 +188,7 @@ def test_a_full_disk_is_told_and_the_run_goes_on_when_there_is_room():
 
 def test_a_disk_that_is_full_from_the_start_is_told_before_anything_runs(tmp_path):
     project = copy_project(tmp_path / "project")
-    snakefile = project / "shears/files.py"
+    snakefile = project / "shears/runtime/files.py"
     text = snakefile.read_text()
     snakefile.write_text(text.replace("ROOM = 1 << 20", "ROOM = 1 << 60"))
     run = snakemake(project)

@@ -68,7 +68,11 @@ def test_the_table_has_every_key_module_and_script():
     for name in schema["properties"]["baselines"]["additionalProperties"]["properties"]:
         assert f"`baselines: dense: {name}`" in told
     assert RECIPE.keys() == schema["$defs"]["recipe"]["properties"].keys()
-    assert MODULES.keys() == {path.stem for path in (ROOT / "shears").glob("*.py")}
+    package = ROOT / "shears"
+    assert MODULES.keys() == {
+        path.relative_to(package).with_suffix("").as_posix()
+        for path in package.rglob("*.py")
+    }
     assert SCRIPTS.keys() == {path.stem for path in (ROOT / "scripts").glob("*.py")}
 
 

@@ -12,10 +12,10 @@ import numpy as np
 import pytest
 import yaml
 
-from shears.dataset import read_split
-from shears.notebook import read_notebook
-from shears.pruning import zeros_for
-from shears.weights import read_weights
+from shears.data.dataset import read_split
+from shears.optimizer_study.notebook import read_notebook
+from shears.pruning.masks import zeros_for
+from shears.weight_files.canonical import read_weights
 from tests.grade import grade
 from tests.workflow.project import ROOT, copy_project, edited, jobs, snakemake
 

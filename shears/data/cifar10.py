@@ -1,0 +1,122 @@
+"""Where the images come from: the CIFAR-10 archive and the demo's digits."""
+
+import gzip
+import tarfile
+import zlib
+from collections.abc import Collection
+from pathlib import Path
+
+import numpy as np
+
+from shears.data.dataset import Split
+from shears.runtime.errors import UserError, brief
+
+FOLDER = "cifar-10-batches-bin"
+TRAINING_MEMBERS = tuple(f"{FOLDER}/data_batch_{i}.bin" for i in range(1, 6))
+TEST_MEMBER = f"{FOLDER}/test_batch.bin"
+ROWS = 10_000  # of each member
+ROW_BYTES = 1 + 3 * 32 * 32  # a label, then pixels: channel, row, column
+UNPACKED = 256 << 20  # bytes; the archive has 184 million
+MEMBERS = 50  # the archive has 8
+NOT_IT = "this is not the binary CIFAR-10 archive, or it is damaged; get it again"
+
+
+def _decode_member(raw: bytes, name: str) -> Split:
+    """Decodes a member's rows, (ROWS, ROW_BYTES) uint8."""
+    rows = np.frombuffer(raw, np.uint8).reshape(ROWS, ROW_BYTES)
+    labels = rows[:, 0]
+    if labels.max() > 9:
+        row = int(np.argmax(labels > 9))
+        raise UserError(
+            f"{name}: row {row} has label {labels[row]}, expected 0 to 9: {NOT_IT}"
+        )
+    images = rows[:, 1:].reshape(ROWS, 3, 32, 32).transpose(0, 2, 3, 1)
+    return Split(np.ascontiguousarray(images), labels.copy())
+
+
+class _Limited:
+    """The unpacked bytes of a gzip file, up to `UNPACKED` of them."""
+
+    def __init__(self, file: gzip.GzipFile, path: str | Path):
+        self.file, self.path, self.left = file, path, UNPACKED
+
+    def read(self, size: int) -> bytes:
+        data = self.file.read(size)
+        self.left -= len(data)
+        if self.left < 0:
+            raise UserError(
+                f"{self.path}: unpacks to more than {UNPACKED:,} bytes, expected "
+                f"about 184,000,000: {NOT_IT}"
+            )
+        return data
+
+
+def _refusal(member: tarfile.TarInfo, known: Collection[str]) -> str | None:
+    """Says what is wrong with a member that the archive cannot have."""
+    parts = member.name.split("/")
+    if ".." in parts or member.name.startswith("/"):
+        return "its name leads out of the archive"
+    if not (member.isdir() or member.isreg()) or member.issparse():
+        return "it is no plain file"
+    if member.name.removeprefix("./") in known:
+        return "it is there twice"
+    if len(known) >= MEMBERS:
+        return f"it is one of more than {MEMBERS} members"
+    return None
+
+
+def read_archive(path: str | Path) -> tuple[Split, Split]:
+    """Reads the binary version of CIFAR-10 (Krizhevsky 2009) without unpacking it.
+
+    Nothing is written anywhere, and no more is read than the archive can hold. It is
+    read to its end, where gzip's checksum (CRC-32) is compared.
+
+    Args:
+        path: cifar-10-binary.tar.gz.
+
+    Returns:
+        The 50,000 training and the 10,000 test images, in the archive's order.
+
+    Raises:
+        UserError: The archive is truncated, damaged, not a tar.gz or far too large; a
+            member is missing, twice there, not a plain file, of another size, or named
+            to be written elsewhere; a label is above 9.
+    """
+    wanted = {*TRAINING_MEMBERS, TEST_MEMBER}
+    found: dict[str, Split] = {}
+    known: set[str] = set()
+    size = ROWS * ROW_BYTES
+    try:
+        with gzip.open(path) as file:
+            content = _Limited(file, path)
+            with tarfile.open(fileobj=content, mode="r|", bufsize=1 << 20) as archive:
+                for member in archive:
+                    where = f"{path}, member {member.name[:80]}"
+                    if reason := _refusal(member, known):
+                        raise UserError(f"{where}: {reason}: {NOT_IT}")
+                    known.add(member.name.removeprefix("./"))
+                    name = member.name.removeprefix("./")
+                    if name not in wanted:
+                        continue
+                    if not member.isreg() or member.size != size:
+                        raise UserError(
+                            f"{where}: found {member.size:,} bytes, expected a file of "
+                            f"{size:,} bytes: {NOT_IT}"
+                        )
+                    raw = archive.extractfile(member).read()
+                    found[name] = _decode_member(raw, where)
+            while content.read(1 << 20):  # the padding, up to the checksum
+                pass
+    except (FileNotFoundError, PermissionError) as error:
+        raise UserError(f"{path}: {error.strerror}") from None
+    except (tarfile.TarError, EOFError, zlib.error, OSError, ValueError) as error:
+        raise UserError(
+            f"{path}: not a whole tar.gz ({brief(error)}): it is truncated or damaged; "
+            "delete it and get the archive again"
+        ) from error
+    missing = sorted(wanted - found.keys())
+    if missing:
+        raise UserError(f"{path}: member {missing[0]} is missing: {NOT_IT}")
+    parts = [found[name] for name in TRAINING_MEMBERS]
+    training = Split(*(np.concatenate(arrays) for arrays in zip(*parts, strict=True)))
+    return training, found[TEST_MEMBER]

@@ -1,0 +1,92 @@
+"""The prepared data: one HDF5 file with a group for each split."""
+
+import io
+from collections.abc import Mapping
+from pathlib import Path
+from typing import NamedTuple
+
+import h5py
+import numpy as np
+from sklearn.model_selection import train_test_split
+
+from shears.runtime.errors import UserError, brief
+from shears.runtime.files import damaged, verify, write_bytes
+
+
+class Split(NamedTuple):
+    """Images and what they show.
+
+    Attributes:
+        images: (N, 32, 32, 3) uint8.
+        labels: (N,) uint8, 0 to 9.
+    """
+
+    images: np.ndarray
+    labels: np.ndarray
+
+
+def write_dataset(path: str | Path, splits: Mapping[str, Split]) -> None:
+    """Writes one HDF5 file: a group a split, in it `images` and `labels`."""
+    content = io.BytesIO()  # HDF5 meets a full disk badly: make it in memory
+    with h5py.File(content, "w") as file:
+        for name, split in splits.items():
+            file.create_dataset(f"{name}/images", data=split.images)
+            file.create_dataset(f"{name}/labels", data=split.labels)
+    write_bytes(path, content.getbuffer())
+
+
+def read_split(path: str | Path, name: str) -> Split:
+    """Reads one split of a prepared file, and nothing of the others.
+
+    Raises:
+        UserError: The file is damaged or has no such split.
+    """
+    verify(path)
+    try:
+        with h5py.File(path, "r") as file:
+            split = Split(file[f"{name}/images"][:], file[f"{name}/labels"][:])
+        if split.images.shape != (len(split.labels), 32, 32, 3):
+            raise ValueError(f"images of shape {split.images.shape}")
+        if not split.images.dtype == split.labels.dtype == np.uint8:
+            raise ValueError(f"images of dtype {split.images.dtype}")
+        return split
+    except (MemoryError, PermissionError):  # the file is not to blame
+        raise
+    except Exception as error:  # h5py raises nearly anything on a damaged file
+        raise damaged(path, f"its {name} split: {brief(error)}") from error
+
+
+def split_off(data: Split, count: int, seed: int) -> tuple[Split, Split]:
+    """Splits so many images off, each class in proportion.
+
+    Args:
+        data: What to split.
+        count: How many images to split off.
+        seed: Seed of the draw.
+
+    Returns:
+        The rest, and what was split off; both in the order they had.
+
+    Raises:
+        UserError: Either part would have fewer images than there are classes.
+    """
+    total = len(data.labels)
+    if not 10 <= count <= total - 10:
+        raise UserError(
+            f"data: validation_images: found {count:,}, expected 10 to "
+            f"{total - 10:,}: the data set has {total:,} images to train with"
+        )
+    try:
+        rest, apart = train_test_split(
+            np.arange(total), test_size=count, random_state=seed, stratify=data.labels
+        )
+    except ValueError as error:
+        raise UserError(
+            f"the images cannot be split by class ({error}): this is not CIFAR-10"
+        ) from error
+    rest.sort()
+    apart.sort()
+    return (
+        Split(data.images[rest], data.labels[rest]),
+        Split(data.images[apart], data.labels[apart]),
+    )

@@ -1,0 +1,1 @@
+"""Scores, the choice by validation, and what pruning changed."""

@@ -1,0 +1,1 @@
+"""The fixed network, its parameters, and the teacher."""

@@ -1,0 +1,63 @@
+"""The assignment's fixed architecture, as shapes and arrays.
+
+Source: CMU 10-405/10-605 (spring 2020), homework 5, reference [1] (Keras' cifar10_cnn).
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+
+INPUT_SHAPE = (32, 32, 3)
+CLASSES = 10
+
+
+class Layer(NamedTuple):
+    """A layer that has weights.
+
+    Attributes:
+        name: Keras' name for it, used in weights files.
+        kernel: Shape of the kernel: (height, width, in, out) or (in, out).
+        padding: "SAME" or "VALID" for a convolution, "" for a dense layer.
+    """
+
+    name: str
+    kernel: tuple[int, ...]
+    padding: str
+
+
+LAYERS = (
+    Layer("conv2d", (3, 3, 3, 32), "SAME"),
+    Layer("conv2d_1", (3, 3, 32, 32), "VALID"),
+    Layer("conv2d_2", (3, 3, 32, 64), "SAME"),
+    Layer("conv2d_3", (3, 3, 64, 64), "VALID"),
+    Layer("dense", (2304, 512), ""),
+    Layer("dense_1", (512, CLASSES), ""),
+)
+# Kernel and bias of each layer in turn: the order of every list and flat vector.
+SHAPES: tuple[tuple[int, ...], ...] = tuple(
+    shape for layer in LAYERS for shape in (layer.kernel, layer.kernel[-1:])
+)
+SIZES = tuple(int(np.prod(shape)) for shape in SHAPES)
+PARAMETERS = sum(SIZES)  # 1,250,858
+KERNELS = range(0, len(SHAPES), 2)
+HIDDEN = range(len(LAYERS) - 1)  # layers that others follow
+
+
+def initial_weights(seed: int) -> list[np.ndarray]:
+    """Draws Keras' default initial weights.
+
+    Args:
+        seed: Seed of the draw.
+
+    Returns:
+        Twelve float32 arrays: kernels Glorot uniform (Glorot and Bengio 2010, eq. 16),
+        biases zero.
+    """
+    rng = np.random.default_rng(seed)
+    weights = []
+    for layer in LAYERS:
+        receptive = int(np.prod(layer.kernel[:-2]))
+        limit = np.sqrt(6 / (receptive * sum(layer.kernel[-2:])))
+        weights.append(rng.uniform(-limit, limit, layer.kernel).astype(np.float32))
+        weights.append(np.zeros(layer.kernel[-1:], np.float32))
+    return weights

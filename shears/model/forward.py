@@ -1,0 +1,118 @@
+"""The network twice: as a pure function and as a Keras model.
+
+The pure function is what training differentiates (weights in one flat vector, dropout
+rates as arguments, random numbers from counters). The Keras model is what the
+assignment's grader builds; scoring uses it, and the tests hold the two together.
+"""
+
+from collections.abc import Callable, Sequence
+
+from shears.model.architecture import CLASSES, INPUT_SHAPE, LAYERS, SHAPES, SIZES
+from shears.model.input_normalisation import Pixels
+from shears.runtime.backend import tf
+
+
+def drop_units(x: tf.Tensor, rate: float, seed: tf.Tensor) -> tf.Tensor:
+    """Drops units at random and scales the others up (Srivastava et al. 2014).
+
+    Two decisions are taken from each random 32-bit number, which makes it twice as fast
+    as TensorFlow's own; the rate is rounded to a multiple of 1 / 65,536.
+
+    Args:
+        x: (..., C), C even, any floating dtype.
+        rate: Share dropped, from 0 to below 1.
+        seed: (2,) int32.
+
+    Returns:
+        The same shape and dtype, the same mean.
+    """
+    shape = tf.shape(x)
+    drawn = tf.concat([shape[:-1], [x.shape[-1] // 2]], 0)
+    bits = tf.random.stateless_uniform(drawn, seed, None, None, tf.uint32)
+    numbers = tf.reshape(tf.bitcast(bits, tf.uint16), shape)
+    dropped = min(round(rate * 65536), 65535)
+    scale = 65536 / (65536 - dropped)
+    return x * tf.where(
+        numbers >= tf.constant(dropped, tf.uint16),
+        tf.constant(scale, x.dtype),
+        tf.constant(0, x.dtype),
+    )
+
+
+def activate(x: tf.Tensor, bias: tf.Tensor) -> tf.Tensor:
+    """Computes what a hidden layer gives: relu(x + bias), (..., C) of x's dtype."""
+    return tf.nn.relu(tf.nn.bias_add(x, tf.cast(bias, x.dtype)))
+
+
+def logits(
+    vector: tf.Tensor,
+    images: tf.Tensor,
+    dropout: Sequence[float] = (0.0, 0.0, 0.0),
+    seed: tf.Tensor | None = None,
+    pixels: Pixels | None = None,
+    activate: Callable[[tf.Tensor, tf.Tensor], tf.Tensor] = activate,
+) -> tf.Tensor:
+    """Computes the network's outputs before the softmax.
+
+    Args:
+        vector: (PARAMETERS,) float32, all weights in the order of `SHAPES`.
+        images: (B, 32, 32, 3), pixels / 255; their dtype (float32 or bfloat16) is what
+            everything but the last layer is computed in.
+        dropout: Shares of units dropped after the two poolings and the dense layer.
+        seed: (2,) int32 for the dropout masks; needed when a rate is not zero.
+        pixels: The weights are those for normalised pixels (`unfold`).
+        activate: What follows each hidden layer's kernel in turn.
+
+    Returns:
+        (B, 10) float32 logits.
+    """
+    parts = tf.split(vector, SIZES)
+    arrays = [
+        tf.reshape(part, shape) for part, shape in zip(parts, SHAPES, strict=True)
+    ]
+    if pixels:
+        arrays[0] /= tf.constant(pixels.deviation[:, None])
+        # Padding is a raw zero, so the sum is the same at the borders.
+        arrays[1] -= tf.einsum("ijcd,c->d", arrays[0], tf.constant(pixels.mean))
+    kernels, biases = [tf.cast(a, images.dtype) for a in arrays[:-2:2]], arrays[1::2]
+
+    def convolve(x: tf.Tensor, index: int) -> tf.Tensor:
+        y = tf.nn.conv2d(x, kernels[index], 1, LAYERS[index].padding)
+        return activate(y, biases[index])
+
+    def drop(x: tf.Tensor, index: int) -> tf.Tensor:
+        if dropout[index] == 0:
+            return x
+        return drop_units(x, dropout[index], seed + [0, index])
+
+    x = convolve(images, 0)  # (B, 32, 32, 32)
+    x = convolve(x, 1)  # (B, 30, 30, 32)
+    x = drop(tf.nn.max_pool2d(x, 2, 2, "VALID"), 0)  # (B, 15, 15, 32)
+    x = convolve(x, 2)  # (B, 15, 15, 64)
+    x = convolve(x, 3)  # (B, 13, 13, 64)
+    x = drop(tf.nn.max_pool2d(x, 2, 2, "VALID"), 1)  # (B, 6, 6, 64)
+    x = tf.reshape(x, (-1, 2304))
+    x = drop(activate(tf.matmul(x, kernels[4]), biases[4]), 2)  # (B, 512)
+    return tf.matmul(tf.cast(x, tf.float32), arrays[-2]) + arrays[-1]  # (B, 10)
+
+
+def build_keras_model() -> tf.keras.Model:
+    """Builds the network as the assignment's notebook and grader do, uncompiled."""
+    layers = tf.keras.layers
+    return tf.keras.Sequential(
+        [
+            layers.Input(INPUT_SHAPE),
+            layers.Conv2D(32, 3, padding="same", activation="relu", name="conv2d"),
+            layers.Conv2D(32, 3, activation="relu", name="conv2d_1"),
+            layers.MaxPooling2D(),
+            layers.Dropout(0.25),
+            layers.Conv2D(64, 3, padding="same", activation="relu", name="conv2d_2"),
+            layers.Conv2D(64, 3, activation="relu", name="conv2d_3"),
+            layers.MaxPooling2D(),
+            layers.Dropout(0.25),
+            layers.Flatten(),
+            layers.Dense(512, activation="relu", name="dense"),
+            layers.Dropout(0.5),
+            layers.Dense(CLASSES, activation="softmax", name="dense_1"),
+        ]
+    )

@@ -1,0 +1,1 @@
+"""Part A: optimizers from scratch, measured on linear regression."""

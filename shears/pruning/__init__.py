@@ -1,0 +1,1 @@
+"""Masks: which weights are pruned, how many, and when."""

@@ -1,0 +1,1 @@
+"""The score report and the submission."""

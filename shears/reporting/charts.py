@@ -1,0 +1,568 @@
+"""The report's charts, each from rows of plain numbers, drawn by Vega-Lite.
+
+On the page they are interactive and take its colours (report/report.html.j2); as files
+they are light. Colours are those of Okabe and Ito (2008), which the colour-blind can
+tell apart, and viridis and cividis for amounts.
+"""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import altair as alt
+import vl_convert
+
+from shears.runtime.files import whole_file
+
+COLOURS = ["#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#8C8C8C"]
+BEFORE, AFTER = COLOURS[0], COLOURS[5]
+GREY = "#8C8C8C"  # to be read on white and on black
+WIDTH = 640  # pixels, of a chart in a file; on the page it takes what there is
+LEGEND = alt.Legend(title=None, orient="bottom", columns=4, symbolLimit=0)  # methods'
+Rows = Sequence[Mapping]
+
+
+class Chart(NamedTuple):
+    """A chart, or several of one width below each other.
+
+    Attributes:
+        name: Of its files.
+        title: What it shows.
+        text: What is to be seen in it, for those who do not see it.
+        parts: Vega-Lite's charts, without a width.
+    """
+
+    name: str
+    title: str
+    text: str
+    parts: list[alt.Chart | alt.LayerChart]
+
+
+def _chart(rows: Rows, text: str = "") -> alt.Chart:
+    return alt.Chart(alt.InlineData(values=list(rows)), description=text)
+
+
+def _shares(title: str, **options) -> alt.Axis:
+    return alt.Axis(title=title, format="~%", tickCount=8, **options)
+
+
+def _sparsities(densities: Sequence[float]) -> alt.X:
+    """An axis of sparsity on which high sparsities, close to each other, have room."""
+    values = sorted(set(densities))
+    return alt.X(
+        "density:Q",
+        scale=alt.Scale(
+            type="log", reverse=True, domain=[values[0] * 0.9, values[-1] * 1.1]
+        ),
+        axis=alt.Axis(
+            title="sparsity (logarithm of density)",
+            values=values,
+            labelExpr="format(100 * (1 - datum.value), '.5~r') + ' %'",
+            labelOverlap=True,
+            grid=True,
+        ),
+    )
+
+
+def _methods(rows: Rows) -> dict:
+    """Colour and shape of each method, in the order of the rows."""
+    names = list(dict.fromkeys(row["method"] for row in rows))
+    colours = [COLOURS[i % len(COLOURS)] for i in range(len(names))]
+    shapes = "circle square triangle-up diamond cross triangle-down stroke".split()
+    shapes = [shapes[i // len(COLOURS) % len(shapes)] for i in range(len(names))]
+    return {
+        "color": alt.Color(
+            "method:N", scale=alt.Scale(domain=names, range=colours), legend=LEGEND
+        ),
+        "shape": alt.Shape(
+            "method:N", scale=alt.Scale(domain=names, range=shapes), legend=LEGEND
+        ),
+    }
+
+
+def _dashes(rows: Rows) -> alt.StrokeDash:
+    """Dashes of each method's line: methods of one colour differ in them."""
+    names = list(dict.fromkeys(row["method"] for row in rows))
+    kinds = [[1, 0], [6, 3], [2, 2]]
+    dashes = [kinds[i // len(COLOURS) % len(kinds)] for i in range(len(names))]
+    scale = alt.Scale(domain=names, range=dashes)
+    return alt.StrokeDash("method:N", scale=scale, legend=LEGEND)
+
+
+def draw_means(rows: Rows, key: str, name: str, left_out: int = 0) -> Chart:
+    """Draws a mean over seeds against sparsity, a line for each method.
+
+    Args:
+        rows: method, sparsity, mean, deviation (0 where there is one seed), n.
+        key: What is averaged, such as "test score".
+        name: Of its files.
+        left_out: How many candidates are not in the rows because theirs is 0.
+    """
+    rows = [
+        {
+            **row,
+            "density": max(1 - row["sparsity"], 1e-6),
+            "low": row["mean"] - row["deviation"],
+            "high": row["mean"] + row["deviation"],
+        }
+        for row in rows
+    ]
+    x = _sparsities([row["density"] for row in rows])
+    y = alt.Y("mean:Q", title=key, scale=alt.Scale(zero=False))
+    methods = _methods(rows)
+    tooltip = [
+        alt.Tooltip("method:N"),
+        alt.Tooltip("sparsity:Q", format=".4f"),
+        alt.Tooltip("mean:Q", title=key, format=".4f"),
+        alt.Tooltip("deviation:Q", format=".4f"),
+        alt.Tooltip("n:Q", title="seeds"),
+    ]
+    base = _chart(rows, f"{key} against sparsity, by method")
+    line = base.mark_line(strokeWidth=1.5).encode(
+        x=x, y=y, color=methods["color"], strokeDash=_dashes(rows)
+    )
+    bars = base.mark_rule().encode(
+        x=x, y=alt.Y("low:Q", title=key), y2="high:Q", color=methods["color"]
+    )
+    points = base.mark_point(filled=True, size=60, opacity=1).encode(
+        x=x, y=y, tooltip=tooltip, **methods
+    )
+    best = max(rows, key=lambda row: row["mean"])
+    return Chart(
+        name,
+        f"{key[0].upper()}{key[1:]} against sparsity",
+        f"The highest {key} is {best['mean']:.4f}, of {best['method']} at a sparsity "
+        f"of {best['sparsity']:.4f}."
+        + (f" Not shown: {left_out} candidates whose {key} is 0." if left_out else ""),
+        [(line + bars + points).properties(height=320)],
+    )
+
+
+def draw_plane(rows: Rows, frontiers: Mapping[str, Sequence[int]]) -> Chart:
+    """Draws accuracy against sparsity, with lines of equal score (slope -1).
+
+    Args:
+        rows: A candidate each: title, method, sparsity, chosen, and accuracy and score
+            as validation, test, validation_score, test_score.
+        frontiers: For "test" and "validation" the numbers of the rows on the frontier.
+    """
+    best = max(row["test_score"] for row in rows)
+    # What is far from the best would press all else into a corner.
+    near = [
+        row
+        for row in rows
+        if max(row["test_score"], row["validation_score"]) > best - 0.06
+    ]
+    splits = ("test", "validation")
+    points = [
+        {
+            "split": split,
+            "accuracy": row[split],
+            "score": row[f"{split}_score"],
+            **{key: row[key] for key in ("title", "method", "sparsity", "chosen")},
+            "frontier": i in frontiers[split],
+        }
+        for i, row in enumerate(rows)
+        if row in near
+        for split in splits
+    ]
+    low, high = (f(p["sparsity"] for p in points) for f in (min, max))
+    low, high = low - 0.02 * (1 - low) - 0.001, min(high + 0.002, 1.0)
+    bottom, top = (f(p["accuracy"] for p in points) for f in (min, max))
+    bottom, top = bottom - 0.01, min(top + 0.01, 1.0)
+    # At most six lines or so: on a phone the labels of more run into each other.
+    span = (high - low + top - bottom) / 2
+    step = next((s for s in (0.002, 0.005, 0.01) if span / s <= 6), 0.02)
+    first, last = int((low + bottom) / 2 / step), int((high + top) / 2 / step) + 1
+    lines = []
+    for i in range(first, last + 1):
+        score = i * step
+        left = max(low, 2 * score - top)
+        right = min(high, 2 * score - bottom)
+        if left < right:
+            lines.append(
+                {
+                    "score": f"{score:.3f}",
+                    "x": left,
+                    "y": 2 * score - left,
+                    "x2": right,
+                    "y2": 2 * score - right,
+                }
+            )
+    across = alt.Scale(domain=[low, high], nice=False)
+    up = alt.Scale(domain=[bottom, top], nice=False)
+    x = alt.X("sparsity:Q", scale=across, axis=_shares("sparsity", grid=False))
+    y = alt.Y("accuracy:Q", scale=up, axis=_shares("accuracy", grid=False))
+    split = alt.param(
+        name="split",
+        value="test",
+        bind=alt.binding_radio(options=list(splits), name="Accuracy on "),
+    )
+    equal = _chart(lines).mark_rule(color=GREY, strokeDash=[3, 3], opacity=0.7)
+    equal = equal.encode(
+        x=alt.X("x:Q", scale=across), x2="x2", y=alt.Y("y:Q", scale=up), y2="y2"
+    )
+    labels = _chart(lines).mark_text(color=GREY, align="left", dx=3, dy=-4, size=10)
+    labels = labels.encode(x="x:Q", y="y:Q", text="score:N")
+    base = _chart(points, "accuracy against sparsity").transform_filter(
+        "datum.split == split"
+    )
+    rim = (
+        base.transform_filter(alt.datum.frontier)
+        .mark_line(color=GREY, strokeWidth=1.5)
+        .encode(x=x, y=y)
+    )
+    marks = base.mark_point(filled=True, size=70, opacity=1).encode(
+        x=x,
+        y=y,
+        tooltip=[
+            alt.Tooltip("title:N", title="candidate"),
+            alt.Tooltip("sparsity:Q", format=".4f"),
+            alt.Tooltip("accuracy:Q", format=".4f"),
+            alt.Tooltip("score:Q", format=".4f"),
+        ],
+        **_methods(rows),
+    )
+    chosen = base.transform_filter(alt.datum.chosen)
+    chosen = chosen.mark_point(size=260, strokeWidth=2, color=GREY).encode(x=x, y=y)
+    return Chart(
+        "frontier",
+        "Accuracy against sparsity: the frontier",
+        f"{len(near)} of {len(rows)} candidates, those within 0.06 of the best score; "
+        "dashed lines join equal scores, the solid line joins candidates that no "
+        "other beats in both, a ring marks the chosen one.",
+        [
+            (equal + labels + rim + chosen + marks)
+            .add_params(split)
+            .properties(height=340)
+        ],
+    )
+
+
+def draw_choice(rows: Rows) -> Chart:
+    """Draws test score against validation score; rows as for `draw_plane`."""
+    best = max(row["test_score"] for row in rows)
+    near = [row for row in rows if row["test_score"] > best - 0.06]
+    scores = [row[f"{split}_score"] for row in near for split in ("validation", "test")]
+    ends = [min(scores) - 0.002, max(scores) + 0.002]
+    scale = alt.Scale(domain=ends, nice=False)
+    diagonal = _chart([{"at": end} for end in ends])
+    diagonal = diagonal.mark_line(color=GREY, strokeDash=[3, 3]).encode(
+        x=alt.X("at:Q", scale=scale), y=alt.Y("at:Q", scale=scale)
+    )
+    base = _chart(near, "test score against validation score")
+    x = alt.X("validation_score:Q", title="validation score", scale=scale)
+    y = alt.Y("test_score:Q", title="test score", scale=scale)
+    marks = base.mark_point(filled=True, size=70, opacity=1).encode(
+        x=x,
+        y=y,
+        tooltip=[
+            alt.Tooltip("title:N", title="candidate"),
+            alt.Tooltip("validation_score:Q", format=".4f"),
+            alt.Tooltip("test_score:Q", format=".4f"),
+        ],
+        **_methods(rows),
+    )
+    chosen = base.transform_filter(alt.datum.chosen)
+    chosen = chosen.mark_point(size=260, strokeWidth=2, color=GREY).encode(x=x, y=y)
+    return Chart(
+        "choice",
+        "Choosing by validation, and what the test says",
+        "Candidates near the dashed diagonal have the same score on both; a ring marks "
+        "the chosen one.",
+        [(diagonal + chosen + marks).properties(height=300)],
+    )
+
+
+def draw_histories(rows: Rows, cuts: Rows) -> Chart:
+    """Draws loss, accuracy and sparsity over all epochs of a chain of stages.
+
+    Args:
+        rows: stage, epoch (counted through), loss, validation_loss, accuracy,
+            validation_accuracy, sparsity.
+        cuts: Where each stage begins: stage, start; cut_end is the last epoch in which
+            its sparsity rose, start where it never did.
+    """
+    parts = []
+    for title, keys in (
+        ("loss", ("loss", "validation_loss")),
+        ("accuracy", ("accuracy", "validation_accuracy")),
+        ("sparsity", ("sparsity",)),
+    ):
+        long = [
+            {
+                "stage": row["stage"],
+                "epoch": row["epoch"],
+                "value": row[key],
+                "of": "validation" if key.startswith("validation") else "training",
+            }
+            for row in rows
+            for key in keys
+        ]
+        colour = alt.Color(
+            "of:N",
+            scale=alt.Scale(
+                domain=["training", "validation"], range=[COLOURS[0], COLOURS[5]]
+            ),
+            legend=alt.Legend(title=None, orient="top") if len(keys) > 1 else None,
+        )
+        x = alt.X(
+            "epoch:Q",
+            title="epoch" if title == "sparsity" else None,
+            scale=alt.Scale(domain=[0, rows[-1]["epoch"]], nice=False),
+        )
+        line = _chart(long, f"{title} over the epochs").mark_line(
+            strokeWidth=1.5, point={"size": 40, "opacity": 0}
+        )
+        line = line.encode(
+            x=x,
+            y=alt.Y("value:Q", title=title, scale=alt.Scale(zero=title == "sparsity")),
+            color=colour,
+            detail=["of:N", "stage:N"],
+            tooltip=[
+                alt.Tooltip("stage:N"),
+                alt.Tooltip("epoch:Q"),
+                alt.Tooltip("of:N"),
+                alt.Tooltip("value:Q", title=title, format=".4f"),
+            ],
+        )
+        band = _chart([c for c in cuts if c["cut_end"] > c["start"]])
+        band = band.mark_rect(color=GREY, opacity=0.15).encode(
+            x=alt.X("start:Q"), x2="cut_end"
+        )
+        rule = _chart(cuts).mark_rule(color=GREY).encode(x="start:Q")
+        layers = [band, rule, line]
+        if title == "loss":
+            names = _chart(cuts).mark_text(color=GREY, align="left", dx=4, y=8, size=10)
+            layers.append(names.encode(x="start:Q", text="stage:N"))
+        height = 130 if title == "sparsity" else 190
+        parts.append(alt.layer(*layers).properties(height=height))
+    return Chart(
+        "histories",
+        "Learning curves",
+        "Loss, accuracy and sparsity over the epochs of the chosen candidate and the "
+        "stages before it. A line marks the begin of each, grey the epochs in which "
+        "weights are cut.",
+        parts,
+    )
+
+
+def draw_densities(rows: Rows) -> Chart:
+    """Draws each kernel's density through the rounds: rows layer, stage, density."""
+    stages = list(dict.fromkeys(row["stage"] for row in rows))
+    layers = list(dict.fromkeys(row["layer"] for row in rows))
+    base = _chart(rows, "density by layer and stage").encode(
+        x=alt.X("stage:N", sort=stages, title=None, axis=alt.Axis(labelAngle=0)),
+        y=alt.Y("layer:N", sort=layers, title=None),
+    )
+    least = min((row["density"] for row in rows if row["density"] > 0), default=1)
+    cells = base.mark_rect().encode(
+        color=alt.Color(
+            "density:Q",
+            scale=alt.Scale(
+                type="log", scheme="viridis", domain=[least, 1], clamp=True
+            ),
+            legend=None,
+        ),
+        tooltip=[
+            alt.Tooltip("stage:N"),
+            alt.Tooltip("layer:N"),
+            alt.Tooltip("density:Q", format=".5f"),
+        ],
+    )
+    text = base.mark_text(size=11).encode(
+        text=alt.Text("density:Q", format=".2~p"),
+        color=alt.condition(
+            alt.datum.density > least**0.4, alt.value("black"), alt.value("white")
+        ),
+    )
+    return Chart(
+        "densities",
+        "Share of each kernel that is kept",
+        "Rows are layers, columns the stages that led to the chosen candidate.",
+        [(cells + text).properties(height=30 * len(layers))],
+    )
+
+
+def draw_values(rows: Rows) -> Chart:
+    """Draws histograms of nonzero weights: rows layer, stage, low, high, share."""
+    stages = list(dict.fromkeys(row["stage"] for row in rows))
+    colour = alt.Color(
+        "stage:N",
+        scale=alt.Scale(domain=stages, range=[BEFORE, AFTER]),
+        legend=alt.Legend(title=None, orient="top"),
+    )
+    parts = []
+    for layer in dict.fromkeys(row["layer"] for row in rows):
+        own = [row for row in rows if row["layer"] == layer]
+        parts.append(
+            _chart(own, f"weights of {layer} by value")
+            .mark_bar(opacity=0.6)
+            .encode(
+                x=alt.X("low:Q", bin="binned", title=f"{layer}: weight"),
+                x2="high:Q",
+                y=alt.Y(
+                    "share:Q",
+                    stack=None,
+                    title="share of weights",
+                    axis=alt.Axis(format="~%"),
+                ),
+                color=colour,
+                tooltip=[
+                    alt.Tooltip("stage:N"),
+                    alt.Tooltip("low:Q", title="from", format=".3f"),
+                    alt.Tooltip("high:Q", title="to", format=".3f"),
+                    alt.Tooltip("share:Q", format=".2%"),
+                ],
+            )
+            .properties(height=150)
+        )
+    return Chart(
+        "weights",
+        "Weights before and after",
+        f"Histograms of the weights that are not zero, {' and '.join(stages)}, a "
+        "kernel each: pruning removes the small ones, training spreads the rest.",
+        parts,
+    )
+
+
+def draw_units(rows: Rows) -> Chart:
+    """Draws which units died: rows layer, stage, unit, dead."""
+    stages = list(dict.fromkeys(row["stage"] for row in rows))
+    parts = []
+    for layer in dict.fromkeys(row["layer"] for row in rows):
+        own = [row for row in rows if row["layer"] == layer]
+        parts.append(
+            _chart(own, f"units of {layer}, alive or dead")
+            .mark_rect()
+            .encode(
+                x=alt.X(
+                    "unit:O",
+                    title=f"{layer}: unit",
+                    axis=alt.Axis(labels=False, ticks=False, grid=False),
+                ),
+                y=alt.Y("stage:N", sort=stages, title=None),
+                color=alt.Color(
+                    "dead:N",
+                    scale=alt.Scale(
+                        domain=[False, True], range=[COLOURS[4], "#333333"]
+                    ),
+                    legend=None,
+                ),
+                tooltip=[
+                    alt.Tooltip("stage:N"),
+                    alt.Tooltip("unit:O"),
+                    alt.Tooltip("dead:N"),
+                ],
+            )
+            .properties(height=18 * len(stages))
+        )
+    last = [row for row in rows if row["stage"] == stages[-1]]
+    dead = {}
+    for row in last:
+        dead[row["layer"]] = dead.get(row["layer"], 0) + row["dead"]
+    counts = ", ".join(f"{n} of {layer}'s" for layer, n in dead.items())
+    return Chart(
+        "units",
+        "Units that died",
+        "A dead unit (dark) has no weight coming in or none going out. At the end "
+        f"there are dead {counts}.",
+        parts,
+    )
+
+
+def draw_confusions(rows: Rows, classes: Sequence[str]) -> Chart:
+    """Draws the confusion matrix: rows shown, taken_for, images."""
+    base = _chart(rows, "confusion matrix").encode(
+        x=alt.X(
+            "taken_for:N",
+            sort=list(classes),
+            title="taken for",
+            axis=alt.Axis(labelAngle=-45),
+        ),
+        y=alt.Y("shown:N", sort=list(classes), title="shown"),
+    )
+    wrong = [row["images"] for row in rows if row["shown"] != row["taken_for"]]
+    most = max(*wrong, 1)
+    cells = base.mark_rect().encode(
+        # The diagonal would hide the errors: they alone share out the colours.
+        color=alt.Color(
+            "images:Q",
+            scale=alt.Scale(scheme="cividis", domain=[0, most], clamp=True),
+            legend=None,
+        ),
+        tooltip=[
+            alt.Tooltip("shown:N"),
+            alt.Tooltip("taken_for:N"),
+            alt.Tooltip("images:Q"),
+        ],
+    )
+    text = base.mark_text(size=11).encode(
+        text="images:Q",
+        color=alt.condition(
+            alt.datum.images > most * 0.55, alt.value("black"), alt.value("white")
+        ),
+    )
+    worst = max(
+        (row for row in rows if row["shown"] != row["taken_for"]),
+        key=lambda row: row["images"],
+    )
+    return Chart(
+        "confusions",
+        "Confusion matrix",
+        f"Most often a {worst['shown']} is taken for a {worst['taken_for']}: "
+        f"{worst['images']} test images.",
+        [(cells + text).properties(height=340)],
+    )
+
+
+def draw_classes(rows: Rows) -> Chart:
+    """Draws accuracy by class, dense against pruned: rows class, stage, accuracy."""
+    stages = list(dict.fromkeys(row["stage"] for row in rows))
+    last = {row["class"]: row["accuracy"] for row in rows if row["stage"] == stages[-1]}
+    order = sorted(last, key=lambda name: -last[name])
+    base = _chart(rows, "accuracy by class, dense and pruned")
+    y = alt.Y("class:N", sort=order, title=None)
+    line = base.mark_line(color=GREY).encode(x="accuracy:Q", y=y, detail="class:N")
+    points = base.mark_point(filled=True, size=80, opacity=1).encode(
+        x=alt.X("accuracy:Q", scale=alt.Scale(zero=False), axis=_shares("accuracy")),
+        y=y,
+        color=alt.Color(
+            "stage:N",
+            scale=alt.Scale(domain=stages, range=[BEFORE, AFTER]),
+            legend=alt.Legend(title=None, orient="top"),
+        ),
+        shape=alt.Shape(
+            "stage:N", scale=alt.Scale(domain=stages, range=["circle", "square"])
+        ),
+        tooltip=[
+            alt.Tooltip("class:N"),
+            alt.Tooltip("stage:N"),
+            alt.Tooltip("accuracy:Q", format=".4f"),
+        ],
+    )
+    return Chart(
+        "classes",
+        "Accuracy by class",
+        f"The pruned network is best at {order[0]} ({last[order[0]]:.1%}) and worst at "
+        f"{order[-1]} ({last[order[-1]]:.1%}).",
+        [(line + points).properties(height=26 * len(order))],
+    )
+
+
+def page_specs(chart: Chart) -> list[dict]:
+    """A chart's parts as Vega-Lite's JSON, as wide as there is room."""
+    return [part.properties(width="container").to_dict() for part in chart.parts]
+
+
+def save_chart(chart: Chart, *paths: str | Path) -> None:
+    """Writes a chart to files: `.svg`, or `.png` at twice the size."""
+    whole = alt.vconcat(*(part.properties(width=WIDTH) for part in chart.parts))
+    whole = whole.resolve_scale(color="independent", shape="independent")
+    spec = whole.configure(background="white").to_dict()
+    for path in paths:
+        with whole_file(path) as temporary:
+            if Path(path).suffix == ".svg":
+                temporary.write_text(vl_convert.vegalite_to_svg(spec))
+            else:
+                temporary.write_bytes(vl_convert.vegalite_to_png(spec, scale=2))

@@ -1,0 +1,104 @@
+"""Packaging: what is handed in, what is in it, and what to do with it."""
+
+import io
+import zipfile
+from collections.abc import Mapping
+from pathlib import Path
+
+from shears.runtime import machine
+from shears.runtime.files import checksum, read_json, verify, write_bytes, write_json
+from shears.weight_files.canonical import read_weights
+
+READ_ME = """\
+Homework 5 of CMU 10-405/10-605 (spring 2020): what to hand in.
+{notebook}
+Part B: upload my_model_weights.h5. It is expected to have on the 10,000 test images of
+CIFAR-10, or those of the data set that was used,
+    accuracy  {accuracy:.4f} (more than 0.65 is needed)
+    sparsity  {sparsity:.4f} ({zeros:,} of {parameters:,} weights are zero)
+    score     {score:.4f}
+It loads by load_weights and by load_model in TensorFlow 2, tf_keras and Keras 3.
+sha256 {sha256}
+
+manifest.json says the same for programs; it is not to be uploaded.
+"""
+NOTEBOOK = """
+Part A: upload assignment_notebook.ipynb. It has been run, and needs TensorFlow, NumPy
+and Matplotlib only.
+"""
+
+
+def package(
+    weights: str | Path,
+    target: str | Path,
+    manifest: str | Path,
+    *,
+    choice: Mapping,
+    test: Mapping[str, float],
+) -> None:
+    """Copies the chosen weights file to its final name and describes it.
+
+    Args:
+        weights: The chosen candidate's file; it is read and checked once more.
+        target: The name it is handed in under.
+        manifest: JSON file: candidate, scores, sparsity, checksum, versions, commit.
+        choice: What `shears.evaluation.selection.choose` said.
+        test: The candidate's score on the test set.
+
+    Raises:
+        UserError: The weights file is damaged.
+    """
+    read_weights(weights)
+    write_bytes(target, Path(weights).read_bytes())
+    write_json(
+        manifest,
+        {
+            "file": Path(target).name,
+            "sha256": checksum(target),
+            "bytes": Path(target).stat().st_size,
+            "candidate": choice["candidate"],
+            "reason": choice["reason"],
+            "zeros": test["zeros"],
+            "parameters": test["parameters"],
+            "sparsity": test["sparsity"],
+            "validation": {
+                key: choice["validation"][key] for key in ("accuracy", "score")
+            },
+            "test": {key: test[key] for key in ("accuracy", "score")},
+            "machine": machine.describe(),
+        },
+    )
+
+
+def _entry(name: str) -> zipfile.ZipInfo:
+    """A compressed entry without a date, which would make other bytes of the same."""
+    entry = zipfile.ZipInfo(name)
+    entry.compress_type = zipfile.ZIP_DEFLATED
+    return entry
+
+
+def pack(manifest: str | Path, files: list[str | Path], archive: str | Path) -> None:
+    """Packs what is handed in into a zip file; the same files give the same bytes.
+
+    Args:
+        manifest: As `package` wrote it.
+        files: What else goes in: the weights file, Part A's notebook if there is one.
+        archive: The zip file; it has a README.txt, too.
+
+    Raises:
+        UserError: A file is damaged.
+    """
+    about = read_json(manifest)
+    with_notebook = any(Path(path).suffix == ".ipynb" for path in files)
+    text = READ_ME.format(
+        **{key: about[key] for key in ("sparsity", "zeros", "parameters", "sha256")},
+        **about["test"],
+        notebook=NOTEBOOK if with_notebook else "",
+    )
+    content = io.BytesIO()
+    with zipfile.ZipFile(content, "w") as packed:
+        for path in [*files, manifest]:
+            verify(path)
+            packed.writestr(_entry(Path(path).name), Path(path).read_bytes())
+        packed.writestr(_entry("README.txt"), text)
+    write_bytes(archive, content.getvalue())

@@ -1,0 +1,1 @@
+"""What every part stands on: TensorFlow, devices, files, locks, errors and logs."""

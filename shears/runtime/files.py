@@ -1,0 +1,175 @@
+"""Files that are written whole or not at all, and noticed when they are damaged later.
+
+Beside each file `name` that a stage writes lies `.name.sha256`, in the form of
+`sha256sum`; reading compares. A file without one (brought from elsewhere) is taken as
+it is.
+"""
+
+import csv
+import errno
+import fcntl
+import hashlib
+import io
+import json
+import os
+import shutil
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+
+from shears.runtime.errors import UserError, brief
+
+NO_LOCKS = (errno.ENOLCK, errno.ENOTSUP, errno.ENOSYS)  # a file system without locks
+ROOM = 1 << 20  # bytes; Snakemake's own records need some
+
+
+@contextmanager
+def whole_file(path: str | Path) -> Iterator[Path]:
+    """Yields a temporary path that takes `path`'s place when the block succeeds.
+
+    The temporary file is `.name.part`. A killed process leaves it behind; the next
+    attempt overwrites it.
+
+    Args:
+        path: The final name; its folder is made if it is missing.
+
+    Raises:
+        OSError: The folder cannot be written, the disk is full or another process is
+            writing the same file; it names `path`, and nothing is left.
+    """
+    path = Path(path)
+    temporary = path.with_name(f".{path.name}.part")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with temporary.open("ab") as file:
+            # Two writers would mix their bytes. The lock goes with the process.
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except OSError as error:
+                if error.errno not in NO_LOCKS:
+                    raise
+            try:
+                yield temporary
+                with temporary.open("rb+") as written:
+                    os.fsync(written.fileno())
+                temporary.replace(path)
+            except BaseException:
+                temporary.unlink(missing_ok=True)
+                raise
+    except BlockingIOError as error:
+        text = "another process is writing this file"
+        raise OSError(error.errno, text, str(path)) from error
+    except OSError as error:  # a failed write names no file, or the temporary one
+        raise OSError(error.errno, error.strerror or str(error), str(path)) from error
+
+
+def check_room(folder: str | Path) -> None:
+    """Checks that a disk is not as good as full, before a run begins.
+
+    Args:
+        folder: What a run writes to; made if it is missing.
+
+    Raises:
+        UserError: Less than `ROOM` is free, or the folder cannot be made.
+    """
+    try:
+        Path(folder).mkdir(parents=True, exist_ok=True)
+        free = shutil.disk_usage(folder).free
+    except OSError as error:
+        raise UserError(f"{folder}: {error.strerror}; the run writes to it") from None
+    if free < ROOM:
+        raise UserError(
+            f"{folder}: {free:,} bytes are free on its disk, expected at least "
+            f"{ROOM:,}: make room and run again"
+        )
+
+
+def _seal(path: Path) -> Path:
+    """Names the file that holds a file's checksum."""
+    return path.with_name(f".{path.name}.sha256")
+
+
+def write_bytes(path: str | Path, content: bytes) -> None:
+    """Writes a whole file, and its checksum beside it."""
+    path = Path(path)
+    # The old checksum goes first: after a kill the file has none, not a wrong one.
+    _seal(path).unlink(missing_ok=True)
+    with whole_file(path) as temporary:
+        temporary.write_bytes(content)
+    with whole_file(_seal(path)) as temporary:
+        temporary.write_text(f"{hashlib.sha256(content).hexdigest()}  {path.name}\n")
+
+
+def damaged(path: str | Path, reason: object) -> UserError:
+    """Says that a file a stage made is not whole, and how to make it anew."""
+    # The file alone: what was made from it is kept when it comes out the same again.
+    return UserError(
+        f"{path}: damaged ({brief(reason)}): delete it and make it anew: "
+        f"snakemake {path} (and --configfile, if you use one)"
+    )
+
+
+def verify(path: str | Path) -> None:
+    """Compares a file with the checksum beside it, if there is one.
+
+    Raises:
+        UserError: The file is not what was written.
+    """
+    path = Path(path)
+    try:
+        expected = _seal(path).read_text(errors="replace").split()[:1]
+    except FileNotFoundError:
+        return
+    found = checksum(path)
+    if expected != [found]:
+        raise damaged(path, f"its sha256 is {found[:12]}..., not what was written")
+
+
+def read_json(path: str | Path) -> dict:
+    """Reads a JSON file.
+
+    Raises:
+        UserError: It is damaged.
+    """
+    verify(path)
+    try:
+        return json.loads(Path(path).read_text())
+    except ValueError as error:
+        raise damaged(path, error) from error
+
+
+def write_json(path: str | Path, content: Mapping) -> None:
+    """Writes a JSON file, keys in the order given. NaN and infinity are refused."""
+    text = json.dumps(content, indent=2, allow_nan=False) + "\n"
+    write_bytes(path, text.encode())
+
+
+def write_csv(path: str | Path, rows: Iterable[Mapping]) -> None:
+    """Writes a CSV file with a header from rows that share their keys."""
+    rows = list(rows)
+    text = io.StringIO()
+    writer = csv.DictWriter(text, fieldnames=list(rows[0]), lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    write_bytes(path, text.getvalue().encode())
+
+
+def read_csv(path: str | Path) -> list[dict[str, float]]:
+    """Reads a CSV file of numbers.
+
+    Raises:
+        UserError: It is damaged.
+    """
+    verify(path)
+    try:
+        with Path(path).open(newline="") as file:
+            rows = csv.DictReader(file, strict=True)
+            return [{key: float(value) for key, value in row.items()} for row in rows]
+    except (ValueError, TypeError, csv.Error) as error:
+        raise damaged(path, error) from error
+
+
+def checksum(path: str | Path, algorithm: str = "sha256") -> str:
+    """Computes a file's checksum, in hexadecimal."""
+    with Path(path).open("rb") as file:
+        return hashlib.file_digest(file, algorithm).hexdigest()

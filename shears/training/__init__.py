@@ -1,0 +1,1 @@
+"""Training: recipes, the compiled step, epochs, checkpoints and soft targets."""

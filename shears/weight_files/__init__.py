@@ -1,0 +1,1 @@
+"""Keras weights files: ours, written and read, and anybody's, read."""

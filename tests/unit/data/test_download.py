@@ -1,0 +1,345 @@
+"""The downloader against real servers on loopback."""
+
+import hashlib
+import resource
+import threading
+import time
+from contextlib import contextmanager, suppress
+from functools import partial
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+import pytest
+
+from shears.data.download import copy_archive, download_archive
+from shears.runtime.errors import UserError
+
+BODY = bytes(range(256)) * 20_000  # 5 MB
+SHA256 = hashlib.sha256(BODY).hexdigest()
+
+
+class Server(BaseHTTPRequestHandler):
+    """Answers each request in turn as the next function of `server.plan` says.
+
+    The last one answers all further requests too.
+    """
+
+    def log_message(self, *_):
+        pass
+
+    def do_GET(self):
+        server = self.server
+        server.asked.append(self.headers.get("Range"))
+        answer = server.plan.pop(0) if len(server.plan) > 1 else server.plan[0]
+        self.close_connection = True
+        with suppress(OSError):  # the other side has gone
+            answer(self)
+
+    def head(self, status: int = 200, **headers: str | int) -> None:
+        self.send_response(status)
+        for name, value in headers.items():
+            self.send_header(name.replace("_", "-"), str(value))
+        self.end_headers()
+
+
+def whole(to, *, cut=None, body=BODY, ranges=True):
+    """Sends the body from where it is asked, or cuts it off after so many bytes."""
+    start = 0
+    if ranges and to.headers.get("Range"):
+        start = int(to.headers["Range"].removeprefix("bytes=").rstrip("-"))
+        if start >= len(body):
+            to.send_error(416)
+            return
+        place = f"bytes {start}-{len(body) - 1}/{len(body)}"
+        to.head(206, Content_Length=len(body) - start, Content_Range=place)
+    else:
+        to.head(Content_Length=len(body))
+    to.wfile.write(body[start:][:cut])
+
+
+def cut(length: int):
+    return partial(whole, cut=length)
+
+
+def ignores_range(to):
+    whole(to, ranges=False)
+
+
+def status(code: int):
+    return lambda to: to.send_error(code)
+
+
+def redirect(to):
+    to.head(302, Location="/elsewhere", Content_Length=0)
+
+
+def silent(to):
+    time.sleep(3)
+
+
+def stalls(to):
+    to.head(Content_Length=len(BODY))
+    to.wfile.write(BODY[:100_000])
+    time.sleep(3)
+
+
+def drips(to):
+    to.head(Content_Length=len(BODY))
+    for _ in range(300):
+        to.wfile.write(b"x")
+        time.sleep(0.01)
+
+
+def without_length(to):
+    to.head()
+    to.wfile.write(BODY)
+
+
+def cut_without_length(to):
+    to.head()
+    to.wfile.write(BODY[:1_000_000])
+
+
+def endless(to):
+    to.head()
+    for _ in range(1000):
+        to.wfile.write(bytes(1 << 20))
+
+
+def announces_too_much(to):
+    to.head(Content_Length=1 << 40)
+
+
+def error_page(to):
+    whole(to, body=b"<html>we are busy</html>", ranges=False)
+
+
+def another_file(to):
+    whole(to, body=BODY[::-1], ranges=False)
+
+
+def no_http(to):
+    to.wfile.write(b"SSH-2.0-OpenSSH_9.2\r\n")
+
+
+def hangs_up(to):
+    to.connection.shutdown(2)
+
+
+def wrong_range(to):
+    """Resumes from another place than it was asked for."""
+    to.head(206, Content_Length=10, Content_Range="bytes 0-9/5120000")
+    to.wfile.write(BODY[:10])
+
+
+def bad_length(to):
+    to.head(Content_Length="many")
+    to.wfile.write(BODY)
+
+
+@pytest.fixture(autouse=True)
+def no_proxy(monkeypatch):
+    for name in ("NO_PROXY", "no_proxy"):
+        monkeypatch.setenv(name, "127.0.0.1")
+
+
+@contextmanager
+def serving(*plan):
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Server)
+    server.daemon_threads = True
+    server.plan, server.asked = list(plan or [whole]), []
+    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    thread.start()
+    try:
+        yield f"http://127.0.0.1:{server.server_port}/a.tar.gz", server
+    finally:
+        server.shutdown()
+        server.server_close()
+
+
+def fetch(target, *urls):
+    download_archive(
+        target, urls=urls, sha256=SHA256, wait=0.01, timeout=(0.5, 0.5), largest=8 << 20
+    )
+
+
+def test_a_whole_file_arrives(tmp_path):
+    with serving() as (url, _):
+        fetch(tmp_path / "a", url)
+    assert (tmp_path / "a").read_bytes() == BODY
+    assert len(list(tmp_path.iterdir())) == 1
+
+
+FAULTS = {
+    "cut, then resumed": (cut(2_000_000), cut(1_500_000), whole),
+    "cut, then begun anew": (cut(2_000_000), ignores_range),
+    "cut, then from another place": (cut(2_000_000), wrong_range, whole),
+    "silence": (silent, whole),
+    "stalled": (stalls, whole),
+    "dripping": (drips, whole),
+    "hung up": (hangs_up, whole),
+    "no HTTP": (no_http, whole),
+    "busy": (status(503), status(500), status(429), whole),
+    "redirected": (redirect, whole),
+    "no length": (without_length,),
+    "a length that is none": (bad_length,),
+    # Each attempt brings a megabyte: that is progress, however often it fails.
+    "cut nine times": (*[cut(1 << 20) for _ in range(4)], *[silent] * 5, whole),
+}
+
+
+@pytest.mark.parametrize("kind", FAULTS)
+def test_a_fault_that_passes_is_waited_out(tmp_path, kind):
+    with serving(*FAULTS[kind]) as (url, _):
+        fetch(tmp_path / "a", url)
+    assert (tmp_path / "a").read_bytes() == BODY
+    assert len(list(tmp_path.iterdir())) == 1
+
+
+def test_a_cut_connection_is_resumed_where_it_was_cut(tmp_path):
+    with serving(cut(2_000_000), cut(1_500_000), whole) as (url, server):
+        fetch(tmp_path / "a", url)
+    assert server.asked == [None, "bytes=2000000-", "bytes=3500000-"]
+
+
+def test_an_earlier_attempt_is_resumed(tmp_path):
+    (tmp_path / "a.part").write_bytes(BODY[:4_000_000])
+    with serving() as (url, server):
+        fetch(tmp_path / "a", url)
+    assert server.asked == ["bytes=4000000-"]
+    assert (tmp_path / "a").read_bytes() == BODY
+
+
+def test_an_earlier_attempt_that_is_whole_needs_no_server(tmp_path):
+    (tmp_path / "a.part").write_bytes(BODY)
+    fetch(tmp_path / "a", "http://127.0.0.1:9/a.tar.gz")
+    assert (tmp_path / "a").read_bytes() == BODY
+
+
+@pytest.mark.parametrize("left", [b"x" * 1000, b"x" * len(BODY), BODY + b"x"])
+def test_an_earlier_attempt_that_is_bad_is_begun_anew(tmp_path, left):
+    (tmp_path / "a.part").write_bytes(left)
+    with serving() as (url, _):
+        fetch(tmp_path / "a", url)
+    assert (tmp_path / "a").read_bytes() == BODY
+
+
+BAD = {
+    "an error page with status 200": (error_page, "what came has sha256", 1),
+    "another file": (another_file, "what came has sha256", 1),
+    "cut without a length": (cut_without_length, "what came has sha256", 1),
+    "not found": (status(404), "404 Client Error", 1),
+    "forbidden": (status(403), "403 Client Error", 1),
+    "gone": (status(410), "410 Client Error", 1),
+    "busy for ever": (status(503), "503 Server Error", 6),
+    "a redirect in a circle": (redirect, "Exceeded 30 redirects", 31),
+    "too much": (endless, "sends more than 8,388,608 bytes", 1),
+    "too much announced": (announces_too_much, "sends more than 8,388,608 bytes", 1),
+    "silence for ever": (silent, "timed out", 6),
+    "stalled for ever": (stalls, "timed out", 6),
+    "dripping for ever": (drips, "stalled: ", 6),
+    "cut at the same place for ever": (
+        partial(whole, cut=900_000, ranges=False),
+        "900000 bytes read, 4220000 more expected",
+        6,
+    ),
+    "hung up for ever": (hangs_up, "closed connection without response", 6),
+    "no HTTP for ever": (no_http, "SSH-2.0", 6),
+}
+
+
+@pytest.mark.parametrize("kind", BAD)
+def test_bad_servers_are_told_in_two_lines(tmp_path, kind):
+    answer, message, asked = BAD[kind]
+    with serving(answer) as (url, server):
+        with pytest.raises(UserError) as caught:
+            fetch(tmp_path / "a", url)
+    text = str(caught.value)
+    assert f"the download failed ({url}: " in text
+    assert message in text
+    assert "CIFAR10_ARCHIVE" in text
+    assert text.count("\n") == 1
+    assert len(text) < 400
+    assert len(server.asked) == asked
+    assert not (tmp_path / "a").exists()
+    assert {path.name for path in tmp_path.iterdir()} <= {"a.part"}  # to resume from
+
+
+def test_no_network(tmp_path):
+    with pytest.raises(UserError, match="download failed.*Connection refused"):
+        fetch(tmp_path / "a", "http://127.0.0.1:9/a.tar.gz")
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    "first", [status(404), status(503), error_page, endless, hangs_up, stalls]
+)
+def test_mirrors_are_tried_in_order(tmp_path, first):
+    with serving(first) as (bad, bads), serving() as (good, goods):
+        fetch(tmp_path / "a", bad, good)
+    assert len(bads.asked) == len(goods.asked) == 1
+    assert (tmp_path / "a").read_bytes() == BODY
+
+
+def test_what_one_mirror_gave_another_completes(tmp_path):
+    with serving(cut(3_000_000)) as (first, _), serving() as (second, server):
+        fetch(tmp_path / "a", first, second)
+    assert server.asked == ["bytes=3000000-"]
+    assert (tmp_path / "a").read_bytes() == BODY
+
+
+def test_two_servers_that_undo_each_others_progress_are_given_up(tmp_path):
+    begins_anew = partial(whole, cut=3_000_000, ranges=False)
+    with serving(begins_anew) as (first, _), serving(cut(1_500_000)) as (second, _):
+        with pytest.raises(UserError, match="the download failed"):
+            fetch(tmp_path / "a", first, second)
+
+
+def test_an_address_that_is_none_is_told(tmp_path):
+    with pytest.raises(UserError, match="the download failed .http://a..b/x: "):
+        fetch(tmp_path / "a", "http://a..b/x")
+
+
+def test_a_full_disk_is_no_fault_of_the_server(tmp_path):
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1_000_000, hard))
+    try:
+        with serving() as (url, server), pytest.raises(OSError, match="File too large"):
+            fetch(tmp_path / "a", url)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert len(server.asked) == 1
+
+
+def test_an_archive_at_hand_is_checked_and_copied(good_archive, tmp_path):
+    target = tmp_path / "resources/archive.tar.gz"
+    copy_archive(good_archive, target, sha256=SHA256)
+    assert target.read_bytes() == good_archive.read_bytes()
+
+
+def test_a_checksum_beside_the_archive_is_honoured(good_archive, tmp_path):
+    source = tmp_path / "a.tar.gz"
+    source.symlink_to(good_archive)
+    found = hashlib.sha256(good_archive.read_bytes()).hexdigest()
+    beside = tmp_path / "a.tar.gz.sha256"
+    beside.write_text(f"{found.upper()}  a.tar.gz\n")
+    copy_archive(source, tmp_path / "copy", sha256=SHA256)
+    (tmp_path / "copy").unlink()
+    beside.write_text("0" * 64 + "\n")
+    with pytest.raises(UserError, match=f"its sha256 is {found}, but a.tar.gz.sha256"):
+        copy_archive(source, tmp_path / "copy", sha256=SHA256)
+    beside.write_text("not a checksum\n")
+    with pytest.raises(UserError, match="no sha256 checksum"):
+        copy_archive(source, tmp_path / "copy", sha256=SHA256)
+    assert not (tmp_path / "copy").exists()
+
+
+def test_an_archive_that_is_not_there(tmp_path):
+    with pytest.raises(UserError, match="CIFAR10_ARCHIVE=.*no such file"):
+        copy_archive(tmp_path / "none.tar.gz", tmp_path / "copy", sha256=SHA256)
+
+
+def test_a_damaged_archive_at_hand_is_not_copied(tmp_path):
+    (tmp_path / "bad.tar.gz").write_bytes(b"nonsense")
+    with pytest.raises(UserError, match="bad.tar.gz: not a whole tar.gz"):
+        copy_archive(tmp_path / "bad.tar.gz", tmp_path / "copy", sha256=SHA256)
+    assert not (tmp_path / "copy").exists()

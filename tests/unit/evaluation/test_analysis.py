@@ -1,0 +1,123 @@
+import math
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from shears.evaluation.analysis import (
+    compare_answers,
+    compare_choices,
+    count_confusions,
+    count_values,
+    dead_units,
+    expect_score,
+    frontier,
+)
+from shears.evaluation.score import score
+from shears.pruning.dead_units import dead_unit_counts, remove_dead_units
+from tests.conftest import make_weights
+
+
+@pytest.mark.parametrize(("correct", "zeros"), [(4300, 1_232_095), (3300, 1_225_841)])
+def test_the_expected_score_is_what_drawing_gives(correct, zeros):
+    found = expect_score({"images": 5000, "correct": correct, "zeros": zeros}, 10_000)
+    rng = np.random.default_rng(0)
+    accuracy = rng.binomial(10_000, rng.beta(correct + 1, 5001 - correct, 20_000)) / 1e4
+    scores = np.array([score(a, zeros) for a in accuracy])
+    error = 4 * scores.std() / math.sqrt(len(scores))
+    assert found["expected"] == pytest.approx(scores.mean(), abs=error)
+    assert found["miss"] == pytest.approx((accuracy <= 0.65).mean(), abs=0.01)
+    assert (scores > found["high"]).mean() == pytest.approx(0.025, abs=0.005)
+    if found["miss"] < 0.025:
+        assert (scores < found["low"]).mean() == pytest.approx(0.025, abs=0.005)
+    else:
+        assert found["low"] == 0
+    assert found["accuracy_margin"] == pytest.approx(accuracy.mean() - 0.65, abs=1e-3)
+
+
+def test_a_hopeless_candidate_is_expected_to_miss():
+    found = expect_score({"images": 500, "correct": 60, "zeros": 0}, 1000)
+    assert found["low"] == found["high"] == 0
+    assert found["expected"] == pytest.approx(0, abs=1e-12)
+    assert found["miss"] == pytest.approx(1)
+
+
+def test_choosing_by_validation_is_compared_with_choosing_by_test():
+    found = compare_choices([0.5, 0.91, 0.9, 0.8], [0.5, 0.88, 0.9, 0.89], 1)
+    assert found["best"] == 2
+    assert found["lost"] == pytest.approx(0.02)
+    assert found["rank"] == 3
+    assert found["correlation"] == pytest.approx(0.4)
+    assert math.isnan(compare_choices([0.5, 0.6], [0.5, 0.6], 1)["correlation"])
+    assert math.isnan(compare_choices([0.5] * 3, [0.1, 0.2, 0.3], 1)["correlation"])
+
+
+POINTS = st.lists(
+    st.tuples(st.integers(0, 9), st.integers(0, 9)), min_size=1, max_size=30
+)
+
+
+@given(points=POINTS)
+def test_the_frontier_is_what_nothing_beats(points):
+    found = frontier(points)
+    best = [points[i] for i in found]
+    assert best == sorted(best)
+    assert len(set(best)) == len(best)
+    for x, y in points:
+        beaten = any(a >= x and b >= y and (a, b) != (x, y) for a, b in points)
+        assert beaten == ((x, y) not in best)
+
+
+@settings(max_examples=50)
+@given(seed=st.integers(0, 10_000))
+def test_answers_that_changed_are_told_apart(seed):
+    rng = np.random.default_rng(seed)
+    labels, before, after = rng.integers(0, 4, (3, 60), dtype=np.uint8)
+    found = compare_answers(labels, before, after)
+    for i in range(60):
+        kinds = [name for name, rows in found._asdict().items() if i in rows]
+        expected = []
+        if before[i] != after[i]:
+            right = (before[i] == labels[i], after[i] == labels[i])
+            expected = [{(1, 0): "lost", (0, 1): "won", (0, 0): "moved"}[right]]
+        assert kinds == expected
+
+
+def test_confusions_are_counted_by_row():
+    counts = count_confusions(np.array([3, 3, 5, 3]), np.array([3, 5, 5, 5]))
+    assert counts[3, 3] == 1
+    assert counts[3, 5] == 2
+    assert counts[5, 5] == 1
+    assert counts.sum() == 4
+
+
+@pytest.mark.parametrize("zeros", [0.0, 0.99, 0.999])
+def test_dead_units_are_those_that_pruning_counts(zeros):
+    for weights in (
+        make_weights(1, zeros=zeros),
+        remove_dead_units(make_weights(1, zeros=zeros)),
+    ):
+        found = dead_units(weights)
+        counts = {name: int(dead.sum()) for name, dead in found.items()}
+        assert counts == dead_unit_counts(weights)
+
+
+def test_a_dense_units_outgoing_weights_are_its_own():
+    weights = make_weights(0)
+    weights[8].reshape(36, 64, 512)[:, 7] = 0  # what channel 7 of conv2d_3 feeds
+    found = dead_units(weights)
+    assert np.flatnonzero(found["conv2d_3"]).tolist() == [7]
+    assert not found["dense"].any()
+
+
+def test_histograms_hold_every_weight_that_is_not_zero():
+    kernels = {"dense": make_weights(0)[0], "round 1": make_weights(0, zeros=0.8)[0]}
+    rows = count_values(kernels)
+    for name, kernel in kernels.items():
+        own = [row for row in rows if row["stage"] == name]
+        assert len(own) == 40
+        shares = sum(row["share"] for row in own)
+        assert shares == pytest.approx((kernel != 0).mean())
+        assert own[0]["low"] == pytest.approx(-own[-1]["high"])
+    assert count_values({"nothing": np.zeros((3, 3))})[0]["share"] == 0

@@ -1,0 +1,159 @@
+import numpy as np
+import pytest
+
+from shears.optimizer_study import regression
+from shears.optimizer_study.plots import (
+    plot_losses,
+    plot_paths,
+    plot_sensitivity,
+    tabulate,
+    to_svg,
+    winners,
+)
+from shears.optimizer_study.study import (
+    METHODS,
+    TRAINERS,
+    best_run,
+    difference,
+    learning_rates,
+    measure,
+    points,
+    sample_order,
+    walk_valley,
+)
+from shears.runtime.files import write_json
+
+RATES = [0.01, 0.1, 0.9, 30.0]
+UPDATES = 400
+
+
+@pytest.fixture(scope="module")
+def cells():
+    problem = regression.DATA_SETS["condition_1"]()
+    return {
+        "condition_1": {
+            name: {
+                implementation: measure(
+                    problem,
+                    name,
+                    implementation,
+                    learning_rates=RATES,
+                    updates=UPDATES,
+                )
+                for implementation in TRAINERS
+            }
+            for name in METHODS
+        }
+    }
+
+
+def test_gradient_descent_does_what_theory_says(cells):
+    """All eigenvalues are 2: an update leaves |1 - 2 rate| of the way."""
+    runs = cells["condition_1"]["gradient_descent"]["ours"]["runs"]
+    assert [run["learning_rate"] for run in runs] == RATES
+    for run, left in zip(runs[:3], (0.98, 0.8, 0.8), strict=True):
+        assert run["updates"][0] == 1
+        assert run["distance"][0] == pytest.approx(left, rel=1e-4)
+        assert run["arrived"] == int(np.ceil(np.log(0.01) / np.log(left)))
+        assert not run["diverged"]
+    assert runs[3]["diverged"] and runs[3]["arrived"] is None
+    assert runs[3]["loss"][-1] is None  # infinite, which JSON cannot say
+
+
+def test_a_cell_is_json_even_where_it_diverges(cells, tmp_path):
+    for pair in cells["condition_1"].values():
+        for cell in pair.values():
+            write_json(tmp_path / "cell.json", cell)
+
+
+def test_ours_and_keras_measure_the_same(cells):
+    for pair in cells["condition_1"].values():
+        assert difference(pair["ours"]["runs"], pair["keras"]["runs"]) < 1e-4
+        runs = (pair[name]["runs"] for name in ("ours", "keras"))
+        for mine, theirs in zip(*runs, strict=True):
+            assert mine["arrived"] == theirs["arrived"]
+            assert mine["diverged"] == theirs["diverged"]
+
+
+def test_a_difference_is_noticed(cells):
+    runs = cells["condition_1"]["adam"]["ours"]["runs"]
+    other = [{**run, "loss": [1.01 * (x or 1) for x in run["loss"]]} for run in runs]
+    assert difference(runs, other) == pytest.approx(0.01 / 1.01)
+
+
+def run_of(rate, arrived, distance, *, diverged=False, samples="one"):
+    return {
+        "learning_rate": rate,
+        "arrived": arrived,
+        "distance": [1.0, distance],
+        "diverged": diverged,
+        "samples": samples,
+    }
+
+
+def test_the_best_run_arrives_first_or_ends_nearest():
+    far, near = run_of(1, None, 0.5), run_of(2, None, 0.2)
+    late, early = run_of(3, 90, 0.001), run_of(4, 80, 0.3)
+    lost = run_of(5, None, None, diverged=True)
+    other = run_of(6, 1, 0.0, samples="all")
+    assert best_run([far, near, lost, other], "one") is near
+    assert best_run([far, late, early, lost, other], "one") is early
+    assert best_run([lost, other], "one") is None
+
+
+def test_samples_come_once_an_epoch():
+    order = sample_order(7, 17)
+    assert len(order) == 17
+    assert sorted(order[:7]) == sorted(order[7:14]) == list(range(7))
+    assert np.array_equal(order, sample_order(7, 17))
+
+
+@pytest.mark.parametrize("updates", [10, 1000, 100_000])
+def test_a_curve_goes_from_the_first_update_to_the_last(updates):
+    found = points(updates)
+    assert found[0] == 1 and found[-1] == updates
+    assert np.all(np.diff(found) > 0) and len(found) <= 120
+
+
+def test_learning_rates_are_even_in_their_logarithm():
+    assert learning_rates(0.01, 100, 5) == [0.01, 0.1, 1, 10, 100]
+
+
+def test_the_table_and_the_winners(cells):
+    lines = tabulate(cells)
+    assert [line.optimizer for line in lines] == [
+        "gradient descent",
+        "SGD",
+        "AdaGrad, all samples",
+        "AdaGrad, one sample",
+        "Adam, all samples",
+        "Adam, one sample",
+    ]
+    for line in lines:
+        assert line.keras_updates == line.updates
+        if line.updates:
+            rows = 1 if "one" not in line.optimizer and line.optimizer != "SGD" else 200
+            assert line.epochs == line.updates / rows
+    (found,) = winners(lines)
+    first = min((line for line in lines if line.updates), key=lambda line: line.updates)
+    assert found["updates"] == first.optimizer
+    assert winners([lines[0]._replace(updates=None)])[0]["updates"] == "nobody"
+
+
+def test_pictures_are_the_same_bytes_each_time(cells):
+    valley = walk_valley(20)
+    for plot, content in (
+        (plot_losses, cells),
+        (plot_sensitivity, cells),
+        (plot_paths, valley),
+    ):
+        assert to_svg(plot(content)) == to_svg(plot(content))
+
+
+def test_the_paths_go_down_the_valley():
+    valley = walk_valley()
+    for name, path in valley.paths.items():
+        away = path - valley.exact
+        height = np.einsum("ki,ij,kj->k", away, valley.hessian, away)
+        assert len(path) == 61 and np.all(path[0] == 0)
+        assert height[-1] < 0.2 * height[0], name

@@ -1,0 +1,300 @@
+import json
+import re
+from html.parser import HTMLParser
+
+import numpy as np
+import pytest
+import yaml
+from PIL import Image
+
+from shears.evaluation.analysis import expect_score
+from shears.reporting import charts
+from shears.reporting.report import mean_scores, read_costs
+from shears.runtime.files import write_json
+from tests.report_pages import IMAGES, candidate, render, write_files
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("run")
+    write_files(folder)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def text(folder):
+    return render(folder)
+
+
+class Page(HTMLParser):
+    """Rows of tables, pictures and other addresses, texts by heading."""
+
+    def __init__(self, text):
+        super().__init__()
+        self.rows, self.images, self.addresses, self.chosen = [], [], [], 0
+        self.text = []
+        self.feed(text)
+
+    def handle_starttag(self, tag, attrs):
+        attrs = dict(attrs)
+        if tag == "tr":
+            self.rows.append([])
+            self.chosen += attrs.get("class") == "chosen"
+        if tag == "img":
+            self.images.append(attrs)
+        self.addresses += [attrs[k] for k in ("src", "href") if k in attrs]
+        self.skips = tag in ("script", "style")
+
+    def handle_endtag(self, tag):
+        self.skips = False
+
+    def handle_data(self, data):
+        if data.strip() and not self.skips:
+            self.text.append(data.strip())
+            if self.rows:
+                self.rows[-1].append(data.strip())
+
+
+def test_the_page_shows_each_candidate_and_marks_the_chosen(text):
+    page = Page(text)
+    row = next(row for row in page.rows if row[:3] == ["lamp", "0", "1"])
+    assert row[3:11] == [
+        *("0.9500", "0.8100", "0.8800", "0.8100", "0.8800", "2", "1.5", "1,234")
+    ]
+    assert page.chosen == 1
+
+
+def test_what_is_handed_in_stands_at_the_top(text):
+    shown = " ".join(Page(text).text)
+    top = shown[: shown.index("Candidates", shown.index("sha256"))]
+    validation = candidate("lamp/seed_0/round_1", 0.81, 0.95).validation
+    expected = expect_score(validation, IMAGES)
+    for part in (
+        "Hand in lamp, seed 0, round 1",
+        f"expected test score {expected['expected']:.4f}",
+        f"95 % between {expected['low']:.4f} and {expected['high']:.4f}",
+        f"missed with probability {expected['miss']:.2g}",
+        "1,188,315 of 1,250,858 weights are zero",
+        f"margin over 0.65 {expected['accuracy_margin']:+.4f}",
+        "123 kB my_model_weights.h5",
+        "ab" * 32,
+    ):
+        assert part in top, part
+
+
+def test_the_page_needs_nothing_from_elsewhere(text):
+    page = Page(text)
+    assert page.images
+    assert all(a.startswith(("data:", "#")) for a in page.addresses)
+    assert "url(http" not in text
+    assert len(text) < 5_000_000
+
+
+def test_pictures_have_texts(text):
+    assert all(image["alt"] for image in Page(text).images)
+
+
+def test_the_images_that_pruning_made_wrong_are_shown(text):
+    assert "made 3 wrong that were right" in text
+    assert "bird, now taken for truck" in text
+    assert [i["alt"] for i in Page(text).images if "test image" in i["alt"]] == [
+        f"test image {i}: {name}"
+        for i, name in enumerate(("airplane", "automobile", "bird"))
+    ]
+
+
+def test_costs_are_added_up_by_rule(folder):
+    rows = read_costs(folder / "benchmarks")
+    assert rows == [
+        {"rule": "train", "jobs": 2, "seconds": 630.5, "memory": 2000.5},
+        {"rule": "benchmark_optimizer", "jobs": 1, "seconds": 60.0, "memory": 500.0},
+        {"rule": "choose", "jobs": 1, "seconds": 0.1, "memory": None},
+    ]
+    assert read_costs(folder / "none") == []
+
+
+def test_the_configuration_and_the_command_are_told(text):
+    assert "snakemake --cores all --config &#39;seeds=[0]&#39;" in text
+    shown = re.search(
+        r"Configuration</summary>\s*<pre.*?<code>(.*?)</code>", text, re.S
+    )
+    assert yaml.safe_load(shown[1]) == {"data": {"name": "cifar10"}, "seeds": [0]}
+
+
+def test_several_seeds_are_averaged(text, folder):
+    assert "Means over seeds" not in text
+    more = [candidate("lamp/seed_1/round_1", 0.83, 0.95, folder)]
+    page = Page(render(folder, more=more))
+    row = next(row for row in page.rows if row[:3] == ["lamp", "1", "2"])
+    assert row[3:9] == ["0.9500", "0.8200", "0.8200", "0.0141", "0.8850", "0.0071"]
+
+
+def test_every_chart_is_also_a_file(text, folder):
+    named = set(re.findall(r'<figure id="(\w+)"', text))
+    files = {path.name for path in (folder / "figures").iterdir()}
+    assert files >= {f"{name}.{kind}" for name in named for kind in ("svg", "png")}
+    assert len(named) == 9
+    assert (folder / "figures/scores.svg").read_text().startswith("<svg")
+    with Image.open(folder / "figures/frontier.png") as picture:
+        assert min(picture.size) > 500
+    with Image.open(folder / "figures/filters_after.png") as picture:
+        pixels = np.asarray(picture)
+    grey = (pixels == 128).all(-1).mean()  # weights that are zero
+    assert grey > 0.5
+
+
+LINE = {
+    "data_set": "condition_100",
+    "optimizer": "Adam, all samples",
+    "learning_rate": 0.3162,
+    "updates": 1083,
+    "epochs": 1083.0,
+    "milliseconds": 2.5,
+    "distance": 0.0002,
+    "diverged": 3,
+    "keras_updates": 1083,
+    "difference": 1e-7,
+}
+LOST = {
+    **dict.fromkeys(LINE),
+    "data_set": "sparse",
+    "optimizer": "SGD",
+    "diverged": 13,
+    "difference": 0.0,
+}
+FIRST = {
+    "data_set": "condition_100",
+    "updates": "Adam, all samples",
+    "epochs": "SGD",
+    "milliseconds": "nobody",
+}
+
+
+def test_part_a_has_a_section_if_there_is_one(text, folder, tmp_path):
+    assert "Part A" not in text
+    study = {"table": tmp_path / "table.json"}
+    write_json(study["table"], {"lines": [LINE, LOST], "winners": [FIRST]})
+    for name in ("losses", "sensitivity", "paths"):
+        study[name] = tmp_path / f"{name}.svg"
+        study[name].write_text(f"<svg>{name}</svg>")
+    page = Page(render(folder, study))
+    assert [
+        *("condition 100", "Adam, all samples", "0.316", "1,083", "1,083.0", "2.50"),
+        *("0.0002", "3", "1,083", "1e-07"),
+    ] in page.rows
+    lost = next(row for row in page.rows if row[:2] == ["sparse", "SGD"])
+    assert lost[2:] == ["all diverge", *["never"] * 3, "13", "never", "0"]
+    first = ["condition 100", "Adam, all samples", "SGD", "nobody"]
+    assert first in [row[:4] for row in page.rows]
+    assert sum(i["src"].startswith("data:image/svg") for i in page.images) == 3
+
+
+def test_what_is_shown_is_escaped_and_refusals_are_named(text):
+    assert "&lt;b&gt;cpu&lt;/b&gt;" in text
+    assert "<b>cpu</b>" not in text
+    assert "<details open><summary>Refused because accuracy is not safely" in text
+    assert "<p>lamp, seed 0, round 2.</p>" in text
+
+
+def test_a_sweep_of_hundreds_is_grouped_and_fits_a_page(folder, tmp_path, monkeypatch):
+    monkeypatch.setattr(
+        "shears.reporting.charts.save_chart", lambda chart, *paths: None
+    )
+    more = [
+        candidate(f"{kind}-{recipe}/seed_{seed}/round_{i + 1}", 0.8 - i / 50, 0.9)
+        for kind in ("lamp", "erk", "global", "random")
+        for recipe in ("finetune", "long", "short")
+        for seed in range(10)
+        for i in range(4)
+    ]
+    refused = [one.name for one in more if one.name.startswith("random")]
+    text = render(folder, more=more, refused=refused)
+    assert len(text) < 10_000_000
+    page = Page(text)
+    assert f"{len(refused)} of {len(more) + 2}" in text
+    assert "<details><summary>Refused" in text  # folded: it would fill the screen
+    means = [row for row in page.rows if row[:3] == ["erk-long", "4", "10"]]
+    assert len(means) == 1
+
+
+def values(chart: charts.Chart) -> list[dict]:
+    """The rows that a chart is drawn from."""
+    (spec,) = charts.page_specs(chart)
+    (rows,) = spec["datasets"].values()
+    return rows
+
+
+def test_each_method_has_a_line_of_means_over_seeds():
+    candidates = [
+        candidate(f"{method}/seed_{seed}/round_{i + 1}", accuracy, 0.9 + i / 100)
+        for method in ("erk", "lamp")
+        for seed, accuracy in ((0, 0.7), (1, 0.8))
+        for i in range(3)
+    ]
+    rows = values(mean_scores(candidates, "accuracy"))
+    assert [(row["method"], row["n"]) for row in rows] == [("erk", 2)] * 3 + [
+        ("lamp", 2)
+    ] * 3
+    assert {round(row["mean"], 6) for row in rows} == {0.75}
+    deviation = np.std([0.7, 0.8], ddof=1)
+    for row in rows:
+        assert row["high"] - row["low"] == pytest.approx(2 * deviation)
+
+
+def test_scores_of_zero_do_not_press_the_others_into_a_line():
+    good = candidate("lamp/seed_0/round_1", 0.8, 0.9)
+    missed = candidate("lamp/seed_1/round_1", 0.6, 0.9)
+    missed = missed._replace(test={**missed.test, "score": 0.0})
+    chart = mean_scores([good, missed])
+    assert [(row["mean"], row["n"]) for row in values(chart)] == [
+        (good.test["score"], 1)
+    ]
+    assert "Not shown: 1 candidates whose test score is 0." in chart.text
+    assert len(values(mean_scores([missed]))) == 1
+
+
+def test_a_sparsity_of_one_can_be_drawn(tmp_path):
+    rows = [8e-7, 0.9, 0.975, 0.9999999]
+    rows = [candidate(f"lamp/seed_0/round_{i}", 0.8, s) for i, s in enumerate(rows)]
+    charts.save_chart(mean_scores(rows), tmp_path / "a.svg")
+    text = (tmp_path / "a.svg").read_text()
+    assert all(f">{share} %<" in text for share in ("90", "97.5"))
+
+
+def test_lines_of_equal_score_have_slope_minus_one():
+    rows = [
+        {
+            **{"title": "a", "method": "m", "chosen": True, "sparsity": sparsity},
+            **dict.fromkeys(("test", "validation"), 0.85),
+            **dict.fromkeys(("test_score", "validation_score"), (0.85 + sparsity) / 2),
+        }
+        for sparsity in (0.97, 0.985)
+    ]
+    chart = charts.draw_plane(rows, {"test": [1], "validation": [1]})
+    (spec,) = charts.page_specs(chart)
+    lines = next(rows for rows in spec["datasets"].values() if "x2" in rows[0])
+    assert len(lines) > 3
+    for line in lines:
+        for x, y in ((line["x"], line["y"]), (line["x2"], line["y2"])):
+            assert (x + y) / 2 == pytest.approx(float(line["score"]), abs=1e-9)
+
+
+def test_cuts_are_marked_where_sparsity_rises(text):
+    specs = json.loads(re.search(r"const specs = (\{.*?\});\n", text, re.S)[1])
+    rows = specs["histories"][0]["datasets"].values()
+    cuts = [x for x in rows if x and "cut_end" in x[0]]
+    assert max(cuts, key=len) == [
+        {"stage": "dense", "start": 0, "cut_end": 0},
+        {"stage": "round 1", "start": 2, "cut_end": 3},
+    ]
+
+
+def test_the_same_input_gives_the_same_bytes(folder):
+    def made() -> dict[str, bytes]:
+        render(folder)
+        return {
+            path.name: path.read_bytes()
+            for path in [folder / "report.html", *(folder / "figures").iterdir()]
+        }
+
+    assert made() == made()

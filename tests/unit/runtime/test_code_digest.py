@@ -1,0 +1,77 @@
+from pathlib import Path
+
+import pytest
+
+from shears.runtime.code_digest import code_digest, source_files
+
+ROOT = Path(__file__).parents[3]
+
+
+def names(script: str) -> set[str]:
+    files = source_files(ROOT / f"scripts/{script}.py", ROOT)
+    return {str(file.relative_to(ROOT)) for file in files}
+
+
+def test_imports_are_followed_through_modules(tmp_path):
+    package = tmp_path / "shears"
+    package.mkdir()
+    (package / "__init__.py").write_text("")
+    (package / "a.py").write_text("def f():\n    from shears import b\n")
+    (package / "b.py").write_text("import numpy\nimport shears.c as c\n")
+    (package / "c.py").write_text("from shears.a import f\n")
+    (package / "d.py").write_text("")
+    script = tmp_path / "script.py"
+    script.write_text("from shears.a import f\n")
+    found = [file.name for file in source_files(script, tmp_path)]
+    assert found == ["script.py", "__init__.py", "a.py", "b.py", "c.py"]
+
+
+@pytest.mark.parametrize(
+    ("edit", "counts"),
+    [
+        (lambda text: text + "# a comment\n", False),
+        (lambda text: text.replace('"""Doc."""', '"""Other words."""'), False),
+        (lambda text: text.replace('"""Doc."""', ""), False),
+        (lambda text: text.replace("x = 1", "x  =  (1)"), False),
+        (lambda text: text.replace("x = 1", "x = 1.0"), True),
+        (lambda text: text.replace('"text"', '"other"'), True),
+        (lambda text: text + "def g(): pass\n", True),
+    ],
+)
+def test_code_counts_and_comments_and_docstrings_do_not(tmp_path, edit, counts):
+    module, script = tmp_path / "shears/a.py", tmp_path / "script.py"
+    module.parent.mkdir()
+    module.write_text(
+        '"""Doc."""\nclass A:\n    """Doc."""\n    x = 1\n'
+        'def f():\n    """Doc."""\n    return "text"\n'
+    )
+    script.write_text("from shears.a import f\n")
+    before = code_digest(script, tmp_path)
+    module.write_text(edit(module.read_text()))
+    assert (code_digest(script, tmp_path) != before) == counts
+
+
+def test_the_baseline_does_not_depend_on_pruning_nor_a_round_on_the_report():
+    assert "shears/training/loop.py" in names("train_baseline")
+    assert "shears/pruning/masks.py" not in names("train_baseline")
+    assert "shears/pruning/masks.py" in names("prune_round")
+    assert "shears/reporting/report.py" not in names("prune_round")
+
+
+def test_nothing_that_is_submitted_depends_on_the_teachers_network():
+    for script in ("train_baseline", "prune_round", "score_candidate"):
+        assert "shears/model/teacher.py" not in names(script)
+    assert "shears/pruning/masks.py" not in names("train_teacher")
+
+
+@pytest.mark.parametrize(
+    "script", ["choose_submission", "score_report", "download_cifar10"]
+)
+def test_stages_that_compute_nothing_do_not_start_tensorflow(script):
+    assert "shears/runtime/backend.py" not in names(script)
+
+
+def test_the_library_knows_nothing_of_snakemake():
+    for file in (ROOT / "shears").rglob("*.py"):
+        assert "import snakemake" not in file.read_text().lower()
+        assert "from snakemake" not in file.read_text().lower()

@@ -1,0 +1,128 @@
+import resource
+import subprocess
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from shears.runtime.errors import UserError
+from shears.runtime.files import (
+    read_csv,
+    read_json,
+    verify,
+    whole_file,
+    write_bytes,
+    write_csv,
+    write_json,
+)
+from tests.conftest import refused
+
+
+def test_a_failed_write_leaves_the_old_file_and_nothing_else(tmp_path):
+    target = tmp_path / "a.json"
+    write_json(target, {"a": 1})
+    with pytest.raises(RuntimeError), whole_file(target) as temporary:
+        temporary.write_text("half")
+        raise RuntimeError
+    assert read_json(target) == {"a": 1}
+    assert {path.name for path in tmp_path.iterdir()} == {"a.json", ".a.json.sha256"}
+
+
+def test_what_a_killed_writer_left_is_overwritten(tmp_path):
+    (tmp_path / ".a.part").write_bytes(b"x" * 100)
+    write_bytes(tmp_path / "a", b"new")
+    assert (tmp_path / "a").read_bytes() == b"new"
+    assert not (tmp_path / ".a.part").exists()
+
+
+def test_two_writers_of_one_file_do_not_mix(tmp_path):
+    with whole_file(tmp_path / "a") as temporary:
+        temporary.write_bytes(b"first")
+        with pytest.raises(OSError, match="another process is writing this file"):
+            write_bytes(tmp_path / "a", b"second")
+    assert (tmp_path / "a").read_bytes() == b"first"
+
+
+@settings(max_examples=50, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(data=st.data(), content=st.binary(min_size=1, max_size=200))
+def test_any_flipped_bit_and_any_cut_is_noticed(tmp_path, data, content):
+    path = tmp_path / "a"
+    write_bytes(path, content)
+    verify(path)
+    bit = data.draw(st.integers(0, 8 * len(content) - 1))
+    spoilt = bytearray(content)
+    spoilt[bit // 8] ^= 1 << bit % 8
+    for bad in (bytes(spoilt), content[: bit // 8]):
+        path.write_bytes(bad)
+        with refused(path, "damaged (its sha256 is"):
+            verify(path)
+
+
+def test_checksums_are_in_the_form_of_sha256sum(tmp_path):
+    write_bytes(tmp_path / "a", b"x")
+    subprocess.run(
+        ["sha256sum", "--check", "--strict", ".a.sha256"], cwd=tmp_path, check=True
+    )
+
+
+def test_a_file_from_elsewhere_has_no_checksum_and_is_read(tmp_path):
+    (tmp_path / "a.json").write_text('{"a": 1}')
+    assert read_json(tmp_path / "a.json") == {"a": 1}
+    (tmp_path / ".a.json.sha256").write_text("")
+    with refused(tmp_path / "a.json", "damaged"):
+        read_json(tmp_path / "a.json")
+
+
+def test_killed_between_a_file_and_its_checksum_raises_no_false_alarm(
+    tmp_path, monkeypatch
+):
+    write_bytes(tmp_path / "a", b"old")
+
+    def fail(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("shears.runtime.files.hashlib.sha256", fail)
+    with pytest.raises(KeyboardInterrupt):
+        write_bytes(tmp_path / "a", b"new")
+    monkeypatch.undo()
+    assert (tmp_path / "a").read_bytes() == b"new"
+    verify(tmp_path / "a")
+
+
+def test_a_full_disk_leaves_no_file(tmp_path):
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1000, hard))
+    try:
+        with pytest.raises(OSError, match=f"File too large: '{tmp_path}/a'"):
+            write_bytes(tmp_path / "a", b"x" * 2000)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_json_has_no_nan(tmp_path):
+    with pytest.raises(ValueError):
+        write_json(tmp_path / "a.json", {"a": float("nan")})
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("read", "text"),
+    [(read_json, '{"a": 1'), (read_csv, "a,b\n1\n"), (read_csv, "a\nx\n")],
+)
+def test_damaged_files_are_named(tmp_path, read, text):
+    (tmp_path / "a").write_text(text)
+    with pytest.raises(UserError, match=f"{tmp_path}/a: damaged"):
+        read(tmp_path / "a")
+
+
+def test_csv_round_trip(tmp_path):
+    rows = [{"epoch": 1.0, "loss": 0.1 + 0.2}, {"epoch": 2.0, "loss": 1e-300}]
+    write_csv(tmp_path / "a.csv", rows)
+    assert read_csv(tmp_path / "a.csv") == rows
+
+
+def test_files_are_as_readable_as_the_umask_says(tmp_path):
+    (tmp_path / "plain").write_text("")
+    write_bytes(tmp_path / "whole", b"")
+    assert (tmp_path / "whole").stat().st_mode == (tmp_path / "plain").stat().st_mode

@@ -1,0 +1,145 @@
+"""The lock between real processes, which are really killed."""
+
+import os
+import platform
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import psutil
+import pytest
+
+from shears.runtime.errors import UserError
+from shears.runtime.lock import VARIABLE, Seen, end_with_run, hold_lock, look_at_lock
+
+ROOT = Path(__file__).parents[3]
+NODE = platform.node()
+HOLD = """
+import subprocess, sys, time
+from shears.runtime.lock import (hold_lock, look_at_lock)
+hold_lock(sys.argv[1], look_at_lock(sys.argv[1]))
+child = subprocess.Popen([sys.executable, "-c", sys.argv[2]])
+print(child.pid, flush=True)
+time.sleep(60)
+"""
+STAGE = (
+    "import time; from shears.runtime.lock import end_with_run; end_with_run(); "
+    "time.sleep(60)"
+)
+SLOW_STAGE = "import time; time.sleep(2);" + STAGE
+
+
+def start_run(folder: Path, stage: str = STAGE) -> tuple[subprocess.Popen, int]:
+    run = subprocess.Popen(
+        [sys.executable, "-c", HOLD, folder, stage],
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    return run, int(run.stdout.readline())
+
+
+def is_alive(process: int) -> bool:
+    try:
+        return psutil.Process(process).status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
+
+
+def wait_for_end(process: int, seconds: float) -> bool:
+    deadline = time.monotonic() + seconds
+    while is_alive(process) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    return not is_alive(process)
+
+
+@pytest.fixture(autouse=True)
+def own_environment(monkeypatch):
+    monkeypatch.setattr("shears.runtime.lock._held", [])
+    monkeypatch.setenv(VARIABLE, "")
+
+
+def test_a_second_run_is_refused_at_once_and_told_of_the_first(tmp_path):
+    run, _ = start_run(tmp_path)
+    seen = look_at_lock(tmp_path)
+    assert seen.held
+    began = time.monotonic()
+    with pytest.raises(UserError, match=f"at work in it .process {run.pid} on "):
+        hold_lock(tmp_path, seen)
+    assert time.monotonic() - began < 1
+    run.kill()
+    run.wait()
+
+
+@pytest.mark.parametrize("when", ["at work already", "begins and ends"])
+def test_a_run_planned_while_another_was_at_work_is_refused(tmp_path, when):
+    if when == "begins and ends":
+        seen = look_at_lock(tmp_path)
+    run, _ = start_run(tmp_path)
+    if when == "at work already":
+        seen = look_at_lock(tmp_path)
+    run.kill()
+    run.wait()
+    with pytest.raises(UserError, match=rf"\(process {run.pid} on .* run again"):
+        hold_lock(tmp_path, seen)
+    hold_lock(tmp_path, look_at_lock(tmp_path))
+
+
+def test_looking_makes_no_file_and_keeps_no_lock(tmp_path):
+    assert look_at_lock(tmp_path / "none") == Seen()
+    assert not any(tmp_path.iterdir())
+    hold_lock(tmp_path, look_at_lock(tmp_path))
+    assert look_at_lock(tmp_path) == Seen(f"process {os.getpid()} on {NODE}", True)
+
+
+@pytest.mark.parametrize("stage", [STAGE, SLOW_STAGE])
+def test_a_killed_run_leaves_no_lock_and_no_stage(tmp_path, stage):
+    """Also a stage that is still starting when its run dies, and another run begins."""
+    run, child = start_run(tmp_path, stage)
+    time.sleep(0.5)
+    assert is_alive(child)
+    run.kill()
+    run.wait()
+    hold_lock(tmp_path, look_at_lock(tmp_path))
+    assert wait_for_end(child, 10)
+
+
+def test_a_stage_goes_on_as_long_as_its_run(tmp_path):
+    run, child = start_run(tmp_path)
+    time.sleep(1.5)
+    assert is_alive(child)
+    run.kill()
+    run.wait()
+    assert wait_for_end(child, 10)
+
+
+def test_a_stage_without_a_run_or_of_another_machine_is_left_alone(monkeypatch):
+    monkeypatch.delenv(VARIABLE)
+    end_with_run()
+    monkeypatch.setenv(VARIABLE, "/none/.shears.lock|process 1 on another-machine")
+    end_with_run()
+    time.sleep(0.2)  # this process would be gone
+
+
+def test_a_folder_that_cannot_be_written_is_told(tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(UserError, match="file/.shears.lock: (Not a dir|File exists)"):
+        hold_lock(tmp_path / "file", Seen())
+
+
+def test_a_stage_ends_with_its_run_also_when_nobody_reads_what_it_prints(tmp_path):
+    run = subprocess.Popen(
+        [sys.executable, "-c", HOLD, tmp_path, STAGE],
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    child = int(run.stdout.readline())
+    time.sleep(1)
+    run.stderr.close()
+    run.stdout.close()
+    run.kill()
+    run.wait()
+    assert wait_for_end(child, 5)

@@ -1,18 +1,20 @@
-# Each target sets up what it needs: a .venv with exactly what the lock file names.
+# Each target sets up what it needs: a .venv with exactly the packages of the lock file.
 #   make demo        the whole workflow in minutes, on data that needs no download
-#   make reproduce   the whole workflow on CIFAR-10 (CIFAR10_ARCHIVE=... if it is at hand)
+#   make reproduce   the whole workflow on CIFAR-10 (CIFAR10_ARCHIVE=... if you have it)
 #   make test        unit and workflow tests    make lint    style and workflow checks
 #   make test-browser   the report in Chromium       make test-graders   old TensorFlows
 #   make test-slurm  a sweep through a real Slurm that it installs (Debian, as root)
-#   make bench       speed of the training step and of the optimizers against Keras'
-#   make bench-peer  score and time against TensorFlow Model Optimization's (CIFAR-10)
-#   make search      search settings of a pruning round, on a finished run (hours)
+#   make bench       speed of the training step and of the optimizers against Keras
+#   make bench-peer  score and time against TensorFlow Model Optimization (CIFAR-10)
+#   make search      search the settings of a pruning round, on a finished run (hours)
 #   make results     docs/results.md and docs/optimizers.md from the last reproduction
 #   make reliability kills, full disks, damage: the figures of docs/reliability.md (an hour)
 #   make scaling     one and two workers here; hundreds simulated, from the run of
 #                    config/frontier.yaml (docs/scaling.md)
-#   make lock        compile the lock files anew (needs uv)
-# GPU=1 takes the lock with the CUDA libraries (.venv-gpu); PYTHON=... names the Python.
+#   make schema      write schemas/config.schema.yaml from the classes of shears/config.py
+#   make figures     the README's figures: the DAG, and the report of `make demo`
+#   make lock        compile the lock files again (needs uv)
+# GPU=1 uses the lock with the CUDA libraries (.venv-gpu); PYTHON=... names the Python.
 
 ifneq ($(words $(CURDIR)),1)
 $(error Snakemake cannot run from a folder with a space in its path: move "$(CURDIR)")
@@ -29,13 +31,13 @@ endif
 override BIN := $(VENV)/bin
 override READY := $(VENV)/installed
 
-.PHONY: help env demo reproduce test test-browser test-graders test-slurm lint bench bench-peer search results reliability scaling lock
+.PHONY: help env demo reproduce test test-browser test-graders test-slurm lint bench bench-peer search results reliability scaling schema figures lock
 help:
 	@sed -n 's/^#   //p' Makefile
 
 env: $(READY)
 
-# The marker comes last, so an installation that was cut off is done anew.
+# The marker comes last, so an interrupted installation starts again.
 $(READY): $(LOCK)
 	@found=; \
 	for python in $(or $(PYTHON),python3 python3.13 python3.12 python3.11); do \
@@ -55,7 +57,7 @@ $(READY): $(LOCK)
 	"$$found" -m venv $(VENV) || { \
 	  echo "$$found cannot make a virtual environment; on Debian and Ubuntu:" \
 	    "apt install python3-venv" >&2; exit 1; }; \
-	echo "Installing what $(LOCK) names into $(VENV) (a few minutes, once)"; \
+	echo "Installing the packages of $(LOCK) into $(VENV) (a few minutes, once)"; \
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes \
 	  -r $(LOCK)
 	@touch $@
@@ -119,6 +121,12 @@ reliability: $(READY)
 scaling: $(READY)
 	$(BIN)/python -m tools.scaling --measure
 	$(BIN)/python -m tools.scaling $(ARGS)
+
+schema: $(READY)
+	$(BIN)/python -m tools.write_schema
+
+figures: $(VENV)/browser
+	$(BIN)/python -m tools.write_figures
 
 PINNED := --quiet --generate-hashes --no-header --no-emit-index-url --no-emit-find-links
 COMPILE := uv pip compile $(PINNED) --universal --python-version 3.11

@@ -1,5 +1,5 @@
 # Shears: train, prune, score and package the fixed CIFAR-10 network.
-# Each stage stands in its own file under rules/; config.yaml says what is run.
+# rules/ has a file for each stage; config.yaml says what is run.
 
 import logging
 import re
@@ -7,14 +7,14 @@ import sys
 
 from snakemake.utils import min_version
 
-from shears.training.checkpoint import remove_finished
 from shears.config import check_yaml
 from shears.runtime.errors import plain_errors
 from shears.runtime.files import check_room
-from shears.runtime.lock import (hold_lock, look_at_lock)
+from shears.runtime.lock import hold_lock, look_at_lock
+from shears.training.checkpoint import remove_finished
 
 min_version("9.27")
-logging.raiseExceptions = False  # a full disk is told once, not a page a log line
+logging.raiseExceptions = False  # a full disk is reported once, not for every log line
 with plain_errors():
     for file in (f"{workflow.basedir}/config.yaml", *workflow.overwrite_configfiles):
         check_yaml(file)
@@ -24,10 +24,11 @@ configfile: f"{workflow.basedir}/config.yaml"
 
 
 localrules:
-    download_cifar10,  # a cluster's nodes rarely have a way to the internet
+    download_cifar10,  # a cluster's nodes rarely reach the internet
 
 
 include: "rules/common.smk"
+include: "rules/resources.smk"
 include: "rules/data.smk"
 include: "rules/train.smk"
 include: "rules/prune.smk"
@@ -37,7 +38,7 @@ include: "rules/optimizers.smk"
 include: "rules/report.smk"
 
 
-# Before anything is planned: what another run does since makes the plan stale.
+# Before anything is planned: whatever another run does from now on outdates the plan.
 LOCKS = {
     folder: look_at_lock(folder) for folder in sorted({Path.cwd(), BASE.resolve()})
 }
@@ -50,7 +51,7 @@ rule all:
         rules.pack_submission.output,
         rules.score_report.output,
         rules.run_notebook.output if CELLS else [],
-        # The others too: without these a missing one would pass for not needed any more.
+        # The intermediate files too: otherwise a missing one would count as not needed.
         rules.choose_submission.output,
         of_all_candidates("weights.h5"),
         of_all_candidates("score_test.json"),
@@ -64,25 +65,23 @@ onstart:
 
 
 onerror:
-    # What a stage that the system ends (SIGKILL, SIGABRT) can no longer say itself.
+    # A job that the system kills (SIGKILL, SIGABRT) cannot say so itself.
     logs = [Path(file) for file in log if Path(file).exists()]
     printed = "".join(path.read_text(errors="replace") for path in logs)
     if re.search(
         "died with <Signals.SIG(KILL|ABRT)|exit status (137|134)", printed
     ):
-        sys.stderr.write(
-            "error: a stage was killed, most often for want of memory\n"
-        )
+        sys.stderr.write("error: a job was killed, most often for lack of memory\n")
     sys.stderr.write(
-        "What is finished is kept, and training goes on behind its last whole epoch: "
-        "mend the cause named above and run again.\n"
+        "Finished files are kept, and training resumes after the last completed epoch: "
+        "fix the cause named above and run again.\n"
     )
 
 
 onsuccess:
     with plain_errors():
-        # Of this run's stages only: another may have been killed before Snakemake noted
-        # that it is done, and then its state is all that there is of it.
+        # Of this run's jobs only: another job may have been killed before Snakemake noted
+        # that it was done, and then its checkpoint is all that is left of it.
         remove_finished(
             (
                 job.params.checkpoint

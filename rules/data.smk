@@ -1,5 +1,5 @@
-# No code among its inputs: the checksum says whether the archive is right, and an edit of
-# the downloader must not fetch it again, let alone retrain everything.
+# It has no code parameter: the checksum says whether the archive is right, and an edit of
+# the downloader must neither download it again nor retrain everything.
 rule download_cifar10:
     output:
         archive="resources/cifar-10-binary.tar.gz",
@@ -10,7 +10,7 @@ rule download_cifar10:
     conda:
         "../envs/shears.yaml"
     message:
-        "Getting the CIFAR-10 archive"
+        "Fetching the CIFAR-10 archive"
     script:
         "../scripts/download_cifar10.py"
 
@@ -28,10 +28,10 @@ rule prepare_dataset:
         "../envs/shears.yaml"
     params:
         settings=dict(
-            name=config["data"]["name"],
-            validation_images=config["data"]["validation_images"],
-            training_images=config["data"]["training_images"],
-            seed=config["data"]["seed"],
+            name=CONFIG.data.name,
+            validation_images=CONFIG.data.validation_images,
+            training_images=CONFIG.data.training_images,
+            seed=CONFIG.data.seed,
         ),
         code=code("prepare_dataset"),
     message:

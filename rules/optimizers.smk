@@ -1,4 +1,4 @@
-# Part A: each cell of the study is a job of its own, so it can be made anew alone.
+# Part A: each cell of the study is a job of its own, so it can be measured again alone.
 rule benchmark_optimizer:
     output:
         cell=RESULTS / "optimizers/{data_set}/{optimizer}.{implementation}.json",
@@ -13,10 +13,10 @@ rule benchmark_optimizer:
         mem_mb=growing(1500),
     params:
         settings=dict(
-            updates=OPTIMIZERS["updates"],
-            lowest_rate=OPTIMIZERS["lowest_rate"],
-            highest_rate=OPTIMIZERS["highest_rate"],
-            rates=OPTIMIZERS["rates"],
+            updates=CONFIG.optimizers.updates,
+            lowest_rate=CONFIG.optimizers.lowest_rate,
+            highest_rate=CONFIG.optimizers.highest_rate,
+            rates=CONFIG.optimizers.rates,
         ),
         code=code("benchmark_optimizer"),
     message:
@@ -48,7 +48,7 @@ rule plot_optimizers:
         names=CELLS,
         code=code("plot_optimizers"),
     message:
-        "Drawing how the optimizers compare"
+        "Plotting how the optimizers compare"
     script:
         "../scripts/plot_optimizers.py"
 
@@ -69,6 +69,6 @@ rule run_notebook:
         code=code("run_notebook"),
         optimizers=code_digest(ROOT / "shears/optimizer_study/optimizers.py", ROOT),
     message:
-        "Running the notebook of Part A"
+        "Running Part A's notebook"
     script:
         "../scripts/run_notebook.py"

@@ -12,7 +12,7 @@ rule prune_round:
         BENCHMARKS / "{method}/seed_{seed}/round_{round}/prune_round.tsv"
     conda:
         "../envs/shears.yaml"
-    threads: share_of_cores(len(METHODS) * len(SEEDS))
+    threads: share_of_cores(len(PLAN.methods) * len(CONFIG.seeds))
     resources:
         mem_mb=growing(3000),
         runtime=training_minutes(round_settings),
@@ -22,7 +22,8 @@ rule prune_round:
         code=code("prune_round"),
         checkpoint=f"{CHECKPOINTS}/{{method}}/seed_{{seed}}/round_{{round}}.npz",
     message:
-        "Pruning by {wildcards.method} to a sparsity of {params.settings[sparsity]} in "
-        "{params.settings[recipe][epochs]} epochs (seed {wildcards.seed})"
+        "Pruning with {wildcards.method} to a sparsity of "
+        "{params.settings[round][sparsity]} in {params.settings[recipe][epochs]} epochs "
+        "(seed {wildcards.seed})"
     script:
         "../scripts/prune_round.py"

@@ -6,7 +6,7 @@ rule score_report:
         metrics=of_all_candidates("metrics.json"),
         histories=of_all_candidates("history.csv"),
         weights=of_all_candidates("weights.h5"),
-        answers=of_all_candidates("answers_test.csv"),
+        predictions=of_all_candidates("predictions_test.csv"),
         dataset=rules.prepare_dataset.output.dataset,
         choice=rules.choose_submission.output.choice,
         manifest=rules.package_submission.output.manifest,
@@ -30,13 +30,13 @@ rule score_report:
     conda:
         "../envs/shears.yaml"
     params:
-        candidates=CANDIDATES,
+        candidates=PLAN.candidates,
         baselines={
-            f"{name}/seed_{seed}": f"{method['baseline']}/seed_{seed}"
-            for name, method in METHODS.items()
-            for seed in SEEDS
+            f"{name}/seed_{seed}": PLAN.baseline_of(f"{name}/seed_{seed}")
+            for name in PLAN.methods
+            for seed in CONFIG.seeds
         },
-        # Not inputs: what a stage cost is told if it is known, and worth no rerun.
+        # Not inputs: what jobs cost is shown if it is known, and is worth no rerun.
         costs=str(BENCHMARKS),
         command=shlex.join(COMMAND),
         code=code("score_report"),

@@ -5,7 +5,7 @@ rule score_candidate:
     output:
         validation=RESULTS / "{candidate}/score_validation.json",
         test=RESULTS / "{candidate}/score_test.json",
-        answers=RESULTS / "{candidate}/answers_test.csv",
+        predictions=RESULTS / "{candidate}/predictions_test.csv",
     log:
         LOGS / "{candidate}/score_candidate.log",
     benchmark:

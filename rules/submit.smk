@@ -1,6 +1,6 @@
 rule choose_submission:
     input:
-        # Validation scores only: the test set has no say.
+        # Validation scores only: the test set is not used.
         scores=of_all_candidates("score_validation.json"),
     output:
         choice=RESULTS / "choice.json",
@@ -11,8 +11,8 @@ rule choose_submission:
     conda:
         "../envs/shears.yaml"
     params:
-        candidates=CANDIDATES,
-        margin=config["selection"]["margin"],
+        candidates=PLAN.candidates,
+        margin=CONFIG.selection.margin,
         code=code("choose_submission"),
     message:
         "Choosing the submission by validation score"
@@ -35,7 +35,7 @@ rule package_submission:
     conda:
         "../envs/shears.yaml"
     params:
-        candidates=CANDIDATES,
+        candidates=PLAN.candidates,
         code=code("package_submission"),
     message:
         "Packaging the submission"
@@ -63,6 +63,6 @@ rule pack_submission:
     params:
         code=code("pack_submission"),
     message:
-        "Packing what is handed in"
+        "Packing the submission"
     script:
         "../scripts/pack_submission.py"

@@ -14,7 +14,7 @@ rule train_teacher:
     threads: share_of_cores(1)
     resources:
         mem_mb=growing(3000),
-        runtime=training_minutes(teacher_settings, config["teacher"]["width"]),
+        runtime=training_minutes(teacher_settings, CONFIG.teacher.width),
         gpu=gpus,
     params:
         settings=teacher_settings,
@@ -26,56 +26,57 @@ rule train_teacher:
         "../scripts/train_teacher.py"
 
 
-rule ask_teacher:
+rule save_teacher_logits:
     input:
         dataset=rules.prepare_dataset.output.dataset,
         teacher=rules.train_teacher.output.teacher,
     output:
-        lessons=RESULTS / "teacher/lessons.h5",
+        teacher_logits=RESULTS / "teacher/teacher_logits.h5",
     log:
-        LOGS / "ask_teacher.log",
+        LOGS / "save_teacher_logits.log",
     benchmark:
-        BENCHMARKS / "ask_teacher.tsv"
+        BENCHMARKS / "save_teacher_logits.tsv"
     conda:
         "../envs/shears.yaml"
     threads: share_of_cores(1)
     resources:
         mem_mb=growing(3000),
-        runtime=asking_minutes(config["teacher"]["width"]),
+        runtime=logits_minutes(CONFIG.teacher.width),
         gpu=gpus,
     params:
-        settings=config["views"],
-        code=code("ask_teacher"),
+        settings=CONFIG.views.model_dump(mode="json"),
+        code=code("save_teacher_logits"),
     message:
-        "Asking the teacher about {params.settings[count]} views of each image"
+        "Saving the teacher's logits for {params.settings[count]} views of each image"
     script:
-        "../scripts/ask_teacher.py"
+        "../scripts/save_teacher_logits.py"
 
 
-rule ask_baseline:
+rule save_baseline_logits:
     input:
         dataset=rules.prepare_dataset.output.dataset,
         weights=RESULTS / "{baseline}/seed_{seed}/weights.h5",
     output:
-        lessons=RESULTS / "{baseline}/seed_{seed}/lessons.h5",
+        teacher_logits=RESULTS / "{baseline}/seed_{seed}/teacher_logits.h5",
     log:
-        LOGS / "{baseline}/seed_{seed}/ask_baseline.log",
+        LOGS / "{baseline}/seed_{seed}/save_baseline_logits.log",
     benchmark:
-        BENCHMARKS / "{baseline}/seed_{seed}/ask_baseline.tsv"
+        BENCHMARKS / "{baseline}/seed_{seed}/save_baseline_logits.tsv"
     conda:
         "../envs/shears.yaml"
-    threads: share_of_cores(len(BASELINES) * len(SEEDS))
+    threads: share_of_cores(len(PLAN.baselines) * len(CONFIG.seeds))
     resources:
         mem_mb=growing(3000),
-        runtime=asking_minutes(),
+        runtime=logits_minutes(),
         gpu=gpus,
     params:
-        settings=config["views"],
-        code=code("ask_baseline"),
+        settings=CONFIG.views.model_dump(mode="json"),
+        code=code("save_baseline_logits"),
     message:
-        "Asking {wildcards.baseline} about {params.settings[count]} views of each image"
+        "Saving the logits of {wildcards.baseline} for {params.settings[count]} views of each "
+        "image (seed {wildcards.seed})"
     script:
-        "../scripts/ask_baseline.py"
+        "../scripts/save_baseline_logits.py"
 
 
 rule train_baseline:
@@ -92,7 +93,7 @@ rule train_baseline:
         BENCHMARKS / "{baseline}/seed_{seed}/train_baseline.tsv"
     conda:
         "../envs/shears.yaml"
-    threads: share_of_cores(len(BASELINES) * len(SEEDS))
+    threads: share_of_cores(len(PLAN.baselines) * len(CONFIG.seeds))
     resources:
         mem_mb=growing(3000),
         runtime=training_minutes(baseline_settings),

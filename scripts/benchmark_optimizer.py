@@ -1,6 +1,5 @@
 """Measures one cell of Part A's study: an optimizer on a data set."""
 
-from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from shears.optimizer_study.regression import DATA_SETS
@@ -8,7 +7,7 @@ from shears.optimizer_study.study import learning_rates, measure
 from shears.runtime import machine
 from shears.runtime.device import prepare
 from shears.runtime.files import write_json
-from shears.runtime.job_log import stage
+from shears.runtime.job_log import log_job
 
 if TYPE_CHECKING:
     from snakemake.iocontainers import snakemake
@@ -19,30 +18,27 @@ def benchmark_optimizer(
     data_set: str,
     optimizer: str,
     implementation: str,
-    settings: Mapping,
+    updates: int,
+    lowest_rate: float,
+    highest_rate: float,
+    rates: int,
     cell: str,
-    threads: int,
 ) -> None:
     """Measures and writes a JSON file."""
-    prepare(threads)
-    found = measure(
+    measured = measure(
         DATA_SETS[data_set](),
         optimizer,
         implementation,
-        learning_rates=learning_rates(
-            settings["lowest_rate"], settings["highest_rate"], settings["rates"]
-        ),
-        updates=settings["updates"],
+        learning_rates=learning_rates(lowest_rate, highest_rate, rates),
+        updates=updates,
     )
-    write_json(cell, {**found, "machine": machine.describe()})
+    write_json(cell, {**measured, "machine": machine.describe()})
 
 
 if __name__ == "__main__":
-    cell = dict(snakemake.wildcards.items())
-    with stage(f"benchmark_optimizer {' '.join(cell.values())}", snakemake.log[0]):
+    name = " ".join(snakemake.wildcards)
+    with log_job(f"benchmark_optimizer {name}", snakemake.log[0]):
+        prepare(snakemake.threads)
         benchmark_optimizer(
-            **cell,
-            settings=snakemake.params.settings,
-            cell=snakemake.output.cell,
-            threads=snakemake.threads,
+            **snakemake.wildcards, **snakemake.params.settings, **snakemake.output
         )

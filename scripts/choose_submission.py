@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING
 
 from shears.evaluation.selection import choose
 from shears.runtime.files import read_json, write_json
-from shears.runtime.job_log import stage
+from shears.runtime.job_log import log_job
 
 if TYPE_CHECKING:
     from snakemake.iocontainers import snakemake
@@ -14,14 +14,12 @@ def choose_submission(
     *, candidates: list[str], scores: list[str], choice: str, margin: float
 ) -> None:
     """Reads each candidate's validation score and writes the choice."""
-    read = {
-        name: read_json(path) for name, path in zip(candidates, scores, strict=True)
-    }
-    write_json(choice, choose(read, margin))
+    by_candidate = dict(zip(candidates, map(read_json, scores), strict=True))
+    write_json(choice, choose(by_candidate, margin))
 
 
 if __name__ == "__main__":
-    with stage("choose_submission", snakemake.log[0]):
+    with log_job("choose_submission", snakemake.log[0]):
         choose_submission(
             candidates=snakemake.params.candidates,
             scores=snakemake.input.scores,

@@ -1,10 +1,10 @@
-"""Gets the CIFAR-10 archive: from CIFAR10_ARCHIVE if that is set, else by network."""
+"""Gets the CIFAR-10 archive from CIFAR10_ARCHIVE, or else from the network."""
 
 import os
 from typing import TYPE_CHECKING
 
 from shears.data.download import copy_archive, download_archive
-from shears.runtime.job_log import stage
+from shears.runtime.job_log import log_job
 
 if TYPE_CHECKING:
     from snakemake.iocontainers import snakemake
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 def download_cifar10(*, archive: str, urls: list[str], sha256: str) -> None:
     """Puts the archive where the workflow keeps it."""
-    # Read here, not in the rule: where the archive came from must not rerun anything.
+    # Read here, not in the rule: another source must not rerun anything.
     source = os.environ.get("CIFAR10_ARCHIVE")
     if source:
         copy_archive(source, archive, sha256=sha256)
@@ -21,7 +21,7 @@ def download_cifar10(*, archive: str, urls: list[str], sha256: str) -> None:
 
 
 if __name__ == "__main__":
-    with stage("download_cifar10", snakemake.log[0]):
+    with log_job("download_cifar10", snakemake.log[0]):
         download_cifar10(
             archive=snakemake.output.archive,
             # Not parameters of the rule: another server must not retrain anything.

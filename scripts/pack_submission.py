@@ -1,9 +1,9 @@
-"""Packs what is handed in into one zip file."""
+"""Packs the submission into one zip file."""
 
 from typing import TYPE_CHECKING
 
 from shears.reporting.submission import pack
-from shears.runtime.job_log import stage
+from shears.runtime.job_log import log_job
 
 if TYPE_CHECKING:
     from snakemake.iocontainers import snakemake
@@ -15,7 +15,7 @@ def pack_submission(*, manifest: str, files: list[str], archive: str) -> None:
 
 
 if __name__ == "__main__":
-    with stage("pack_submission", snakemake.log[0]):
+    with log_job("pack_submission", snakemake.log[0]):
         pack_submission(
             manifest=snakemake.input.manifest,
             files=list(snakemake.input.files),

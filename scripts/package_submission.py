@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING
 
 from shears.reporting.submission import package
 from shears.runtime.files import read_json
-from shears.runtime.job_log import stage
+from shears.runtime.job_log import log_job
 
 if TYPE_CHECKING:
     from snakemake.iocontainers import snakemake
@@ -27,7 +27,7 @@ def package_submission(
 
 
 if __name__ == "__main__":
-    with stage("package_submission", snakemake.log[0]):
+    with log_job("package_submission", snakemake.log[0]):
         package_submission(
             candidates=snakemake.params.candidates,
             weights=snakemake.input.weights,

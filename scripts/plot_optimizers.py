@@ -1,4 +1,4 @@
-"""Draws Part A's pictures and makes its table."""
+"""Draws Part A's figures and makes its table."""
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
@@ -14,35 +14,41 @@ from shears.optimizer_study.plots import (
 from shears.optimizer_study.study import walk_valley
 from shears.runtime.device import prepare
 from shears.runtime.files import read_json, write_bytes, write_json
-from shears.runtime.job_log import stage
+from shears.runtime.job_log import log_job
 
 if TYPE_CHECKING:
     from snakemake.iocontainers import snakemake
 
 
 def plot_optimizers(
-    *, names: Sequence[Sequence[str]], files: Sequence[str], **outputs: str
+    *,
+    names: Sequence[Sequence[str]],
+    files: Sequence[str],
+    table: str,
+    losses: str,
+    sensitivity: str,
+    paths: str,
 ) -> None:
     """Reads all cells, named by data set, optimizer and implementation."""
-    prepare(1)
     cells: dict = {}
     for (data_set, optimizer, implementation), file in zip(names, files, strict=True):
         pair = cells.setdefault(data_set, {}).setdefault(optimizer, {})
         pair[implementation] = read_json(file)
     lines = tabulate(cells)
     write_json(
-        outputs["table"],
+        table,
         {"lines": [line._asdict() for line in lines], "winners": winners(lines)},
     )
-    write_bytes(outputs["losses"], to_svg(plot_losses(cells)))
-    write_bytes(outputs["sensitivity"], to_svg(plot_sensitivity(cells)))
-    write_bytes(outputs["paths"], to_svg(plot_paths(walk_valley())))
+    write_bytes(losses, to_svg(plot_losses(cells)))
+    write_bytes(sensitivity, to_svg(plot_sensitivity(cells)))
+    write_bytes(paths, to_svg(plot_paths(walk_valley())))
 
 
 if __name__ == "__main__":
-    with stage("plot_optimizers", snakemake.log[0]):
+    with log_job("plot_optimizers", snakemake.log[0]):
+        prepare(1)
         plot_optimizers(
             names=snakemake.params.names,
             files=list(snakemake.input),
-            **dict(snakemake.output.items()),
+            **snakemake.output,
         )

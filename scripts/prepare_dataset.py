@@ -1,11 +1,11 @@
-"""Makes the HDF5 file of train, validation and test images."""
+"""Prepares the HDF5 file of training, validation and test images."""
 
 from typing import TYPE_CHECKING
 
 from shears.data.cifar10 import read_archive
 from shears.data.dataset import split_off, write_dataset
 from shears.data.digits import read_digits
-from shears.runtime.job_log import stage
+from shears.runtime.job_log import log_job
 
 if TYPE_CHECKING:
     from snakemake.iocontainers import snakemake
@@ -29,7 +29,7 @@ def prepare_dataset(
 
 
 if __name__ == "__main__":
-    with stage("prepare_dataset", snakemake.log[0]):
+    with log_job("prepare_dataset", snakemake.log[0]):
         prepare_dataset(
             archive=snakemake.input.get("archive"),
             dataset=snakemake.output.dataset,

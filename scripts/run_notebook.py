@@ -1,4 +1,4 @@
-"""Makes the notebook that Part A hands in: self-contained, run from top to bottom."""
+"""Makes Part A's notebook: self-contained, executed from top to bottom."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -10,21 +10,21 @@ from shears.optimizer_study.notebook import (
     self_contained,
     write_notebook,
 )
-from shears.runtime.job_log import stage
+from shears.runtime.job_log import log_job
 
 if TYPE_CHECKING:
     from snakemake.iocontainers import snakemake
 
 
 def run_notebook(*, notebook: str, submission: str) -> None:
-    """Puts the library's code into the notebook and executes it."""
+    """Pastes the library's code into the notebook and executes it."""
     root = Path(shears.__file__).parents[1]
     alone = self_contained(read_notebook(notebook), root)
     write_notebook(submission, execute(alone))
 
 
 if __name__ == "__main__":
-    with stage("run_notebook", snakemake.log[0]):
+    with log_job("run_notebook", snakemake.log[0]):
         run_notebook(
             notebook=snakemake.input.notebook,
             submission=snakemake.output.submission,

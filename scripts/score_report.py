@@ -1,44 +1,39 @@
-"""Writes the HTML report."""
+"""Writes the score report: an HTML page and its figures."""
 
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from shears.reporting.report import Candidate, write_report
+from shears.reporting.candidates import Candidate
+from shears.reporting.report import write_report
 from shears.runtime.files import read_csv, read_json
-from shears.runtime.job_log import stage
+from shears.runtime.job_log import log_job
 
 if TYPE_CHECKING:
     from snakemake.iocontainers import snakemake
 
 
-def score_report(
-    *, candidates: list[str], files: dict[str, list[str]], choice: str, **rest
-) -> None:
-    """Reads what the stages before have measured and renders it."""
+def read_candidates(
+    names: Sequence[str], files: Mapping[str, Sequence[str]]
+) -> list[Candidate]:
+    """Reads what is known about each candidate, kind of file by kind of file."""
     rows = zip(
-        candidates,
+        names,
         map(read_json, files["validation"]),
         map(read_json, files["test"]),
         map(read_json, files["metrics"]),
         map(read_csv, files["histories"]),
         files["weights"],
-        files["answers"],
+        files["predictions"],
         strict=True,
     )
-    write_report([Candidate(*row) for row in rows], read_json(choice), **rest)
+    return [Candidate(*row) for row in rows]
 
 
 if __name__ == "__main__":
-    with stage("score_report", snakemake.log[0]):
-        score_report(
-            candidates=snakemake.params.candidates,
-            files={
-                kind: list(snakemake.input[kind])
-                for kind in (
-                    *("validation", "test", "metrics"),
-                    *("histories", "weights", "answers"),
-                )
-            },
-            choice=snakemake.input.choice,
+    with log_job("score_report", snakemake.log[0]):
+        write_report(
+            read_candidates(snakemake.params.candidates, snakemake.input),
+            read_json(snakemake.input.choice),
             baselines=snakemake.params.baselines,
             manifest=snakemake.input.manifest,
             dataset=snakemake.input.dataset,

@@ -1,55 +1,53 @@
-"""Trains a dense network that is pruned."""
+"""Trains a dense network that is pruned later."""
 
 from typing import TYPE_CHECKING
 
 from shears.data.dataset import read_split
-from shears.model.architecture import initial_weights
-from shears.runtime.job_log import stage
+from shears.model.parameters import initial_parameters
+from shears.runtime.job_log import log_job
 from shears.training.loop import train_network
-from shears.training.outputs import save_candidate
+from shears.training.outputs import TrainingFiles, save_candidate
 from shears.training.recipe import Recipe
-from shears.training.run_context import begin
-from shears.training.soft_targets import read_lessons
+from shears.training.run_context import RunContext, start_run
+from shears.training.soft_targets import read_soft_targets
 
 if TYPE_CHECKING:
     from snakemake.iocontainers import snakemake
 
 
 def train_baseline(
-    inputs: dict[str, str], outputs: dict[str, str], settings: dict, **how
+    recipe: Recipe,
+    context: RunContext,
+    outputs: TrainingFiles,
+    *,
+    dataset: str,
+    teacher_logits: str | None = None,
 ) -> None:
     """Trains from the initial weights and writes the candidate."""
-    device, options = begin(inputs, settings, **how)
-    training = read_split(inputs["dataset"], "train")
-    trained, rows = train_network(
-        initial_weights(settings["seed"]),
+    training = read_split(dataset, "train")
+    trained, history = train_network(
+        initial_parameters(context.seed),
         training,
-        read_split(inputs["dataset"], "validation"),
-        Recipe(**settings["recipe"]),
-        lessons=read_lessons(inputs.get("lessons"), len(training.labels)),
-        **options,
+        read_split(dataset, "validation"),
+        recipe,
+        context,
+        soft_targets=read_soft_targets(teacher_logits, len(training.labels)),
     )
-    save_candidate(
-        trained,
-        rows,
-        **outputs,
-        device=device,
-        precision=options["precision"],
-        seed=settings["seed"],
-    )
+    save_candidate(trained, history, context, outputs)
 
 
 if __name__ == "__main__":
-    with stage(f"train_baseline {snakemake.wildcards.baseline}", snakemake.log[0]):
+    with log_job(f"train_baseline {snakemake.wildcards.baseline}", snakemake.log[0]):
         train_baseline(
-            dict(snakemake.input.items()),
-            dict(snakemake.output.items()),
-            snakemake.params.settings,
-            code=snakemake.params.code,
-            checkpoint=snakemake.params.checkpoint,
-            threads=snakemake.threads,
-            gpus=snakemake.resources.gpu,
-            log=snakemake.log[0],
-            # Not a parameter of the rule: wanting event files must not retrain.
-            tensorboard=snakemake.config["tensorboard"],
+            Recipe(**snakemake.params.settings["recipe"]),
+            start_run(
+                **snakemake.params,
+                inputs=dict(snakemake.input.items()),
+                threads=snakemake.threads,
+                gpus=snakemake.resources.gpu,
+                log=snakemake.log[0],
+                tensorboard=snakemake.config["tensorboard"],
+            ),
+            TrainingFiles(**snakemake.output),
+            **snakemake.input,
         )

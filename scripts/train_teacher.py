@@ -1,37 +1,41 @@
-"""Trains a stronger network that others learn from."""
+"""Trains the teacher, a stronger network that students are distilled from."""
 
 from functools import partial
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 from shears.data.dataset import read_split
 from shears.model import teacher
-from shears.runtime import machine
-from shears.runtime.files import write_csv, write_json
-from shears.runtime.job_log import stage
+from shears.runtime.job_log import log_job
+from shears.training.history import save_metrics
 from shears.training.loop import train
 from shears.training.recipe import Recipe
-from shears.training.run_context import begin
+from shears.training.run_context import RunContext, start_run
+from shears.training.trainer import TrainedForm
 
 if TYPE_CHECKING:
     from snakemake.iocontainers import snakemake
 
 
 def train_teacher(
-    inputs: dict[str, str], outputs: dict[str, str], settings: dict, **how
+    recipe: Recipe,
+    width: float,
+    context: RunContext,
+    *,
+    dataset: str,
+    teacher_file: str,
+    history: str,
+    metrics: str,
 ) -> None:
-    """Trains the teacher and measures what its batch norm is to use."""
-    device, options = begin(inputs, settings, **how)
-    recipe, width = Recipe(**settings["recipe"]), settings["width"]
-    training = read_split(inputs["dataset"], "train")
+    """Trains the teacher and measures its batch norm's statistics."""
+    training = read_split(dataset, "train")
+    forward = partial(teacher.logits, width=width)
     vector, rows = train(
-        teacher.initial_vector(settings["seed"], width),
+        teacher.initial_vector(context.seed, width),
+        TrainedForm(forward, lambda vector: vector, forward),
         training,
-        read_split(inputs["dataset"], "validation"),
+        read_split(dataset, "validation"),
         recipe,
-        forward=partial(teacher.logits, width=width),
-        **options,
+        context,
     )
     statistics = teacher.measure_statistics(
         vector,
@@ -39,39 +43,27 @@ def train_teacher(
         width=width,
         crop=recipe.crop,
         flip=recipe.flip,
-        seed=settings["seed"],
+        seed=context.seed,
     )
-    teacher.Teacher(vector, width, statistics).save(outputs["teacher"])
-    write_csv(outputs["history"], rows)
-    write_json(
-        outputs["metrics"],
-        {
-            "epochs": len(rows),
-            "parameters": len(vector),
-            "seed": settings["seed"],
-            "device": device,
-            "precision": options["precision"],
-            "seconds": rows[-1]["seconds"],
-            "images_per_second": float(
-                np.median([row["images_per_second"] for row in rows[1:] or rows])
-            ),
-            "validation_accuracy": rows[-1]["validation_accuracy"],
-            "machine": machine.describe(),
-        },
-    )
+    teacher.Teacher(vector, width, statistics).save(teacher_file)
+    save_metrics(history, metrics, rows, context, {"parameters": len(vector)})
 
 
 if __name__ == "__main__":
-    with stage("train_teacher", snakemake.log[0]):
+    with log_job("train_teacher", snakemake.log[0]):
         train_teacher(
-            dict(snakemake.input.items()),
-            dict(snakemake.output.items()),
-            snakemake.params.settings,
-            code=snakemake.params.code,
-            checkpoint=snakemake.params.checkpoint,
-            threads=snakemake.threads,
-            gpus=snakemake.resources.gpu,
-            log=snakemake.log[0],
-            # Not a parameter of the rule: wanting event files must not retrain.
-            tensorboard=snakemake.config["tensorboard"],
+            Recipe(**snakemake.params.settings["recipe"]),
+            snakemake.params.settings["width"],
+            start_run(
+                **snakemake.params,
+                inputs=dict(snakemake.input.items()),
+                threads=snakemake.threads,
+                gpus=snakemake.resources.gpu,
+                log=snakemake.log[0],
+                tensorboard=snakemake.config["tensorboard"],
+            ),
+            **snakemake.input,
+            teacher_file=snakemake.output.teacher,
+            history=snakemake.output.history,
+            metrics=snakemake.output.metrics,
         )

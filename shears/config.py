@@ -1,29 +1,312 @@
-"""Checking the configuration before anything runs, with errors a person can read."""
+"""The configuration: its keys, and checking them before anything runs.
+
+The classes are the one source of each key's type, range, default and description;
+`make schema` writes schemas/config.schema.yaml from them. What names refer to, and
+whether settings fit together, is checked in `plan`.
+"""
 
 import contextlib
 import difflib
 import json
-import math
 import re
 import reprlib
+import typing
 from collections.abc import Iterable, Mapping
 from pathlib import Path
+from typing import Annotated, Any, Literal
 
-import jsonschema
 import yaml
+from pydantic import BaseModel, Field, ValidationError
 
+from shears.data.views import ViewSettings
+from shears.pruning.rounds import MaskSettings
 from shears.runtime.errors import UserError, brief
+from shears.runtime.settings import List, Seed, Settings, UniqueList
+from shears.training.recipe import Recipe
 
 TRAINING_IMAGES = {"cifar10": 50_000, "digits": 1_500}  # validation among them
-LARGEST = 100_000  # values in a configuration
-KINDS = {
-    "integer": "a whole number",
-    "number": "a number",
-    "string": "text",
-    "boolean": "true or false",
-    "object": "a mapping of keys",
-    "array": "a list",
+Name = Annotated[str, Field(pattern="^[a-z][a-z0-9_]*$")]  # of a folder
+DataSet = Literal[
+    "diabetes", "condition_1", "condition_100", "condition_10000", "sparse"
+]
+
+
+class DataSettings(Settings):
+    """The images."""
+
+    name: Literal["cifar10", "digits"] = "cifar10"
+    """The data set's name."""
+
+    validation_images: Annotated[int, Field(ge=10)] = 5000
+    """Training images that are set apart for validation."""
+
+    training_images: Annotated[int, Field(ge=0)] = 0
+    """Images to train with; 0 for all that validation leaves."""
+
+    urls: Annotated[
+        List[Annotated[str, Field(pattern="^https?://[^/]")]], Field(min_length=1)
+    ] = (
+        "https://www.cs.toronto.edu/~kriz/cifar-10-binary.tar.gz",
+        "https://cave.cs.toronto.edu/kriz/cifar-10-binary.tar.gz",
+        "https://mindspore-website.obs.cn-north-4.myhuaweicloud.com/notebook/datasets/"
+        "cifar-10-binary.tar.gz",
+    )
+    """Servers that have the CIFAR-10 archive, in the order they are tried."""
+
+    sha256: Annotated[str, Field(pattern="^[0-9a-f]{64}$")] = (
+        "c4a38c50a1bc5f3a1c5537f2155ab9d68f9f25eb1ed8d9ddda3db29a59bca1dd"
+    )
+    """The checksum that the archive must have."""
+
+    seed: Seed = 0
+    """Seed of the stratified split."""
+
+
+class TeacherSettings(Settings):
+    """A stronger network that students can be distilled from; never submitted."""
+
+    recipe: str = "teacher"
+    """A name under recipes."""
+
+    width: Annotated[float, Field(ge=0.1, le=16)] = 1.0
+    """What its numbers of channels are multiplied by."""
+
+    seed: Seed = 0
+    """Seed of its initial weights, order of images and augmentation."""
+
+
+class BaselineSettings(Settings):
+    """A dense network."""
+
+    recipe: str = "strong"
+    """A name under recipes."""
+
+    teacher: Literal["none", "strong"] = "none"
+    """The teacher that it is distilled from."""
+
+
+class RoundSettings(Settings):
+    """A round of pruning and fine-tuning."""
+
+    sparsity: Annotated[float, Field(gt=0, lt=1)]
+    """Fraction of all parameters that are zero after the round."""
+
+    epochs: Annotated[int, Field(ge=1, le=10_000)]
+    """Epochs of pruning and fine-tuning."""
+
+
+class MethodSettings(MaskSettings):
+    """A way to prune."""
+
+    baseline: str = "dense"
+    """What is pruned, a name under baselines."""
+
+    recipe: str = "finetune"
+    """A name under recipes; each round has its own number of epochs."""
+
+    teacher: Literal["none", "own", "strong"] = "none"
+    """The teacher of each round; own is the baseline that is pruned."""
+
+    mask_of: str = ""
+    """A method whose masks are taken, round by round."""
+
+    rounds: List[RoundSettings] = ()
+    """The rounds in order, with rising sparsity."""
+
+    def changed_by(self, other: "MethodSettings") -> "MethodSettings":
+        """Takes the keys that another one sets, and keeps the others."""
+        return self.model_copy(
+            update={key: getattr(other, key) for key in other.model_fields_set}
+        )
+
+
+class SelectionSettings(Settings):
+    """How the submission is chosen."""
+
+    margin: Annotated[float, Field(ge=0, le=10)] = 3.0
+    """Standard errors by which validation accuracy must exceed 0.65."""
+
+
+class OptimizerStudySettings(Settings):
+    """Part A: how optimizers are compared on linear regression."""
+
+    data_sets: UniqueList[DataSet] = typing.get_args(DataSet)
+    """Data sets of the comparison; an empty list leaves Part A out."""
+
+    updates: Annotated[int, Field(ge=10, le=10_000_000)] = 100_000
+    """Updates of each run."""
+
+    lowest_rate: Annotated[float, Field(gt=0, le=1_000_000)] = 1e-4
+    """The lowest learning rate that is tried."""
+
+    highest_rate: Annotated[float, Field(gt=0, le=1_000_000)] = 100.0
+    """The highest learning rate that is tried."""
+
+    rates: Annotated[int, Field(ge=2, le=1000)] = 13
+    """How many learning rates are tried, evenly spaced in their logarithm."""
+
+
+class Configuration(Settings):
+    """The configuration of Shears. config.yaml explains each key at length."""
+
+    directory: Annotated[str, Field(pattern="^[^{}~]+$")] = "."
+    """Folder that results, logs and benchmarks are written to."""
+
+    seeds: Annotated[UniqueList[Seed], Field(min_length=1, max_length=1000)] = (0,)
+    """Seeds; baselines and methods are trained once with each of them."""
+
+    precision: Literal["auto", "float32", "bfloat16"] = "auto"
+    """What the forward and backward pass compute in."""
+
+    gpus: Literal["auto", 0, 1] = "auto"
+    """GPUs that a training job asks for; auto takes one where there are any."""
+
+    tensorboard: bool = False
+    """Whether TensorBoard event files are written beside the logs."""
+
+    data: DataSettings = DataSettings()
+    """The data set."""
+
+    recipes: Annotated[dict[str, Recipe], Field(min_length=1)]
+    """Named ways to train."""
+
+    teacher: TeacherSettings = TeacherSettings()
+    """A stronger network that students can be distilled from; never submitted."""
+
+    views: ViewSettings = ViewSettings()
+    """Views of the training images that a teacher's logits are saved for."""
+
+    baselines: Annotated[dict[Name, BaselineSettings], Field(min_length=1)] = {
+        "dense": BaselineSettings()
+    }
+    """Dense networks that are pruned, by name."""
+
+    pruning: MethodSettings = MethodSettings()
+    """How baselines are pruned, round after round."""
+
+    methods: Annotated[dict[Name, MethodSettings], Field(min_length=1)] = {
+        "lamp": MethodSettings()
+    }
+    """Ways to prune, by name; a key that one leaves out is taken from pruning."""
+
+    run: UniqueList[str] = ("lamp",)
+    """The methods that are run, names under methods."""
+
+    with_recipes: UniqueList[Name] = ()
+    """Recipes that each of these methods is run with instead of its own."""
+
+    selection: SelectionSettings = SelectionSettings()
+    """How the submission is chosen."""
+
+    optimizers: OptimizerStudySettings = OptimizerStudySettings()
+    """Part A: how optimizers are compared on linear regression."""
+
+
+def parse_configuration(config: Mapping) -> Configuration:
+    """Checks types and ranges of a configuration and fills in its defaults.
+
+    Args:
+        config: As read from YAML.
+
+    Raises:
+        UserError: The first thing that is wrong: the key, what was found, what was
+            expected.
+    """
+    try:
+        return Configuration.model_validate(dict(config))
+    except ValidationError as error:
+        raise UserError(_explain(min(error.errors(), key=_urgency))) from None
+
+
+def _urgency(problem: Mapping[str, Any]) -> tuple[bool, list[str]]:
+    """Orders what is wrong: unknown keys first, then by path."""
+    # An unknown key says more than a missing one: it is likely the same, misspelt. An
+    # item comes before its list, which pydantic calls too short without it.
+    path = [*map(str, problem["loc"]), "~"]
+    return problem["type"] != "unknown_key", path
+
+
+EXPECTED = {
+    "int_type": "a whole number",
+    "float_type": "a number",
+    "string_type": "text",
+    "bool_type": "true or false",
+    "model_type": "a mapping of keys",
+    "dict_type": "a mapping of keys",
+    "tuple_type": "a list",
+    "finite_number": "a finite number",
+    "not_unique": "each item once",
+    "greater_than_equal": "at least {ge}",
+    "greater_than": "more than {gt}",
+    "less_than_equal": "at most {le}",
+    "less_than": "less than {lt}",
+    "string_pattern_mismatch": "text that matches {pattern}",
+    "literal_error": "one of {expected}",
+    "too_short": "at least {min_length} items",
+    "too_long": "at most {max_length} items",
 }
+
+
+def _explain(problem: Mapping[str, Any]) -> str:
+    """Says what is wrong in one line: key, what was found, what is expected."""
+    kind, path, found = problem["type"], problem["loc"], problem["input"]
+    context = dict(problem.get("ctx", {}))
+    if kind == "unknown_key":
+        key, known = context["key"], context["known"]
+        close = difflib.get_close_matches(key, known, 1)
+        hint = f"did you mean {close[0]}?" if close else f"known: {', '.join(known)}"
+        return f"{_where(path)}: unknown key {_show(key)}; {hint}"
+    if kind == "missing":
+        return f"{_where(path[:-1])}: key {path[-1]!r} is missing"
+    if kind == "literal_error":
+        context["expected"] = context["expected"].replace("'", "").replace(" or ", ", ")
+    for key, limit in context.items():
+        if isinstance(limit, float) and limit.is_integer():
+            context[key] = int(limit)
+    expected = EXPECTED[kind].format(**context)
+    hint = ""
+    if isinstance(found, str) and kind in ("int_type", "float_type"):
+        if re.fullmatch(r"[-+]?\d+e[-+]?\d+", found, re.I):
+            hint = f" (YAML needs a dot: {found.lower().replace('e', '.0e')})"
+    if isinstance(found, str) and kind == "bool_type":
+        hint = " (after --config: True or False)"
+    meaning = _description(path)
+    meaning = f" - {meaning}" if meaning else ""
+    return f"{_where(path)}: found {_show(found)}, expected {expected}{hint}{meaning}"
+
+
+def _description(path: Iterable[str | int]) -> str:
+    """Finds the description of the key that a path leads to, its first sentence."""
+    text, kind = "", Configuration
+    for part in path:
+        if part == "[key]":  # what is wrong is the key of the value before
+            continue
+        if isinstance(kind, type) and issubclass(kind, BaseModel):
+            field = kind.model_fields[part]
+            text, kind = field.description or "", field.annotation
+        else:  # an item of a list, or a value of a mapping
+            kind = [a for a in typing.get_args(kind) if a is not ...][-1]
+        while typing.get_origin(kind) is Annotated:
+            kind = typing.get_args(kind)[0]
+    return text.split(".")[0]
+
+
+def _show(value: object) -> str:
+    """Shows a value about as it would look in YAML, shortened."""
+    if value is None or isinstance(value, bool):
+        return {None: "null", True: "true", False: "false"}[value]
+    text = reprlib.repr(value)  # looks at a few items only, however large the value is
+    return text if len(text) <= 60 else f"{text[:57]}..."
+
+
+def _where(path: Iterable[str | int]) -> str:
+    """Writes a path into the configuration as `key: key[2]: key`."""
+    path, text = list(path), ""
+    if path[-1:] == ["[key]"]:  # what is wrong is a key, not its value
+        path = path[:-2]
+    for part in path:
+        text += f"[{part}]" if isinstance(part, int) else f": {part}" if text else part
+    return text or "configuration"
 
 
 class _Loader(yaml.SafeLoader):
@@ -41,22 +324,6 @@ class _Loader(yaml.SafeLoader):
         return super().construct_mapping(node, deep)
 
 
-def _size(value: object, known: dict[int, float]) -> float:
-    """Counts the values in a value, aliases written out; infinite if it holds itself.
-
-    Args:
-        value: As read from YAML.
-        known: Sizes by id, filled in.
-    """
-    if not isinstance(value, dict | list):
-        return 1
-    if id(value) not in known:
-        known[id(value)] = math.inf  # until it is known: met again inside, it is
-        items = value.values() if isinstance(value, dict) else value
-        known[id(value)] = 1 + sum(_size(item, known) for item in items)
-    return known[id(value)]
-
-
 def _read(text: str) -> object:
     """Reads JSON or else YAML, as Snakemake does: only JSON is indented with tabs."""
     with contextlib.suppress(json.JSONDecodeError):
@@ -69,31 +336,25 @@ def check_yaml(path: str | Path) -> None:
     """Checks that a file is YAML or JSON with keys, before anything reads it.
 
     Raises:
-        UserError: It is neither, has a key twice, is far too large, or is not a
-            mapping of keys: where, and why.
+        UserError: It is neither, has a key twice, or is not a mapping of keys: where,
+            and why.
     """
     try:
         content = _read(Path(path).read_text(encoding="utf-8"))
-        size = _size(content, {})
     except OSError as error:
         raise UserError(f"{path}: {error.strerror}; it must be there") from None
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark
         raise UserError(
             f"{path}: line {mark.line + 1}, column {mark.column + 1}: {error.problem}: "
-            "not valid YAML; mend it there or just above"
+            "not valid YAML; correct it there or just above"
         ) from None
     except (UnicodeDecodeError, yaml.YAMLError):
         raise UserError(f"{path}: not a text file in UTF-8, expected YAML") from None
     except (ValueError, OverflowError, RecursionError) as error:  # dates, huge numbers
         raise UserError(
-            f"{path}: a value in it cannot be read: {brief(error)}; mend it"
+            f"{path}: a value in it cannot be read: {brief(error)}; correct it"
         ) from None
-    if size > LARGEST:
-        raise UserError(
-            f"{path}: has more than {LARGEST:,} values with its aliases written out, "
-            "expected fewer"
-        )
     if not isinstance(content, dict):
         raise UserError(f"{path}: found {_show(content)}, expected a mapping of keys")
 
@@ -101,7 +362,7 @@ def check_yaml(path: str | Path) -> None:
 def typed(value: object) -> object:
     """Gives the texts inside a list or mapping the types that they would have in YAML.
 
-    Snakemake leaves them texts where `--config` has a list or a mapping, [0,1] say.
+    Snakemake leaves them texts where `--config` has a list or a mapping, such as [0,1].
     """
     if isinstance(value, dict):
         return {key: typed(inner) for key, inner in value.items()}
@@ -109,90 +370,7 @@ def typed(value: object) -> object:
         return [typed(inner) for inner in value]
     if isinstance(value, str):
         with contextlib.suppress(yaml.YAMLError, ValueError):
-            found = yaml.safe_load(value)
-            if isinstance(found, bool | int | float):
-                return found
+            scalar = yaml.safe_load(value)
+            if isinstance(scalar, bool | int | float):
+                return scalar
     return value
-
-
-def _show(value: object) -> str:
-    """Shows a value about as it would stand in YAML, shortened."""
-    if value is None or isinstance(value, bool):
-        return {None: "null", True: "true", False: "false"}[value]
-    text = reprlib.repr(value)  # looks at a few items only, however large the value is
-    return text if len(text) <= 60 else f"{text[:57]}..."
-
-
-def _where(path: Iterable) -> str:
-    """Writes a path into the configuration as `key: key[2]: key`."""
-    text = ""
-    for part in path:
-        text += f"[{part}]" if isinstance(part, int) else f": {part}" if text else part
-    return text or "configuration"
-
-
-def _explain(error: jsonschema.ValidationError) -> str:
-    """Says a schema violation in one line: key, what was found, what is expected."""
-    where, found, rule = _where(error.absolute_path), error.instance, error.validator
-    meaning = str(error.schema.get("description", "")).split(".")[0].strip()
-    if rule == "additionalProperties":
-        known = list(error.schema.get("properties", {}))
-        unknown = next(str(key) for key in found if key not in known)
-        close = difflib.get_close_matches(unknown, known, 1)
-        hint = f"did you mean {close[0]}?" if close else f"known: {', '.join(known)}"
-        return f"{where}: unknown key {unknown!r}; {hint}"
-    if rule == "required":
-        missing = next(key for key in error.validator_value if key not in found)
-        return f"{where}: key {missing!r} is missing"
-    if rule == "type":
-        expected = KINDS[error.validator_value]
-        hint = ""
-        if isinstance(found, str) and re.fullmatch(r"[-+]?\d+e[-+]?\d+", found, re.I):
-            hint = f" (YAML needs a dot: {found.lower().replace('e', '.0e')})"
-        if expected == KINDS["boolean"] and isinstance(found, str):
-            hint = " (behind --config: True or False)"
-    elif rule == "enum":
-        expected, hint = f"one of {', '.join(map(str, error.validator_value))}", ""
-    else:
-        words = {
-            "minimum": "at least {}",
-            "maximum": "at most {}",
-            "exclusiveMinimum": "more than {}",
-            "exclusiveMaximum": "less than {}",
-            "minItems": "at least {} items",
-            "uniqueItems": "each item once",
-            "maxItems": "at most {} items",
-            "minProperties": "at least {} entries",
-            "pattern": "text that matches {}",
-        }
-        expected, hint = words[rule].format(error.validator_value), ""
-    meaning = f" - {meaning}" if meaning else ""
-    return f"{where}: found {_show(found)}, expected {expected}{hint}{meaning}"
-
-
-def _not_finite(value: object, path: tuple = ()) -> Iterable[str]:
-    """Finds NaN and infinity, which every comparison of a schema lets pass."""
-    if isinstance(value, float) and not math.isfinite(value):
-        yield f"{_where(path)}: found {value}, expected a finite number"
-    items = value.items() if isinstance(value, Mapping) else ()
-    items = enumerate(value) if isinstance(value, list) else items
-    for key, item in items:
-        yield from _not_finite(item, (*path, key))
-
-
-def check(config: Mapping, schema: Mapping) -> None:
-    """Checks a configuration against the schema's types and ranges.
-
-    Args:
-        config: As read from YAML.
-        schema: JSON Schema (draft 2020-12).
-
-    Raises:
-        UserError: The first thing wrong: the key, what was found, what was expected.
-    """
-    validator = jsonschema.Draft202012Validator(schema)
-    errors = sorted(validator.iter_errors(config), key=lambda e: list(map(str, e.path)))
-    # An unknown key says more than a missing one: it is likely the same one, misspelt.
-    errors.sort(key=lambda e: e.validator != "additionalProperties")
-    for text in [*map(_explain, errors), *_not_finite(config)]:
-        raise UserError(text)

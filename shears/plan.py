@@ -1,221 +1,320 @@
-"""What a configuration asks for: methods, candidates and their settings."""
+"""The plan: which baselines, methods and candidates a configuration asks for.
 
-import math
-from collections.abc import Mapping
+A candidate is a folder of results: "dense/seed_0" (a baseline, round 0 of the methods
+that prune it) or "lamp/seed_0/round_1".
+"""
 
-from shears.config import TRAINING_IMAGES, _show
-from shears.model.architecture import KERNELS, PARAMETERS, SIZES
+import reprlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+from shears.config import (
+    TRAINING_IMAGES,
+    Configuration,
+    MethodSettings,
+    RoundSettings,
+)
+from shears.model.architecture import KERNEL_SIZES, PARAMETERS
+from shears.pruning.masks import floor_counts
+from shears.pruning.rounds import MaskSettings, RoundSpec
 from shears.runtime.errors import UserError
+from shears.training.recipe import Recipe
 
 RESERVED = {"teacher", "submission", "optimizers"}  # folders of results
 
 
-def baselines(config: Mapping) -> list[str]:
-    """Lists the dense networks that are trained: all there are if none is pruned."""
-    pruned = {method["baseline"] for method in methods(config).values()}
-    return sorted(pruned) or list(config["baselines"])
+@dataclass(frozen=True)
+class Method:
+    """A method that is run.
+
+    Attributes:
+        key: Its name under methods.
+        settings: All of its settings: what `pruning` says, changed by the method.
+    """
+
+    key: str
+    settings: MethodSettings
 
 
-def candidates(config: Mapping) -> list[str]:
-    """Lists the candidates, which are folders of results: baselines first."""
-    seeds = config["seeds"]
-    return [f"{name}/seed_{seed}" for name in baselines(config) for seed in seeds] + [
-        f"{name}/seed_{seed}/round_{i + 1}"
-        for name, method in methods(config).items()
-        for seed in seeds
-        for i in range(len(method["rounds"]))
-    ]
+@dataclass(frozen=True)
+class Plan:
+    """What a configuration asks for.
+
+    Attributes:
+        config: The configuration.
+        methods: By the name of the folder: those that are run, and those whose masks
+            they take, which come first. With `with_recipes` there is one for each
+            recipe ("lamp-long").
+    """
+
+    config: Configuration
+    methods: Mapping[str, Method]
+
+    @cached_property
+    def baselines(self) -> list[str]:
+        """The dense networks that are trained: all of them if none is pruned."""
+        pruned = {method.settings.baseline for method in self.methods.values()}
+        return sorted(pruned) or list(self.config.baselines)
+
+    @cached_property
+    def candidates(self) -> list[str]:
+        """The candidates, baselines first."""
+        seeds = self.config.seeds
+        dense = [f"{name}/seed_{seed}" for name in self.baselines for seed in seeds]
+        return dense + [
+            f"{name}/seed_{seed}/round_{i + 1}"
+            for name, method in self.methods.items()
+            for seed in seeds
+            for i in range(len(method.settings.rounds))
+        ]
+
+    @property
+    def training_images(self) -> int:
+        """How many images networks are trained with."""
+        data = self.config.data
+        left = TRAINING_IMAGES[data.name] - data.validation_images
+        return data.training_images or left
+
+    def baseline_of(self, candidate: str) -> str:
+        """Names the baseline of a method and a seed ("lamp/seed_0")."""
+        name, seed = candidate.split("/")
+        return f"{self.methods[name].settings.baseline}/{seed}"
+
+    def baseline_recipe(self, baseline: str) -> Recipe:
+        """The recipe of a baseline."""
+        return self.config.recipes[self.config.baselines[baseline].recipe]
+
+    def teacher_recipe(self) -> Recipe:
+        """The recipe of the teacher.
+
+        Raises:
+            UserError: There is none by that name.
+        """
+        return _find_recipe(self.config, self.config.teacher.recipe, "teacher")
+
+    def round_recipe(self, method: str, number: int) -> Recipe:
+        """The recipe of a method's round, with the round's epochs."""
+        settings = self.methods[method].settings
+        epochs = settings.rounds[number - 1].epochs
+        return self.config.recipes[settings.recipe].model_copy(
+            update={"epochs": epochs}
+        )
+
+    def round_spec(self, method: str, seed: int, number: int) -> RoundSpec:
+        """A method's round: its masks, sparsity and seeds."""
+        settings = self.methods[method].settings
+        masks = {key: getattr(settings, key) for key in MaskSettings.model_fields}
+        return RoundSpec(
+            **masks,
+            sparsity=settings.rounds[number - 1].sparsity,
+            # Rounds do not see the images in the same order.
+            seed=seed * 1000 + number,
+            initial_seed=seed,
+        )
 
 
-def methods(config: Mapping) -> dict[str, dict]:
-    """Lays out the methods that are run, and those whose masks they take.
-
-    Args:
-        config: A configuration that `check` accepts, with every key.
-
-    Returns:
-        By name all settings of each: what `pruning` says, changed by the method, and
-        "method", its name under methods. With `with_recipes` there is one for each
-        recipe ("lamp-long"). A method comes behind the one whose masks it takes.
+def plan(config: Configuration) -> Plan:
+    """Plans what a configuration asks for.
 
     Raises:
-        UserError: An unknown method, or masks taken in a circle.
+        UserError: A name that is not defined or taken, settings that contradict each
+            other, sparsities that do not rise, or masks that are taken in a circle.
     """
-    found: dict[str, dict] = {}
+    _check_names(config)
+    _check_data(config)
+    for name, baseline in config.baselines.items():
+        _check_recipe(config, baseline.recipe, f"baselines: {name}", None)
+    _check_rounds(config.pruning.rounds, "pruning")
+    planned = Plan(config, _find_methods(config))
+    for method in planned.methods.values():
+        _check_method(planned, method)
+    teachers = {config.baselines[name].teacher for name in planned.baselines}
+    teachers |= {method.settings.teacher for method in planned.methods.values()}
+    if "strong" in teachers:
+        _check_recipe(config, config.teacher.recipe, "teacher", None)
+    low, high = config.optimizers.lowest_rate, config.optimizers.highest_rate
+    if low >= high:
+        raise UserError(
+            f"optimizers: highest_rate: found {high:g}, expected more than {low:g}, "
+            "lowest_rate"
+        )
+    return planned
+
+
+def _find_methods(config: Configuration) -> dict[str, Method]:
+    """Lists the methods that are run, each after the one whose masks it takes."""
+    methods: dict[str, Method] = {}
 
     def add(name: str, where: str, path: tuple[str, ...], recipe: str | None) -> None:
-        if name not in config["methods"]:
+        if name not in config.methods:
             raise UserError(
                 f"{where}: found {name!r}, expected one of the methods: "
-                f"{', '.join(sorted(config['methods']))}"
+                f"{', '.join(sorted(config.methods))}"
             )
         if name in path:
             raise UserError(
                 f"methods: {name}: mask_of: found a circle ({' -> '.join(path)} -> "
                 f"{name}), expected a method with masks of its own at the end"
             )
-        method = {**config["pruning"], **config["methods"][name], "method": name}
-        behind = f"-{recipe}" if recipe else ""
+        settings = config.pruning.changed_by(config.methods[name])
+        suffix = f"-{recipe}" if recipe else ""
         if recipe:
-            method["recipe"] = recipe
-        if method["mask_of"]:
+            settings = settings.model_copy(update={"recipe": recipe})
+        if settings.mask_of:
             where = f"methods: {name}: mask_of"
-            add(method["mask_of"], where, (*path, name), recipe)
-            method["mask_of"] += behind
-        found.setdefault(name + behind, method)
+            add(settings.mask_of, where, (*path, name), recipe)
+            source = settings.mask_of + suffix
+            settings = settings.model_copy(update={"mask_of": source})
+        methods.setdefault(name + suffix, Method(name, settings))
 
-    for i, name in enumerate(config["run"]):
-        for recipe in config["with_recipes"] or [None]:
+    for i, name in enumerate(config.run):
+        for recipe in config.with_recipes or [None]:
             add(name, f"run[{i}]", (), recipe)
-    return found
+    return methods
 
 
-def _check_recipe(config: Mapping, name: str, where: str, epochs: int | None) -> None:
-    """Checks a recipe where it is used."""
-    if name not in config["recipes"]:
+def _check_names(config: Configuration) -> None:
+    """Checks that no baseline or method is named like another folder of results."""
+    for kind, names, taken in (
+        ("baselines", config.baselines, RESERVED),
+        ("methods", config.methods, RESERVED | set(config.baselines)),
+    ):
+        for name in names:
+            if name in taken:
+                raise UserError(
+                    f"{kind}: found the name {name!r}, expected another: the folder "
+                    f"results/{name} holds something else"
+                )
+
+
+def _check_data(config: Configuration) -> None:
+    """Checks that the data set has as many images as are asked for."""
+    data = config.data
+    total, validation = TRAINING_IMAGES[data.name], data.validation_images
+    if validation > total - 10:
+        raise UserError(
+            f"data: validation_images: found {validation:,}, expected at most "
+            f"{total - 10:,}: the data set has {total:,} to train with"
+        )
+    most = total - validation - 10
+    if data.training_images and not 10 <= data.training_images <= most:
+        raise UserError(
+            f"data: training_images: found {data.training_images:,}, expected 10 to "
+            f"{most:,}, or 0 for all {total - validation:,} that "
+            "validation_images leaves"
+        )
+
+
+def _find_recipe(config: Configuration, name: str, where: str) -> Recipe:
+    """Finds a recipe by its name."""
+    if name not in config.recipes:
         raise UserError(
             f"{where}: recipe: found {name!r}, expected one of the recipes: "
-            f"{', '.join(sorted(config['recipes']))}"
+            f"{', '.join(sorted(config.recipes))}"
         )
-    recipe = config["recipes"][name]
-    epochs = epochs or recipe["epochs"]
-    if recipe["warmup_epochs"] >= epochs:
+    return config.recipes[name]
+
+
+def _check_recipe(
+    config: Configuration, name: str, where: str, epochs: int | None
+) -> None:
+    """Checks a recipe where it is used."""
+    recipe = _find_recipe(config, name, where)
+    epochs = epochs or recipe.epochs
+    if recipe.warmup_epochs >= epochs:
         raise UserError(
-            f"recipes: {name}: warmup_epochs: found {recipe['warmup_epochs']}, "
+            f"recipes: {name}: warmup_epochs: found {recipe.warmup_epochs:g}, "
             f"expected less than the {epochs} epochs of {where}"
         )
-    if recipe["batch_norm"] and recipe["batch_size"] < 2:
+    if recipe.batch_norm and recipe.batch_size < 2:
         raise UserError(
-            f"recipes: {name}: batch_size: found {recipe['batch_size']}, expected at "
+            f"recipes: {name}: batch_size: found {recipe.batch_size}, expected at "
             "least 2 with batch_norm: one image has no variance"
         )
-    if recipe["learning_rate"] * recipe["weight_decay"] >= 1:
+    if recipe.learning_rate * recipe.weight_decay >= 1:
         raise UserError(
-            f"recipes: {name}: weight_decay: found {recipe['weight_decay']}, "
-            f"expected less than {1 / recipe['learning_rate']:g}, 1 / learning_rate"
+            f"recipes: {name}: weight_decay: found {recipe.weight_decay:g}, "
+            f"expected less than {1 / recipe.learning_rate:g}, 1 / learning_rate"
         )
 
 
-def _check_rounds(method: Mapping, where: str) -> None:
+def _check_rounds(rounds: Sequence[RoundSettings], where: str) -> None:
     """Checks that sparsities rise."""
     before = 0.0
-    for i, entry in enumerate(method["rounds"]):
-        if entry["sparsity"] <= before:
+    for i, entry in enumerate(rounds):
+        if entry.sparsity <= before:
             raise UserError(
-                f"{where}: rounds[{i}]: sparsity: found {entry['sparsity']}, expected "
-                f"more than {before}, the round's before it: sparsities must rise"
+                f"{where}: rounds[{i}]: sparsity: found {entry.sparsity}, expected "
+                f"more than {before}, that of the round before: sparsities must rise"
             )
-        before = entry["sparsity"]
+        before = entry.sparsity
 
 
-def _check_floor(method: Mapping, where: str) -> None:
+def _check_floor(settings: MethodSettings, where: str) -> None:
     """Checks that the floor leaves as many zeros as the last round asks for."""
-    if not method["rounds"] or not method["floor"]:
+    if not settings.rounds or not settings.floor:
         return
-    least = sum(math.ceil(method["floor"] * SIZES[i]) for i in KERNELS)
-    least += PARAMETERS - sum(SIZES[i] for i in KERNELS)  # biases
-    sparsity = method["rounds"][-1]["sparsity"]
+    biases = PARAMETERS - sum(KERNEL_SIZES)
+    least = sum(floor_counts(settings.floor)) + biases
+    sparsity = settings.rounds[-1].sparsity
     if least > (1 - sparsity) * PARAMETERS:
         raise UserError(
-            f"{where}: floor: found {method['floor']}, which keeps {least:,} weights, "
+            f"{where}: floor: found {settings.floor:g}, which keeps {least:,} weights, "
             f"expected at most the {(1 - sparsity) * PARAMETERS:,.0f} that a sparsity "
             f"of {sparsity} leaves"
         )
 
 
-def check_meaning(config: Mapping) -> None:
-    """Checks what a schema cannot say, once defaults are filled in.
+def _check_method(planned: Plan, method: Method) -> None:
+    """Checks a method that is run."""
+    config, settings = planned.config, method.settings
+    own_keys = config.methods[method.key].model_fields_set
 
-    Args:
-        config: A configuration that `check` accepts, with every key.
+    def where(*keys: str) -> str:
+        """Says where the first of these keys is set."""
+        if config.with_recipes and "recipe" in keys:
+            return "with_recipes"
+        return f"methods: {method.key}" if own_keys & set(keys) else "pruning"
 
-    Raises:
-        UserError: A name that is not defined or taken, settings that contradict each
-            other, or sparsities that do not rise.
-    """
-    for kind in ("baselines", "methods"):
-        others = RESERVED | (set(config["baselines"]) if kind == "methods" else set())
-        for name in config[kind]:
-            if name in others:
-                raise UserError(
-                    f"{kind}: found the name {name!r}, expected another: the folder "
-                    f"results/{name} holds something else"
-                )
-    count, total = (
-        config["data"]["validation_images"],
-        TRAINING_IMAGES[config["data"]["name"]],
-    )
-    if count > total - 10:
+    _check_rounds(settings.rounds, where("rounds"))
+    if settings.baseline not in config.baselines:
         raise UserError(
-            f"data: validation_images: found {count:,}, expected at most "
-            f"{total - 10:,}: the data set has {total:,} to train with"
+            f"{where('baseline')}: baseline: found {settings.baseline!r}, expected one "
+            f"of the baselines: {', '.join(sorted(config.baselines))}"
         )
-    for name, baseline in config["baselines"].items():
-        _check_recipe(config, baseline["recipe"], f"baselines: {name}", None)
-    training = config["data"]["training_images"]
-    if training and not 10 <= training <= total - count - 10:
+    for i, entry in enumerate(settings.rounds):
+        place = f"{where('rounds')}: rounds[{i}]"
+        if settings.recipe not in config.recipes:
+            place = where("recipe")
+        _check_recipe(config, settings.recipe, place, entry.epochs)
+    if settings.drop_fraction and (settings.start == "initial" or settings.mask_of):
         raise UserError(
-            f"data: training_images: found {training:,}, expected 10 to "
-            f"{total - count - 10:,}, or 0 for all {total - count:,} that "
-            "validation_images leaves"
+            f"{where('drop_fraction', 'start', 'mask_of')}: drop_fraction: found "
+            f"{settings.drop_fraction:g}, expected 0 where start is initial or mask_of "
+            "is set: there is one mask, before the first step"
         )
-    _check_rounds(config["pruning"], "pruning")
-    chosen = methods(config)
-    for method in chosen.values():
-        name = method["method"]
-        own = config["methods"][name]
-
-        def where(*keys: str, name: str = name, own: Mapping = own) -> str:
-            if config["with_recipes"] and "recipe" in keys:
-                return "with_recipes"
-            return f"methods: {name}" if own.keys() & set(keys) else "pruning"
-
-        _check_rounds(method, where("rounds"))
-        if method["baseline"] not in config["baselines"]:
-            raise UserError(
-                f"{where('baseline')}: baseline: found {method['baseline']!r}, "
-                f"expected one of the baselines: "
-                f"{', '.join(sorted(config['baselines']))}"
-            )
-        for i, entry in enumerate(method["rounds"]):
-            place = f"{where('rounds')}: rounds[{i}]"
-            if method["recipe"] not in config["recipes"]:
-                place = where("recipe")
-            _check_recipe(config, method["recipe"], place, entry["epochs"])
-        alone = method["start"] == "initial" or method["mask_of"]
-        if method["regrowth"] and alone:
-            raise UserError(
-                f"{where('regrowth', 'start', 'mask_of')}: regrowth: found "
-                f"{method['regrowth']}, expected 0 where start is initial or mask_of "
-                "is set: there is one mask, before the first step"
-            )
-        if method["shuffled"] and not method["mask_of"]:
-            raise UserError(
-                f"{where('shuffled')}: shuffled: found true, expected false without "
-                "mask_of: it draws another method's masks anew"
-            )
-        _check_floor(method, where("floor", "rounds"))
-        if method["start"] == "initial" and method["saliency"] == "first_order":
-            raise UserError(
-                f"{where('start', 'saliency')}: saliency: found 'first_order', "
-                "expected magnitude or random where start is initial: the mask is made "
-                "before there is a gradient"
-            )
-        if method["mask_of"]:
-            wanted = [entry["sparsity"] for entry in method["rounds"]]
-            there = [entry["sparsity"] for entry in chosen[method["mask_of"]]["rounds"]]
-            if wanted != there:
-                raise UserError(
-                    f"{where('rounds')}: rounds: found sparsities {_show(wanted)}, "
-                    f"expected those of {method['mask_of']}, whose masks are taken: "
-                    f"{_show(there)}"
-                )
-    students = [config["baselines"][name] for name in baselines(config)]
-    if "strong" in {student["teacher"] for student in [*students, *chosen.values()]}:
-        _check_recipe(config, config["teacher"]["recipe"], "teacher", None)
-    low, high = (config["optimizers"][key] for key in ("lowest_rate", "highest_rate"))
-    if low >= high:
+    if settings.shuffled and not settings.mask_of:
         raise UserError(
-            f"optimizers: highest_rate: found {high:g}, expected more than {low:g}, "
-            "lowest_rate"
+            f"{where('shuffled')}: shuffled: found true, expected false without "
+            "mask_of: it shuffles another method's masks"
         )
+    _check_floor(settings, where("floor", "rounds"))
+    if settings.start == "initial" and settings.saliency == "first_order":
+        raise UserError(
+            f"{where('start', 'saliency')}: saliency: found 'first_order', expected "
+            "magnitude or random where start is initial: the mask is made before "
+            "there is a gradient"
+        )
+    if settings.mask_of:
+        source = planned.methods[settings.mask_of].settings
+        own, theirs = (
+            [entry.sparsity for entry in rounds]
+            for rounds in (settings.rounds, source.rounds)
+        )
+        if own != theirs:
+            raise UserError(
+                f"{where('rounds')}: rounds: found sparsities {reprlib.repr(own)}, "
+                f"expected those of {settings.mask_of}, whose masks are taken: "
+                f"{reprlib.repr(theirs)}"
+            )

@@ -11,6 +11,7 @@ import pytest
 
 from shears.data.cifar10 import FOLDER, ROW_BYTES, ROWS, TEST_MEMBER, TRAINING_MEMBERS
 from shears.model.architecture import SHAPES
+from shears.model.parameters import Parameters
 from shears.runtime.errors import UserError
 
 
@@ -26,13 +27,13 @@ def refused(path: Path, message: str) -> Iterator[None]:
     assert len(text) < 400
 
 
-def make_weights(seed: int, *, zeros: float = 0.0) -> list[np.ndarray]:
-    """Draws the twelve arrays, a share of them zero."""
+def make_parameters(seed: int, *, zeros: float = 0.0) -> Parameters:
+    """Draws parameters, a fraction of them zero."""
     rng = np.random.default_rng(seed)
     weights = [rng.normal(0, 0.05, shape).astype(np.float32) for shape in SHAPES]
     for array in weights:
         array[rng.random(array.shape) < zeros] = 0
-    return weights
+    return Parameters.from_arrays(weights)
 
 
 def member_bytes(index: int) -> bytes:

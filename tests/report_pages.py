@@ -1,18 +1,19 @@
-"""Pages of the score report on made-up candidates, for tests."""
+"""Score reports about invented candidates, for tests."""
 
 from pathlib import Path
 
 import numpy as np
 
 from shears.data.dataset import Split, write_dataset
-from shears.reporting.report import Candidate, write_report
+from shears.model.architecture import LAYERS
+from shears.reporting.candidates import Candidate
+from shears.reporting.report import write_report
 from shears.runtime.files import write_csv, write_json
 from shears.weight_files.canonical import write_weights
-from tests.conftest import make_weights
+from tests.conftest import make_parameters
 
 ROOT = Path(__file__).parents[1]
 IMAGES = 40
-LAYERS = "conv2d conv2d_1 conv2d_2 conv2d_3 dense dense_1".split()
 
 
 def candidate(name: str, accuracy: float, sparsity: float, folder="") -> Candidate:
@@ -36,19 +37,19 @@ def candidate(name: str, accuracy: float, sparsity: float, folder="") -> Candida
         "epochs": 2,
         "seconds": 90.0,
         "images_per_second": 1234.5,
-        "kernel_density": dict.fromkeys(LAYERS, 0.5),
+        "kernel_density": {layer.name: 0.5 for layer in LAYERS},
         "device": "cpu",
         "precision": "float32",
         "seed": 0,
     }
     history = [row, {**row, "epoch": 2.0}]
-    files = [Path(folder) / name / file for file in ("weights.h5", "answers.csv")]
+    files = [Path(folder) / name / file for file in ("weights.h5", "predictions.csv")]
     test = {**score, "images": IMAGES}
     return Candidate(name, score, test, metrics, history, *files)
 
 
 def write_files(folder: Path) -> None:
-    """Writes the files of a run: weights, answers, images, manifest, costs."""
+    """Writes the files of a run: weights, predictions, images, manifest, costs."""
     manifest = {
         "file": "my_model_weights.h5",
         "bytes": 123_456,
@@ -75,12 +76,13 @@ def write_files(folder: Path) -> None:
     images = rng.integers(0, 256, (IMAGES, 32, 32, 3), dtype=np.uint8)
     write_dataset(folder / "dataset.h5", {"test": Split(images, labels)})
     for i, name in enumerate(("dense/seed_0", "lamp/seed_0/round_1")):
-        write_weights(folder / name / "weights.h5", make_weights(0, zeros=0.9 * i))
-        answers = labels.copy()
-        answers[: 3 * i] = 9  # images 0, 1 and 2 are lost: airplane, automobile, bird
-        rows = zip(labels.tolist(), answers.tolist(), strict=True)
-        rows = [{"label": a, "answer": b} for a, b in rows]
-        write_csv(folder / name / "answers.csv", rows)
+        write_weights(folder / name / "weights.h5", make_parameters(0, zeros=0.9 * i))
+        predictions = labels.copy()
+        # Pruning makes images 0, 1 and 2 wrong: airplane, automobile, bird.
+        predictions[: 3 * i] = 9
+        pairs = zip(labels.tolist(), predictions.tolist(), strict=True)
+        rows = [{"label": label, "prediction": class_} for label, class_ in pairs]
+        write_csv(folder / name / "predictions.csv", rows)
     (folder / "benchmarks/optimizers").mkdir(parents=True)
     for path, line in {
         "lamp/train.tsv": "600.5\t1000.25",
@@ -93,7 +95,7 @@ def write_files(folder: Path) -> None:
 
 
 def render(folder: Path, study=None, more=(), refused=("lamp/seed_0/round_2",)) -> str:
-    """Renders the page of a folder's files; pictures go to `figures` there."""
+    """Renders the report on a folder's files; its figures go to `figures` there."""
     choice = {
         "candidate": "lamp/seed_0/round_1",
         "reason": "best of two",

@@ -17,7 +17,12 @@ import numpy as np
 from shears.model.architecture import PARAMETERS
 from shears.optimizer_study import optimizers
 from shears.optimizer_study.regression import diabetes
-from shears.optimizer_study.study import METHODS, compile_run, our_trainer, sample_order
+from shears.optimizer_study.study import (
+    METHODS,
+    compile_run,
+    our_optimizer,
+    sample_order,
+)
 from shears.runtime import machine
 from shears.runtime.backend import tf
 
@@ -27,10 +32,10 @@ RATE = 0.001
 def ours(features: np.ndarray, targets: np.ndarray) -> Callable[[], None]:
     """Returns an epoch of our SGD in one compiled loop."""
     problem, count = diabetes(), len(targets)
-    trainer = our_trainer(METHODS["sgd"], features.shape[1])
+    optimizer = our_optimizer(METHODS["sgd"], features.shape[1])
     ends, order = np.array([count], np.int32), sample_order(count, count)
-    run = compile_run(trainer, problem, "one", ends, order)
-    trainer.reset(RATE)
+    run = compile_run(optimizer, problem, "one", ends, order)
+    optimizer.reset(RATE)
     return lambda: run()[0].numpy()
 
 
@@ -73,7 +78,7 @@ def adam_updates(count: int = 20) -> dict[str, Callable[[], None]]:
     """Returns `count` Adam updates of the network's weights, ours and fused."""
     rng = np.random.default_rng(0)
     gradient = tf.constant(rng.normal(size=PARAMETERS).astype(np.float32))
-    vector, first, second = (tf.Variable(tf.zeros(PARAMETERS)) for _ in range(3))
+    vector, mu, nu = (tf.Variable(tf.zeros(PARAMETERS)) for _ in range(3))
     rule = optimizers.adam(RATE)
     state = tf.nest.map_structure(tf.Variable, rule.init(vector))
 
@@ -87,8 +92,8 @@ def adam_updates(count: int = 20) -> dict[str, Callable[[], None]]:
     def fused(step: tf.Tensor) -> None:
         tf.raw_ops.ResourceApplyAdam(
             var=vector.handle,
-            m=first.handle,
-            v=second.handle,
+            m=mu.handle,
+            v=nu.handle,
             beta1_power=tf.pow(0.9, step),
             beta2_power=tf.pow(0.999, step),
             lr=RATE,

@@ -2,9 +2,9 @@
 
 Both train the fixed network on the same images with the same augmentation for as many
 epochs dense and as many while pruning to the same sparsity; both are scored on the test
-set by the assignment's formula. Ours is the default configuration's recipes without
-their teacher, so that neither has help; the peer is `tools/peer.py`. What was found is
-also left in peer/scores.json, for `make results`.
+set by the assignment's formula. Ours uses the default configuration's recipes without
+a teacher, so that neither has help; the peer is `tools/peer.py`. The results are also
+written to peer/scores.json, for `make results`.
 """
 
 import argparse
@@ -18,7 +18,9 @@ from pathlib import Path
 import numpy as np
 
 from shears.data.dataset import read_split
-from shears.evaluation.grading import score_file
+from shears.evaluation.grading import GradedNetwork
+from shears.model.architecture import SHAPES
+from shears.model.parameters import Parameters
 from shears.runtime import machine
 from shears.runtime.files import write_json
 from shears.weight_files.canonical import write_weights
@@ -28,7 +30,7 @@ ROOT = Path(__file__).resolve().parents[1]
 
 
 def configuration(folder: Path, about: dict, images: int) -> Path:
-    """Writes what is otherwise than in config.yaml (JSON is YAML)."""
+    """Writes the changes to config.yaml (JSON is YAML)."""
     path = folder / "budget.json"
     rounds = [{"sparsity": about["sparsity"], "epochs": about["prune_epochs"]}]
     changes = {
@@ -57,14 +59,14 @@ def main() -> None:
     budget = parser.parse_args()
     about_machine = machine.describe()
     print(f"{about_machine['cpu']}, {about_machine['cores']} cores")
-    masks = read_configuration()["pruning"]["mask_updates"]  # as many for the peer
+    updates = read_configuration().pruning.update_frequency  # as many for the peer
     runs: dict[str, list[dict]] = {"Shears": [], "TensorFlow Model Optimization": []}
     for seed in range(budget.seeds):
         about = {
             "dense_epochs": budget.dense_epochs,
             "prune_epochs": budget.prune_epochs,
             "sparsity": budget.sparsity,
-            "mask_updates": masks,
+            "update_frequency": updates,
             "seed": seed,
         }
         with tempfile.TemporaryDirectory() as folder:
@@ -84,7 +86,7 @@ def compare(folder: Path, about: dict, images: int, peer: str, runs: dict) -> in
     """Runs both on one seed, prints a line for each and appends it to its `runs`.
 
     Returns:
-        With how many images they were trained.
+        How many images they were trained on.
     """
     began = time.perf_counter()
     weights = folder / f"results/lamp/seed_{about['seed']}/round_1/weights.h5"
@@ -106,15 +108,16 @@ def compare(folder: Path, about: dict, images: int, peer: str, runs: dict) -> in
     )
     theirs = time.perf_counter() - began
     with np.load(folder / "peer.npz") as file:
-        write_weights(folder / "peer.h5", [file[f"arr_{i}"] for i in range(12)])
-    for (name, seen), path, seconds in zip(
-        runs.items(), (weights, folder / "peer.h5"), (ours, theirs), strict=True
+        arrays = [file[f"arr_{i}"] for i in range(len(SHAPES))]
+    write_weights(folder / "peer.h5", Parameters.from_arrays(arrays))
+    for name, path, seconds in zip(
+        runs, (weights, folder / "peer.h5"), (ours, theirs), strict=True
     ):
-        found = score_file(path, test)[0] | {"seconds": seconds}
-        seen.append(found)
+        scored, _ = GradedNetwork.from_file(path).score(test)
+        runs[name].append(scored | {"seconds": seconds})
         print(
-            f"seed {about['seed']}  {name:30}  accuracy {found['accuracy']:.4f}  "
-            f"sparsity {found['sparsity']:.4f}  score {found['score']:.4f}  "
+            f"seed {about['seed']}  {name:30}  accuracy {scored['accuracy']:.4f}  "
+            f"sparsity {scored['sparsity']:.4f}  score {scored['score']:.4f}  "
             f"{seconds / 60:.1f} minutes",
             flush=True,
         )

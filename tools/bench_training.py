@@ -19,16 +19,13 @@ from pathlib import Path
 import numpy as np
 
 from shears.data.dataset import Split
-from shears.model import batch_norm
-from shears.model import forward as network
-from shears.model.architecture import initial_weights
+from shears.model import batch_norm, forward
 from shears.model.forward import build_keras_model
-from shears.model.parameters import flatten
+from shears.model.parameters import initial_parameters
 from shears.runtime import machine
 from shears.runtime.backend import tf
 from shears.runtime.device import choose_precision, prepare
-from shears.training.recipe import Recipe
-from shears.training.trainer import Step
+from shears.training.trainer import Trainer
 from tools.configuration import read_configuration
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -44,19 +41,26 @@ def random_images(count: int) -> Split:
 
 def make_ours(data: Split, precision: str, normed: bool) -> Callable[[], None]:
     """Returns a function that trains our way for one epoch."""
-    config = read_configuration()
-    recipe = Recipe(**{**config["recipes"]["strong"], "batch_size": BATCH})
-    vector, forward = flatten(initial_weights(0)), network.logits
+    recipe = read_configuration().recipes["strong"]
+    recipe = recipe.model_copy(update={"batch_size": BATCH})
+    parameters, logits = initial_parameters(0), forward.logits
     if normed:
-        vector = batch_norm.Folding(data.images).insert(vector)
-        forward = batch_norm.logits
-    step = Step(vector, data, recipe, precision=precision, seed=0, forward=forward)
+        parameters = batch_norm.BatchNorm(data.images).insert(parameters)
+        logits = batch_norm.logits
+    trainer = Trainer(
+        parameters.vector,
+        data,
+        recipe,
+        precision=precision,
+        seed=0,
+        forward=logits,
+    )
     order = np.arange(len(data.labels), dtype=np.int32).reshape(-1, BATCH)
 
     def epoch() -> None:
         for i, rows in enumerate(order):
-            step(tf.constant(rows), tf.constant(i), tf.constant(1e-3))
-        step.sums.numpy()  # waits for the last step
+            trainer.step(tf.constant(rows), tf.constant(i), tf.constant(1e-3))
+        trainer.sums.numpy()  # waits for the last step
 
     return epoch
 

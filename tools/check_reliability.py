@@ -1,8 +1,8 @@
 """Measures what docs/reliability.md promises, and writes the figures into it.
 
-Kills, full disks (as root), refusals, the cost of saving, and what another number of
-cores, precision or seed changes (on CIFAR-10 where CIFAR10_ARCHIVE names the archive).
-It takes half an hour to an hour on two cores.
+It covers kills, full disks (as root), refusals, the cost of saving, and what another
+number of cores, precision or seed changes (on CIFAR-10 if CIFAR10_ARCHIVE names the
+archive). It takes half an hour to an hour on two cores.
 """
 
 import argparse
@@ -19,14 +19,15 @@ from pathlib import Path
 import yaml
 from snakemake.utils import update_config
 
-from shears.model.architecture import initial_weights
+from shears.model.parameters import initial_parameters
 from shears.runtime import machine
 from shears.runtime.device import choose_precision, prepare
 from shears.runtime.files import read_json, whole_file
 from shears.training.checkpoint import Checkpoint, State
 from shears.training.loop import train_network
-from shears.training.recipe import Recipe
-from tests.workflow.project import ROOT, copy_project, snakemake
+from shears.training.run_context import RunContext
+from tests import ROOT
+from tests.workflow.project import copy_project, snakemake
 from tests.workflow.reruns import table
 from tools.bench_training import random_images
 from tools.configuration import read_configuration
@@ -37,12 +38,24 @@ from tools.write_results import markdown_table, replace_part
 PAGE = ROOT / "docs/reliability.md"
 # Kinds of bad input: the test file and the test that has one case for each kind.
 REFUSALS = {
-    "archives": ("raw_data", "bad_archives_are_refused_in_a_line"),
-    "servers": ("download", "bad_servers_are_told_in_two_lines"),
-    "configuration values": ("config", "bad_configurations_are_refused_in_one_line"),
-    "configuration files": ("config", "bad_configuration_files_are_refused_in_a_line"),
-    "weights files that are HDF5": ("weights", "bad_weights_are_refused_in_a_line"),
-    "weights files that are not": ("weights", "bad_contents_are_refused_in_a_line"),
+    "archives": ("data/test_cifar10", "bad_archives_are_refused_in_a_line"),
+    "servers": ("data/test_download", "bad_servers_are_reported_in_two_lines"),
+    "configuration values": (
+        "test_config",
+        "bad_configurations_are_refused_in_one_line",
+    ),
+    "configuration files": (
+        "test_config",
+        "bad_configuration_files_are_refused_in_a_line",
+    ),
+    "weights files that are HDF5": (
+        "weight_files/test_canonical",
+        "bad_weights_are_refused_in_one_line",
+    ),
+    "weights files that are not": (
+        "weight_files/test_canonical",
+        "files_that_are_not_hdf5_are_refused_in_one_line",
+    ),
 }
 VARIED = ("dense/seed_{}", "lamp/seed_{}/round_1", "lamp/seed_{}/round_2")
 # What may differ between two machines, or between two runs on one.
@@ -61,8 +74,8 @@ VARIANTS = {
 }
 
 
-def tell_kills(kills: int, seed: int) -> str:
-    """Kills runs and puts what came of it into words."""
+def describe_kills(kills: int, seed: int) -> str:
+    """Kills runs and describes the outcome."""
     found = kill_runs(kills, seed, longest=25, **LONGER)
     made = ", ".join(f"{count} {victim}" for victim, count in found["kills"].items())
     return (
@@ -76,8 +89,8 @@ def tell_kills(kills: int, seed: int) -> str:
     )
 
 
-def tell_full_disks() -> str:
-    """Fills disks and puts what came of it into words."""
+def describe_full_disks() -> str:
+    """Fills disks and describes the outcome."""
     rows = []
     for whole in (False, True):
         try:
@@ -90,26 +103,26 @@ def tell_full_disks() -> str:
                 [
                     stage,
                     where,
-                    *("yes" if found[key] else "no" for key in ("failed", "told")),
+                    *("yes" if found[key] else "no" for key in ("failed", "reported")),
                     "yes" if found["traceback"] else "no",
                     str(len(found["left"])),
                     "yes" if found["succeeded"] else "no",
                 ]
             )
     header = (
-        "stage,on the full disk,failed,cause told,traceback,files left,"
+        "rule,on the full disk,failed,cause reported,traceback,files left,"
         "succeeds with room"
     )
-    return "A disk (tmpfs) that is full from the moment a stage begins:\n\n" + (
+    return "A disk (tmpfs) that is full from the moment a job begins:\n\n" + (
         markdown_table(header.split(","), rows)
     )
 
 
-def tell_refusals() -> str:
+def describe_refusals() -> str:
     """Runs the tests of refusals and counts them."""
     counts = []
     for kind, (file, test) in REFUSALS.items():
-        node = f"tests/unit/test_{file}.py::test_{test}"
+        node = f"tests/unit/{file}.py::test_{test}"
         run = subprocess.run(
             [sys.executable, "-m", "pytest", "-q", node],
             cwd=ROOT,
@@ -135,22 +148,20 @@ class _Timed(Checkpoint):
         self.seconds = [*getattr(self, "seconds", []), time.perf_counter() - began]
 
 
-def tell_saving(epochs: int = 4) -> str:
+def describe_saving(epochs: int = 4) -> str:
     """Measures saving against an epoch of CIFAR-10's size."""
-    config = read_configuration()
-    recipe = Recipe(**{**config["recipes"]["finetune"], "epochs": epochs})
+    recipe = read_configuration().recipes["finetune"]
+    recipe = recipe.model_copy(update={"epochs": epochs})
     prepare(gpus=1)
     precision = choose_precision("auto")
     with tempfile.TemporaryDirectory() as folder:
         checkpoint = _Timed(Path(folder, "state.npz"), "key")
         _, history = train_network(
-            initial_weights(0),
+            initial_parameters(0),
             random_images(45_000),
             random_images(1_000),
             recipe,
-            precision=precision,
-            seed=0,
-            checkpoint=checkpoint,
+            RunContext(precision=precision, seed=0, checkpoint=checkpoint),
         )
         size = checkpoint.path.stat().st_size
     each = statistics.median(checkpoint.seconds)
@@ -162,7 +173,7 @@ def tell_saving(epochs: int = 4) -> str:
     )
 
 
-def tell_variants() -> str:
+def describe_variants() -> str:
     """Trains in several ways and compares: on CIFAR-10 if it is at hand, or digits."""
     what = "the small test configuration (digits, 4, 1 and 1 epochs, 297 test images)"
     config = None
@@ -213,11 +224,11 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0, help="of the kills' moments")
     parts = {
         "reruns": table,
-        "refusals": tell_refusals,
-        "kills": lambda: tell_kills(arguments.kills, arguments.seed),
-        "disks": tell_full_disks,
-        "saving": tell_saving,
-        "variants": tell_variants,
+        "refusals": describe_refusals,
+        "kills": lambda: describe_kills(arguments.kills, arguments.seed),
+        "disks": describe_full_disks,
+        "saving": describe_saving,
+        "variants": describe_variants,
     }
     parser.add_argument("--only", nargs="+", choices=parts, default=list(parts))
     arguments = parser.parse_args()

@@ -1,31 +1,31 @@
-"""The configuration of a run as the workflow sees it."""
+"""The configuration of a run, as the workflow sees it."""
 
 from pathlib import Path
 
 import yaml
-from snakemake.utils import update_config, validate
+from snakemake.utils import update_config
 
+from shears.config import Configuration, parse_configuration
 from shears.runtime.errors import UserError
 
 ROOT = Path(__file__).resolve().parents[1]
 
 
-def read_configuration(name: str = "") -> dict:
-    """Reads config.yaml, changed by config/NAME.yaml if there is one; every key."""
+def read_configuration(name: str = "") -> Configuration:
+    """Reads config.yaml, changed by config/NAME.yaml if a name is given."""
     config = yaml.safe_load((ROOT / "config.yaml").read_text())
     if name:
         changes = yaml.safe_load((ROOT / f"config/{name}.yaml").read_text())
         update_config(config, changes)
-    validate(config, str(ROOT / "schemas/config.schema.yaml"))
-    return config
+    return parse_configuration(config)
 
 
 def require(path: Path, remedy: str) -> Path:
-    """Makes sure that a finished run's file is there.
+    """Makes sure that a file of a finished run exists.
 
     Raises:
-        UserError: It is not.
+        UserError: It does not.
     """
     if not path.exists():
-        raise UserError(f"{path}: not there, expected of a finished run: {remedy}")
+        raise UserError(f"{path}: not found, expected from a finished run: {remedy}")
     return path

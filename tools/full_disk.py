@@ -1,4 +1,4 @@
-"""Fills the disk under the stages of a run, and then makes room again."""
+"""Fills the disk under the jobs of a run, and then makes room again."""
 
 import contextlib
 import os
@@ -12,15 +12,18 @@ from pathlib import Path
 from tests.workflow.project import copy_project, snakemake
 
 SIZE = 120 << 20  # bytes of the small disk
-SPARE = 2 << 20  # bytes left free until the stage begins
-# Each stage by what is asked for and how Snakemake announces it.
-STAGES = {
+SPARE = 2 << 20  # bytes left free until the job begins
+# For each rule a target, and how Snakemake announces the job.
+JOBS = {
     "prepare_dataset": ("results/dataset.h5", "Preparing the images"),
     "train_teacher": ("results/teacher/teacher.npz", "Training the teacher"),
-    "ask_teacher": ("results/teacher/lessons.h5", "Asking the teacher"),
+    "save_teacher_logits": (
+        "results/teacher/teacher_logits.h5",
+        "Saving the teacher's logits",
+    ),
     "train_baseline": ("results/dense/seed_0/weights.h5", "Training the baseline"),
-    "prune_round 1": ("results/lamp/seed_0/round_1/weights.h5", "Pruning by lamp"),
-    "prune_round 2": ("results/lamp/seed_0/round_2/weights.h5", "Pruning by lamp"),
+    "prune_round 1": ("results/lamp/seed_0/round_1/weights.h5", "Pruning with lamp"),
+    "prune_round 2": ("results/lamp/seed_0/round_2/weights.h5", "Pruning with lamp"),
     "score_candidate": ("results/dense/seed_0/score_test.json", "Scoring dense/seed_0"),
     "choose_submission": ("results/choice.json", "Choosing the submission"),
     "package_submission": ("results/submission/manifest.json", "Packaging"),
@@ -28,7 +31,7 @@ STAGES = {
         "results/optimizers/diabetes/adam.ours.json",
         "Measuring adam (ours)",
     ),
-    "plot_optimizers": ("results/optimizers/table.json", "Drawing how"),
+    "plot_optimizers": ("results/optimizers/table.json", "Plotting how"),
     "run_notebook": (
         "results/submission/assignment_notebook.ipynb",
         "Running the notebook",
@@ -72,10 +75,10 @@ def _results(base: Path) -> set[str]:
 def _run_on_full_disk(
     disk: Path, project: Path, base: Path, target: str, announced: str
 ) -> tuple[str, list[str]]:
-    """Runs a stage whose disk is full from the moment it begins.
+    """Runs a job whose disk is full from the moment it begins.
 
     Returns:
-        What the run printed, and the files that the stage left among the results.
+        What the run printed, and the files that the job left among the results.
     """
     _fill(disk, SPARE)
     printed, before = [], set()
@@ -97,42 +100,42 @@ def _run_on_full_disk(
 
 
 def full_disk_runs(
-    *, whole: bool, stages: Collection[str] = tuple(STAGES)
+    *, whole: bool, jobs: Collection[str] = tuple(JOBS)
 ) -> Mapping[str, Mapping]:
-    """Fills the disk under each stage in turn, then makes room and runs it again.
+    """Fills the disk under each job in turn, then makes room and runs it again.
 
     Args:
         whole: Whether all of the project lies on the full disk, with Snakemake's own
             records, or only the folder that `directory` names.
-        stages: Keys of `STAGES`, in their order.
+        jobs: Keys of `JOBS`, in their order.
 
     Returns:
-        For each stage: what it printed, whether it failed, whether the cause was told,
+        For each job: what it printed, whether it failed, whether it reported the cause,
         whether there was a traceback, the files it left among the results (a failed
-        stage leaves none, whole or partial), and whether the run after it succeeded.
+        job leaves none, whole or partial), and whether the run after it succeeded.
 
     Raises:
         PermissionError: No small disk can be mounted.
     """
-    found = {}
+    outcomes = {}
     with small_disk() as disk, tempfile.TemporaryDirectory() as other:
         if whole:
             base = project = copy_project(disk / "project")
         else:
             base = disk / "out"
             project = copy_project(Path(other, "project"), directory=str(base))
-        for stage in stages:
-            target, announced = STAGES[stage]
+        for job in jobs:
+            target, announced = JOBS[job]
             path = base / target
             asked = os.path.relpath(path, project) if whole else str(path)
             printed, left = _run_on_full_disk(disk, project, base, asked, announced)
             again = snakemake(project, asked)
-            found[stage] = {
+            outcomes[job] = {
                 "printed": printed,
                 "failed": "exit code 0" not in printed,
-                "told": "No space left on device" in printed,
+                "reported": "No space left on device" in printed,
                 "traceback": "Traceback" in printed,
                 "left": left,
                 "succeeded": again.returncode == 0 and path.exists(),
             }
-    return found
+    return outcomes

@@ -9,7 +9,8 @@ needs nothing of this project, and no newer syntax than Python 3.6 has. `write` 
 the fixed network in every way that Keras offers as FOLDER/NAME.*.h5.xz; its weights are
 `pattern`'s. `load` loads every such file and leaves in FOLDER/NAME.loads.json which of
 `load_weights` and `load_model` give these weights. `table` lays that out in Markdown.
-tests/data/keras_files has the results; shears.keras_files says by them who loads what.
+tests/data/keras_files has the results, by which shears.weight_files.reader says which
+graders load a file.
 """
 
 import glob

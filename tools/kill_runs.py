@@ -1,4 +1,4 @@
-"""Kills runs of the workflow at random moments and compares what comes of them."""
+"""Kills runs of the workflow at random moments and compares their results."""
 
 import contextlib
 import os
@@ -16,12 +16,12 @@ import psutil
 
 from tests.workflow.project import copy_project, snakemake
 
-VICTIMS = ("everything", "snakemake", "stage")
+VICTIMS = ("everything", "snakemake", "job")
 COMPARED = (
     "results/**/weights.h5",
     "results/**/score_*.json",
     "results/teacher/teacher.npz",
-    "results/teacher/lessons.h5",
+    "results/teacher/teacher_logits.h5",
     "results/choice.json",
 )
 # Changes of small.yaml that make training long enough to be hit often.
@@ -47,12 +47,12 @@ def run_and_kill(folder: Path, after: float, victim: str, output: Path) -> str |
         folder: The project.
         after: Seconds before the kill.
         victim: "everything" that the run has started, "snakemake" alone, or the
-            "stage" at work, as a system short of memory does.
-        output: What the run prints is added here.
+            running "job", as a system short of memory does.
+        output: The file that what the run prints is appended to.
 
     Returns:
-        What was killed: Snakemake where no stage was at work; None if the run had
-        ended before.
+        What was killed: Snakemake if no job was running; None if the run had already
+        ended.
     """
     with output.open("ab") as file:
         run = subprocess.Popen(
@@ -65,17 +65,17 @@ def run_and_kill(folder: Path, after: float, victim: str, output: Path) -> str |
         try:
             run.wait(after)
         except subprocess.TimeoutExpired:
-            stages = psutil.Process(run.pid).children(recursive=True)
-            if victim == "stage" and not stages:
+            jobs = psutil.Process(run.pid).children(recursive=True)
+            if victim == "job" and not jobs:
                 victim = "snakemake"
             if victim == "everything":
                 os.killpg(run.pid, signal.SIGKILL)
             elif victim == "snakemake":
                 run.kill()
             else:
-                for stage in stages:
+                for job in jobs:
                     with contextlib.suppress(psutil.NoSuchProcess):
-                        stage.kill()
+                        job.kill()
             run.wait()
             return victim
     if run.returncode:
@@ -85,8 +85,8 @@ def run_and_kill(folder: Path, after: float, victim: str, output: Path) -> str |
 
 def repeated_epochs(output: str) -> int:
     """Counts the whole epochs that were trained more than once in a run."""
-    told = re.findall(r"((?:train|prune)\w+(?: \w+)*): epoch (\d+)/", output)
-    return sum(count - 1 for count in Counter(told).values())
+    epochs = re.findall(r"((?:train|prune)\w+(?: \w+)*): epoch (\d+)/", output)
+    return sum(count - 1 for count in Counter(epochs).values())
 
 
 def kill_runs(
@@ -96,19 +96,19 @@ def kill_runs(
     expected: Mapping[str, bytes] | None = None,
     **changes,
 ) -> Mapping:
-    """Kills and resumes until so many kills are made, and compares every finished run.
+    """Kills and resumes a number of times, and compares every finished run.
 
     Args:
-        kills: How many to make; the run then at work is left to end.
-        seed: Of the moments; the victims take turns.
-        longest: Seconds a run is left alone at most.
-        expected: What an undisturbed run makes (`products`); made first if None.
+        kills: How many kills; the run after the last one is left to end.
+        seed: Seed of the moments; the victims take turns.
+        longest: The longest time in seconds until a kill.
+        expected: What an undisturbed run makes (`products`); if None it is run first.
         **changes: Of the small configuration.
 
     Returns:
-        kills by victim, how often training was resumed, finished runs, files that
-        differ from the undisturbed run's, whole epochs repeated, temporary files and
-        states left behind.
+        kills by victim, how often training resumed, finished runs, files that differ
+        from the undisturbed run's, whole epochs repeated, temporary files and
+        checkpoints left behind.
     """
     rng = random.Random(seed)
     made, resumed, finished, differ, repeated, left = Counter(), 0, 0, [], 0, []
@@ -132,14 +132,14 @@ def kill_runs(
                 if not killed:
                     break
                 made[killed] += 1
-            found = products(folder)
+            produced = products(folder)
             differ += [
                 f"run {finished}: {name}"
-                for name in sorted(expected.keys() | found.keys())
-                if expected.get(name) != found.get(name)
+                for name in sorted(expected.keys() | produced.keys())
+                if expected.get(name) != produced.get(name)
             ]
             repeated += repeated_epochs(output.read_text())
-            resumed += output.read_text().count(": resumed after epoch ")
+            resumed += output.read_text().count(": resumes after epoch ")
             left += [
                 str(path.relative_to(folder))
                 for pattern in ("**/.*.part", "checkpoints/*")

@@ -73,7 +73,7 @@ def main() -> None:
     model.fit(data, epochs=budget["dense_epochs"], verbose=2)
     # It makes masks at multiples of `frequency` only: the end must be such, or the last
     # sparsity is never reached.
-    frequency = max(1, steps // 2 // budget["mask_updates"])
+    frequency = max(1, steps // 2 // budget["update_frequency"])
     schedule = tfmot.sparsity.keras.PolynomialDecay(
         0.0,
         budget["sparsity"],

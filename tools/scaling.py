@@ -1,14 +1,14 @@
 """Measures one and two workers here, and simulates sweeps on many.
 
 Measured (`--measure`): two dense networks, on one core one after another, on two cores
-both at a time with a thread each, and one at a time with two threads; what a job costs
-besides its own work; what the process that hands jobs out takes for each.
+both at once with one thread each, and one at a time with two threads; what a job costs
+on top of its own work; how long the process that dispatches jobs takes for each.
 
 Simulated: the jobs of a run's configuration, with more seeds than it had, are given to
 1, 8, 64 and 512 workers in the order in which they become ready, as Snakemake does. A
-job lasts as long as the run's own did (its benchmark file; the seeds take turns), and
-longer by what starting and noticing it cost (`--cost`). One process hands all of them
-out, one after another: `--dispatch` is the time that it takes for each.
+job takes as long as the run's own did (its benchmark file; the seeds take turns), plus
+what starting it and noticing its end cost (`--cost`). One process dispatches all of
+them, one after another: `--dispatch` is the time that it takes for each.
 """
 
 import argparse
@@ -26,7 +26,8 @@ from typing import NamedTuple
 
 import psutil
 
-from shears.plan import candidates, methods
+from shears.config import Configuration
+from shears.plan import plan
 from shears.reporting.report import read_costs
 from shears.runtime import machine
 from shears.runtime.errors import plain_errors
@@ -36,26 +37,26 @@ WORKERS = (1, 8, 64, 512)
 SEEDS, IMAGES, EPOCHS = 2, 5000, 4
 # Cores of the run, threads of a training.
 WAYS = {
-    "one, a thread": (1, 1),
-    "two, a thread each": (2, 1),
+    "one, one thread": (1, 1),
+    "two, one thread each": (2, 1),
     "one, two threads": (2, 2),
 }
 
 
 class Job(NamedTuple):
-    """A job: how long it lasts, and those it waits for."""
+    """A job: how long it takes, and the jobs that it waits for."""
 
     seconds: float
     needs: tuple[str, ...]
 
 
 class Outcome(NamedTuple):
-    """What came of a simulation.
+    """The outcome of a simulation.
 
     Attributes:
-        seconds: From the begin to the end of the last job.
-        busy: Share of the workers' time in which they work at jobs.
-        dispatching: Share of the time in which the handing-out process is at work.
+        seconds: Until the end of the last job.
+        busy: Fraction of the workers' time in which they work on jobs.
+        dispatching: Fraction of the time in which jobs are dispatched.
     """
 
     seconds: float
@@ -63,7 +64,7 @@ class Outcome(NamedTuple):
     dispatching: float
 
 
-def plan(config: Mapping, benchmarks: Path, seeds: int) -> dict[str, Job]:
+def plan_sweep(config: Configuration, benchmarks: Path, seeds: int) -> dict[str, Job]:
     """Lists the jobs of a sweep without Part A.
 
     Args:
@@ -72,9 +73,9 @@ def plan(config: Mapping, benchmarks: Path, seeds: int) -> dict[str, Job]:
         seeds: How many seeds the sweep has.
 
     Returns:
-        Jobs by name, each behind those it needs.
+        Jobs by name, each after those it needs.
     """
-    measured = config["seeds"]
+    measured = config.seeds
     require(benchmarks, "snakemake --cores all --configfile config/frontier.yaml")
 
     def seconds(place: str) -> float:
@@ -85,14 +86,14 @@ def plan(config: Mapping, benchmarks: Path, seeds: int) -> dict[str, Job]:
         with (benchmarks / f"{place}.tsv").open() as file:
             return float(next(csv.DictReader(file, delimiter="\t"))["s"])
 
-    chosen, jobs = methods(config), {}
+    sweep = plan(config.model_copy(update={"seeds": tuple(range(seeds))}))
+    jobs: dict[str, Job] = {}
 
     def add(place: str, *needs: str) -> None:
         jobs[place] = Job(seconds(place), needs)
 
     add("prepare_dataset")
-    every = candidates({**config, "seeds": list(range(seeds))})
-    for name in every:
+    for name in sweep.candidates:
         kind, seed, *number = name.split("/")
         if not number:
             add(f"{name}/train_baseline", "prepare_dataset")
@@ -100,13 +101,14 @@ def plan(config: Mapping, benchmarks: Path, seeds: int) -> dict[str, Job]:
             continue
         first = number[0] == "round_1"
         before = f"{kind}/{seed}/round_{int(number[0][6:]) - 1}/prune_round"
-        dense = f"{chosen[kind]['baseline']}/{seed}/train_baseline"
-        needs = [dense if first or chosen[kind]["mask_of"] else before]
-        if chosen[kind]["mask_of"]:
-            needs.append(f"{chosen[kind]['mask_of']}/{seed}/{number[0]}/prune_round")
+        method = sweep.methods[kind].settings
+        dense = f"{method.baseline}/{seed}/train_baseline"
+        needs = [dense if first or method.mask_of else before]
+        if method.mask_of:
+            needs.append(f"{method.mask_of}/{seed}/{number[0]}/prune_round")
         add(f"{name}/prune_round", *needs)
         add(f"{name}/score_candidate", f"{name}/prune_round")
-    scores = [f"{name}/score_candidate" for name in every]
+    scores = [f"{name}/score_candidate" for name in sweep.candidates]
     add("choose_submission", *scores)
     add("package_submission", "choose_submission")
     add("pack_submission", "package_submission")
@@ -129,10 +131,10 @@ def simulate(
     """Runs jobs on workers, first come, first served.
 
     Args:
-        jobs: Each behind those it needs.
+        jobs: Each after those it needs.
         workers: Jobs that run at once.
-        cost: Seconds by which a worker has longer than the job itself lasts.
-        dispatch: Seconds that handing a job out takes, one job after another.
+        cost: Seconds that a job takes on a worker on top of its own work.
+        dispatch: Seconds that dispatching a job takes, one job after another.
     """
     waits_for = {name: len(job.needs) for name, job in jobs.items()}
     users: dict[str, list[str]] = {name: [] for name in jobs}
@@ -141,12 +143,12 @@ def simulate(
             users[other].append(name)
     ready = [name for name, count in waits_for.items() if not count]
     running: list[tuple[float, str]] = []
-    now = handed = 0.0  # the time, and until when the handing-out process is at work
+    now = dispatched = 0.0  # the time, and when the last dispatch ends
     while ready or running:
         while ready and len(running) < workers:
             name = ready.pop(0)
-            handed = max(now, handed) + dispatch
-            heapq.heappush(running, (handed + cost + jobs[name].seconds, name))
+            dispatched = max(now, dispatched) + dispatch
+            heapq.heappush(running, (dispatched + cost + jobs[name].seconds, name))
         now, name = heapq.heappop(running)
         for user in users[name]:
             waits_for[user] -= 1
@@ -160,12 +162,12 @@ class Measured(NamedTuple):
     """What a run took: seconds by the clock, of its jobs, and of its main process."""
 
     wall: float
-    stages: float
+    jobs: float
     dispatching: float
 
 
 def run_workflow(folder: Path, *arguments: str) -> tuple[float, float]:
-    """Runs Snakemake; seconds by the clock, and the main process' own of computing."""
+    """Runs Snakemake; seconds by the clock, and of the main process' own computing."""
     command = [sys.executable, "-m", "snakemake", "--quiet", "all", *arguments]
     began, own = time.perf_counter(), 0.0
     process = subprocess.Popen(command, cwd=ROOT)
@@ -182,7 +184,8 @@ def run_workflow(folder: Path, *arguments: str) -> tuple[float, float]:
 def measure() -> Iterator[tuple[str, Measured]]:
     """Trains the same networks with one and two workers, each run from an empty folder.
 
-    Starting Snakemake and planning are taken off: a run that makes nothing shows them.
+    The time to start Snakemake and to plan, which a run with nothing to do shows, is
+    subtracted.
     """
     for name, (cores, threads) in WAYS.items():
         with tempfile.TemporaryDirectory() as place:
@@ -207,18 +210,18 @@ def measure() -> Iterator[tuple[str, Measured]]:
             run_workflow(folder, *how, dataset)
             nothing, idle = run_workflow(folder, *how, dataset)
             wall, own = run_workflow(folder, *how, *targets)
-            (stages,) = (
+            (job_seconds,) = (
                 row["seconds"]
                 for row in read_costs(folder / "benchmarks")
                 if row["rule"] == "train_baseline"
             )
-            yield name, Measured(wall - nothing, stages, own - idle)
+            yield name, Measured(wall - nothing, job_seconds, own - idle)
 
 
 def write_measured() -> None:
     """Prints what was measured as a table in Markdown."""
     about = machine.describe()
-    print("| workers | seconds | networks a minute | efficiency |")
+    print("| workers | seconds | networks per minute | efficiency |")
     print("| --- | --- | --- | --- |")
     alone = None
     for name, found in measure():
@@ -229,30 +232,31 @@ def write_measured() -> None:
             f"{share:.0%} |",
             flush=True,
         )
-    cost = (alone.wall - alone.stages) / SEEDS
+    cost = (alone.wall - alone.jobs) / SEEDS
     print(
         f"\n{SEEDS} networks, {IMAGES:,} images, {EPOCHS} epochs, n = 1 run each. "
         f"{about['cpu']}, {about['cores']} cores; commit {about['commit']}. A job "
-        f"costs {cost:.1f} s besides its work, {alone.dispatching / SEEDS:.2f} s of "
-        "it in the process that hands jobs out."
+        f"costs {cost:.1f} s on top of its work, {alone.dispatching / SEEDS:.2f} s of "
+        "it in the process that dispatches jobs."
     )
 
 
-def write_simulated(config: Mapping, asked: argparse.Namespace) -> None:
+def write_simulated(config: Configuration, options: argparse.Namespace) -> None:
     """Prints what was simulated as a table in Markdown."""
-    jobs = plan(config, ROOT / config["directory"] / "benchmarks", asked.seeds)
+    benchmarks = ROOT / config.directory / "benchmarks"
+    jobs = plan_sweep(config, benchmarks, options.seeds)
     work = sum(job.seconds for job in jobs.values())
-    path = critical_path(jobs, asked.cost)
+    path = critical_path(jobs, options.cost)
     print(
         f"{len(jobs):,} jobs, {work / 3600:.1f} hours of work, critical path "
-        f"{path / 60:.1f} minutes; {asked.cost:g} s more a job, {asked.dispatch:g} s "
-        "to hand one out.\n"
+        f"{path / 60:.1f} minutes; {options.cost:g} s more per job, "
+        f"{options.dispatch:g} s to dispatch one.\n"
     )
-    print("| workers | hours | speed-up | idle | handing out |")
+    print("| workers | hours | speed-up | idle | dispatching |")
     print("| --- | --- | --- | --- | --- |")
-    alone = simulate(jobs, 1, cost=asked.cost, dispatch=asked.dispatch).seconds
+    alone = simulate(jobs, 1, cost=options.cost, dispatch=options.dispatch).seconds
     for workers in WORKERS:
-        found = simulate(jobs, workers, cost=asked.cost, dispatch=asked.dispatch)
+        found = simulate(jobs, workers, cost=options.cost, dispatch=options.dispatch)
         print(
             f"| {workers} | {found.seconds / 3600:.2f} | {alone / found.seconds:.1f} | "
             f"{1 - found.busy:.0%} | {found.dispatching:.0%} |"
@@ -267,13 +271,13 @@ def main() -> None:
     )
     parser.add_argument("--run", default="frontier", help="a finished run's name")
     parser.add_argument("--seeds", type=int, default=50, help="of the sweep")
-    parser.add_argument("--cost", type=float, default=10, help="seconds a job")
-    parser.add_argument("--dispatch", type=float, default=1, help="seconds a job")
-    asked = parser.parse_args()
-    if asked.measure:
+    parser.add_argument("--cost", type=float, default=10, help="seconds per job")
+    parser.add_argument("--dispatch", type=float, default=1, help="seconds per job")
+    options = parser.parse_args()
+    if options.measure:
         write_measured()
     else:
-        write_simulated(read_configuration(asked.run), asked)
+        write_simulated(read_configuration(options.run), options)
 
 
 if __name__ == "__main__":

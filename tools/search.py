@@ -1,14 +1,13 @@
-"""Searches settings of a pruning round with Optuna, by validation accuracy alone.
+"""Searches the settings of a pruning round with Optuna, by validation accuracy alone.
 
-It stands on a finished run (`--run`): its data, its dense network, its teacher's
-answers. Each trial prunes the dense network to `--sparsity` in `--epochs` epochs on
+It builds on a finished run (`--run`): its data, its dense network, its teacher's
+logits. Each trial prunes the dense network to `--sparsity` in `--epochs` epochs on
 `--images` of the training images and is judged by the validation set. Trials are kept
-in a file, so a search that was ended goes on: `make search ARGS="--trials 20"`.
+in a file, so a search that was stopped resumes: `make search ARGS="--trials 20"`.
 """
 
 import argparse
 import logging
-from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
@@ -17,12 +16,14 @@ from optuna.storages import JournalStorage
 from optuna.storages.journal import JournalFileBackend
 
 from shears.data.dataset import Split, read_split, split_off
-from shears.pruning.rounds import plan_round
+from shears.plan import plan
+from shears.pruning.rounds import RoundSpec, plan_round
 from shears.runtime.device import choose_precision, prepare
 from shears.runtime.errors import plain_errors
 from shears.training.loop import steps_per_epoch, train_network
 from shears.training.recipe import Recipe
-from shears.training.soft_targets import read_lessons
+from shears.training.run_context import RunContext
+from shears.training.soft_targets import read_soft_targets
 from shears.weight_files.canonical import read_weights
 from tools.configuration import read_configuration, require
 
@@ -38,8 +39,8 @@ def suggest(trial: optuna.Trial) -> tuple[dict, dict]:
         "temperature": trial.suggest_float("temperature", 1.0, 8.0, log=True),
     }
     method = {
-        "ramp": trial.suggest_float("ramp", 0.1, 0.8),
-        "regrowth": trial.suggest_categorical("regrowth", [0.0, 0.1, 0.3]),
+        "end_step": trial.suggest_float("end_step", 0.1, 0.8),
+        "drop_fraction": trial.suggest_categorical("drop_fraction", [0.0, 0.1, 0.3]),
         "allocation": trial.suggest_categorical(
             "allocation", ["lamp", "global", "erk"]
         ),
@@ -48,7 +49,7 @@ def suggest(trial: optuna.Trial) -> tuple[dict, dict]:
 
 
 def main() -> None:
-    """Runs the trials asked for and prints the best."""
+    """Runs the trials and prints the best."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--run", type=Path, default=ROOT, help="folder of the run")
     parser.add_argument("--trials", type=int, default=20)
@@ -56,62 +57,68 @@ def main() -> None:
     parser.add_argument("--epochs", type=int, default=10)
     parser.add_argument("--sparsity", type=float, default=0.98)
     parser.add_argument("--seed", type=int, default=0)
-    asked = parser.parse_args()
-    config = read_configuration()
-    method, results = config["pruning"], asked.run / "results"
-    dense = results / method["baseline"] / f"seed_{config['seeds'][0]}/weights.h5"
-    require(dense, "make reproduce, or name another with --run")
+    options = parser.parse_args()
+    config = read_configuration().model_copy(update={"run": ("lamp",)})
+    planned, results = plan(config), options.run / "results"
+    method, seed = planned.methods["lamp"].settings, config.seeds[0]
+    dense = results / method.baseline / f"seed_{seed}/weights.h5"
+    require(dense, "make reproduce, or name another run with --run")
     prepare(gpus=1)
     logging.getLogger("shears").setLevel(logging.WARNING)
 
     whole = read_split(results / "dataset.h5", "train")
     rows = np.arange(len(whole.labels))
-    if asked.images < len(rows):
+    if options.images < len(rows):
         numbered = Split(rows, whole.labels)
-        rows = split_off(numbered, asked.images, asked.seed)[1].images
+        rows = split_off(numbered, options.images, options.seed)[1].images
     training = Split(whole.images[rows], whole.labels[rows])
     validation = read_split(results / "dataset.h5", "validation")
-    lessons = None
-    if method["teacher"] == "strong":
-        lessons = read_lessons(results / "teacher/lessons.h5", len(whole.labels))
-        lessons = lessons._replace(
-            views=lessons.views[rows], logits=lessons.logits[rows]
+    soft_targets = None
+    if method.teacher == "strong":
+        file = results / "teacher/teacher_logits.h5"
+        targets = read_soft_targets(file, len(whole.labels))
+        soft_targets = targets._replace(
+            views=targets.views[rows], logits=targets.logits[rows]
         )
+    context = RunContext(
+        precision=choose_precision(config.precision), seed=options.seed
+    )
+    round_spec = planned.round_spec("lamp", seed, 1).model_dump()
+    round_spec |= {"sparsity": options.sparsity, "seed": options.seed}
 
     def accuracy(trial: optuna.Trial) -> float:
-        changed, otherwise = suggest(trial)
-        recipe = config["recipes"][method["recipe"]]
-        recipe = Recipe(**{**recipe, **changed, "epochs": asked.epochs})
-        settings = {**method, **otherwise, "sparsity": asked.sparsity}
-        settings |= {"seed": asked.seed, "initial_seed": asked.seed}
-        settings["recipe"] = asdict(recipe)
-        weights, masks = plan_round(
-            {"previous": read_weights(dense)},
-            settings,
+        recipe_changes, method_changes = suggest(trial)
+        recipe = planned.round_recipe("lamp", 1).model_dump()
+        recipe = Recipe(**{**recipe, **recipe_changes, "epochs": options.epochs})
+        start, masks = plan_round(
+            read_weights(dense),
+            RoundSpec(**{**round_spec, **method_changes}),
             steps=recipe.epochs * steps_per_epoch(len(rows), recipe),
+            batch_norm=recipe.batch_norm,
         )
         _, history = train_network(
-            weights,
+            start,
             training,
             validation,
             recipe,
-            lessons=lessons,
-            precision=choose_precision(config["precision"]),
-            seed=asked.seed,
-            **masks,
+            context,
+            soft_targets=soft_targets,
+            masks=masks,
         )
-        trial.set_user_attr("recipe", asdict(recipe))
+        trial.set_user_attr("recipe", recipe.model_dump(mode="json"))
         return history[-1]["validation_accuracy"]
 
-    name = f"{asked.sparsity:g} in {asked.epochs} epochs of {asked.images:,} images"
+    name = (
+        f"{options.sparsity:g} in {options.epochs} epochs of {options.images:,} images"
+    )
     study = optuna.create_study(
         study_name=name,
         direction="maximize",
-        sampler=optuna.samplers.TPESampler(seed=asked.seed, multivariate=True),
+        sampler=optuna.samplers.TPESampler(seed=options.seed, multivariate=True),
         storage=JournalStorage(JournalFileBackend(str(results / "search.journal"))),
         load_if_exists=True,
     )
-    study.optimize(accuracy, n_trials=asked.trials)
+    study.optimize(accuracy, n_trials=options.trials)
     print(f"{len(study.trials)} trials of {name}")
     best = sorted(study.trials, key=lambda t: -(t.value or 0))[:5]
     for trial in best:

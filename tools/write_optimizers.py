@@ -18,7 +18,7 @@ from shears.optimizer_study.plots import (
     winners,
 )
 from shears.optimizer_study.regression import DATA_SETS
-from shears.optimizer_study.study import METHODS, TRAINERS, walk_valley
+from shears.optimizer_study.study import IMPLEMENTATIONS, METHODS, walk_valley
 from shears.runtime.device import prepare
 from shears.runtime.files import read_json, whole_file
 from tools.write_results import markdown_table, replace_part, stage_costs
@@ -46,7 +46,7 @@ def main() -> None:
                     run / f"results/optimizers/{data_set}/{optimizer}."
                     f"{implementation}.json"
                 )
-                for implementation in TRAINERS
+                for implementation in IMPLEMENTATIONS
             }
             for optimizer in METHODS
         }
@@ -100,7 +100,7 @@ def main() -> None:
     updates = all_cells[0]["runs"][0]["updates"][-1]
     made = (
         f"{len(all_cells)} cells, {runs} runs of {updates:,} updates, {seconds:.0f} s "
-        f"of their own time, at most {memory:,.0f} MiB; n = 1, the order of samples is "
+        f"of job time, at most {memory:,.0f} MiB; n = 1, the order of samples is "
         f"drawn from seed 0. {about['cpu']}, {about['cores']} cores, "
         f"{about['system']}, Python {about['python']}, TensorFlow "
         f"{about['tensorflow']}, Keras {about['keras']}, commit {about['commit']}."

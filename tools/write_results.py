@@ -1,9 +1,9 @@
-"""Writes docs/results.md and its pictures from the finished runs that are there.
+"""Writes docs/results.md and its figures from the finished runs that exist.
 
 Each part of the page comes from one run's folder: the default run (`make reproduce`)
-and those of config/frontier.yaml, controls.yaml, ablation.yaml, regrown.yaml and
-record.yaml, and `make bench-peer`. A part whose run is not there is left as it is. The
-default run's submission is kept in reference/.
+and those of config/frontier.yaml, controls.yaml, ablation.yaml, rigl.yaml and
+record.yaml, and `make bench-peer`. A part whose run does not exist is left as it
+is. The default run's submission is kept in reference/.
 """
 
 import argparse
@@ -13,16 +13,10 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from shears.plan import candidates as candidates_of
-from shears.plan import methods
+from shears.plan import Plan, plan
+from shears.reporting.candidates import Candidate, mean_scores, over_seeds, title
 from shears.reporting.charts import save_chart
-from shears.reporting.report import (
-    Candidate,
-    mean_scores,
-    over_seeds,
-    read_costs,
-    title,
-)
+from shears.reporting.report import read_costs
 from shears.runtime.files import read_csv, read_json, whole_file
 from tools.configuration import read_configuration
 
@@ -31,17 +25,17 @@ PAGE = ROOT / "docs/results.md"
 
 
 class Run(NamedTuple):
-    """What a finished run left.
+    """A finished run.
 
     Attributes:
         folder: Where its results/ and benchmarks/ are.
-        config: Its configuration, every key there.
+        plan: What its configuration asked for.
         candidates: In the order of the workflow, baselines first.
         trained: Metrics of every training: the teacher's, if there is one, first.
     """
 
     folder: Path
-    config: Mapping
+    plan: Plan
     candidates: list[Candidate]
     trained: list[Mapping]
 
@@ -50,11 +44,11 @@ class Run(NamedTuple):
         """Reads a run, "" for the default one or the name of its configuration.
 
         Raises:
-            SystemExit: Its stages were made by code that is in no commit.
+            SystemExit: It was made by code that is in no commit.
         """
         folder = ROOT / name
         results = folder / "results"
-        config = read_configuration(name)
+        planned = plan(read_configuration(name))
         candidates = [
             Candidate(
                 candidate,
@@ -63,24 +57,25 @@ class Run(NamedTuple):
                 read_json(results / candidate / "metrics.json"),
                 read_csv(results / candidate / "history.csv"),
             )
-            for candidate in candidates_of(config)
+            for candidate in planned.candidates
         ]
         teacher = results / "teacher/metrics.json"
         trained = [read_json(teacher)] if teacher.exists() else []
-        run = cls(folder, config, candidates, trained + [c.metrics for c in candidates])
+        metrics = trained + [candidate.metrics for candidate in candidates]
+        run = cls(folder, planned, candidates, metrics)
         if "+" in run.commits:
             raise SystemExit(f"{folder}: made at {run.commits}: commit, and run again")
         return run
 
     @property
     def commits(self) -> str:
-        """The commits at which its trainings were made; later ones kept the earlier."""
+        """The commits at which its trainings ran; later runs kept earlier ones."""
         return ", ".join(sorted({str(m["machine"]["commit"]) for m in self.trained}))
 
     @property
     def made(self) -> str:
-        """On what it was made, with which seeds, at which commit, in which time."""
-        metrics, seeds = self.candidates[0].metrics, self.config["seeds"]
+        """Says on what it ran, with which seeds, at which commit, for how long."""
+        metrics, seeds = self.candidates[0].metrics, self.plan.config.seeds
         about = metrics["machine"]
         hours = sum(metrics["seconds"] for metrics in self.trained) / 3600
         spread = "no spread can be given"
@@ -102,7 +97,7 @@ def markdown_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 
 
 def replace_part(page: str, name: str, content: str) -> str:
-    """Replaces what stands between the marks `<!-- name -->` and `<!-- end -->`."""
+    """Replaces the part between the marks `<!-- name -->` and `<!-- end -->`."""
     pattern = rf"(<!-- {name} -->\n).*?(<!-- end -->)"
     new, count = re.subn(pattern, lambda m: m[1] + content + m[2], page, flags=re.S)
     if count != 1:
@@ -110,8 +105,8 @@ def replace_part(page: str, name: str, content: str) -> str:
     return new
 
 
-def stage_costs(folder: Path) -> tuple[float, float]:
-    """Reads Snakemake's benchmark files: seconds in all, largest memory in MiB."""
+def job_costs(folder: Path) -> tuple[float, float]:
+    """Reads Snakemake's benchmark files: total seconds, largest memory in MiB."""
     rows = read_costs(folder)
     memory = max(row["memory"] for row in rows if row["memory"])
     return sum(row["seconds"] for row in rows), memory
@@ -154,20 +149,20 @@ def candidate_table(run: Run) -> str:
 
 
 def about_the_teacher(metrics: Mapping) -> str:
-    """Says what a teacher reached."""
+    """Describes the teacher."""
     return (
         f"The teacher ({metrics['parameters']:,} weights, batch norm, never "
         f"submitted) was trained for {metrics['epochs']} epochs in "
-        f"{metrics['seconds'] / 60:.1f} minutes: validation accuracy "
-        f"{metrics['validation_accuracy']:.4f} (batch norm by the batch).\n\n"
+        f"{metrics['seconds'] / 60:.1f} minutes. Its validation accuracy is "
+        f"{metrics['validation_accuracy']:.4f} (batch norm with batch statistics).\n\n"
     )
 
 
 def write_reproduction(run: Run) -> str:
-    """Writes what a run like the default one reached, and what it took."""
+    """Describes what a run like the default one reached, and what it took."""
     choice = read_json(run.folder / "results/choice.json")
     manifest = read_json(run.folder / "results/submission/manifest.json")
-    seconds, memory = stage_costs(run.folder / "benchmarks")
+    seconds, memory = job_costs(run.folder / "benchmarks")
     training = sum(metrics["seconds"] for metrics in run.trained)
     teachers = run.trained[: len(run.trained) - len(run.candidates)]
     kept = run.candidates[0].metrics["kernel_density"]
@@ -180,12 +175,12 @@ def write_reproduction(run: Run) -> str:
         f"**score {manifest['test']['score']:.4f}**, computed in float32 from "
         "`my_model_weights.h5` alone\n"
         f"(sha256 `{manifest['sha256']}`),\n"
-        "loaded by `load_weights` into the network built afresh.\n\n"
-        f"All stages took {seconds / 60:.1f} minutes of their own time one after "
-        f"another, {(seconds - training) / 60:.1f} of them data, a teacher's answers, "
-        "Part A, scoring, report and starting TensorFlow. The largest used "
-        f"{memory:,.0f} MiB. Minutes in the table are those of training, data set in "
-        "memory.\n\nShare of each kernel that is kept:\n\n"
+        "loaded with `load_weights` into a newly built network.\n\n"
+        f"The job times add up to {seconds / 60:.1f} minutes, of which "
+        f"{(seconds - training) / 60:.1f} went into data, teacher logits, Part A, "
+        "scoring, the report and starting TensorFlow. The largest job used "
+        f"{memory:,.0f} MiB. The minutes in the table are for training only, with the "
+        "data set in memory.\n\nFraction of each kernel that is kept:\n\n"
         + markdown_table(
             ["candidate", *kept],
             [
@@ -197,7 +192,7 @@ def write_reproduction(run: Run) -> str:
 
 
 def write_reference(run: Run) -> str:
-    """Writes the default run's part, and keeps its submission and a picture."""
+    """Describes the default run, and keeps its submission and a figure."""
     for source, target in (
         ("submission/my_model_weights.h5", "reference/my_model_weights.h5"),
         ("submission/manifest.json", "reference/manifest.json"),
@@ -212,8 +207,8 @@ def write_reference(run: Run) -> str:
 def write_frontier(run: Run) -> str:
     """Tabulates test accuracy by method and sparsity, and draws it."""
     groups = over_seeds(run.candidates)
-    ways = {name: groups[name] for name in methods(run.config)}
-    sparsities = [r["sparsity"] for r in run.config["pruning"]["rounds"]]
+    ways = {name: groups[name] for name in run.plan.methods}
+    sparsities = [r.sparsity for r in run.plan.config.pruning.rounds]
     pruned = [c for c in run.candidates if "/round_" in c.name]
     save_chart(mean_scores(pruned, "accuracy"), ROOT / "docs/frontier.png")
     dense = [groups[name][0] for name in groups if name not in ways]
@@ -226,24 +221,25 @@ def write_frontier(run: Run) -> str:
             ],
         )
         + "\n![Test accuracy against sparsity](frontier.png)\n"
-        f"\nTest accuracy; dense {mean(accuracies(dense[0], 'test'))}. {run.made}"
+        "\nTest accuracy; the dense network has "
+        f"{mean(accuracies(dense[0], 'test'))}. {run.made}"
     )
 
 
 def total_epochs(run: Run, candidate: Candidate) -> int:
     """Counts the epochs that led to a candidate: its own and those it started from."""
     name, seed, _ = candidate.name.split("/")
-    method = methods(run.config)[name]
-    if method["start"] == "initial":
+    method = run.plan.methods[name].settings
+    if method.start == "initial":
         return candidate.metrics["epochs"]
-    started = [f"{method['baseline']}/{seed}", f"{name}/{seed}"]
+    started = [f"{method.baseline}/{seed}", f"{name}/{seed}"]
     number = [c.name for c in run.candidates].index(candidate.name)
     chain = [c for c in run.candidates[: number + 1] if c.chain in started]
     return sum(c.metrics["epochs"] for c in chain)
 
 
 def write_controls(run: Run) -> str:
-    """Tabulates what the found mask, and a random one, reach from scratch."""
+    """Tabulates what LAMP's mask, and a random one, reach from scratch."""
     rows = [
         [
             name.replace("_", " "),
@@ -253,35 +249,36 @@ def write_controls(run: Run) -> str:
             mean(accuracies(same, "test")),
         ]
         for name, rounds in over_seeds(run.candidates).items()
-        if name in methods(run.config)
+        if name in run.plan.methods
         for same in rounds
     ]
-    header = "method,sparsity,epochs in all,validation accuracy,test accuracy"
+    header = "method,sparsity,total epochs,validation accuracy,test accuracy"
     return f"{markdown_table(header.split(','), rows)}\n{run.made}"
 
 
 def write_ablation(run: Run) -> str:
-    """Tabulates what each change does to accuracy, seed by seed, best first."""
-    ways, groups = methods(run.config), over_seeds(run.candidates)
+    """Tabulates how each change affects accuracy, seed by seed, best first."""
+    ways, groups = run.plan.methods, over_seeds(run.candidates)
     base = accuracies(groups["lamp"][0], "validation")
     rows = []
-    for name in ways:
+    for name, method in ways.items():
         same = groups[name][0]
-        found = accuracies(same, "validation")
-        differences = [a - b for a, b in zip(found, base, strict=True)]
-        change = [f"{k}: {v}" for k, v in run.config["methods"][name].items()]
+        reached = accuracies(same, "validation")
+        differences = [a - b for a, b in zip(reached, base, strict=True)]
+        own = run.plan.config.methods[method.key].model_dump(exclude_unset=True)
+        change = [f"{key}: {value}" for key, value in own.items()]
         cells = [
             name.replace("_", " "),
-            ", ".join(change) or "nothing",
-            mean(accuracies(groups[ways[name]["baseline"]][0], "validation")),
-            mean(found),
+            ", ".join(change) or "none",
+            mean(accuracies(groups[method.settings.baseline][0], "validation")),
+            mean(reached),
             mean(differences, "+.4f"),
             mean(accuracies(same, "test")),
         ]
         rows.append((statistics.mean(differences), cells))
     rows.sort(key=lambda row: -row[0])
     header = (
-        "method,what is otherwise,dense: validation accuracy,validation accuracy,"
+        "method,change,dense: validation accuracy,validation accuracy,"
         "difference,test accuracy"
     )
     return (
@@ -294,13 +291,13 @@ PARTS: dict[str, tuple[str, Callable[[Run], str]]] = {
     "frontier": ("frontier", write_frontier),
     "controls": ("controls", write_controls),
     "ablation": ("ablation", write_ablation),
-    "regrown": ("regrown", write_reproduction),
+    "rigl": ("rigl", write_reproduction),
     "record": ("record", write_reproduction),
 }
 
 
 def write_peer(scores: Mapping) -> str:
-    """Tabulates what `make bench-peer` found."""
+    """Tabulates the results of `make bench-peer`."""
     about = scores["machine"]
     rows = [
         [
@@ -321,7 +318,7 @@ def write_peer(scores: Mapping) -> str:
 
 
 def main() -> None:
-    """Replaces the parts of the page whose runs are there."""
+    """Replaces the parts of the page whose runs exist."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.parse_args()
     page = PAGE.read_text()

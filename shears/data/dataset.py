@@ -1,4 +1,4 @@
-"""The prepared data: one HDF5 file with a group for each split."""
+"""The prepared data: one HDF5 file with a group per split."""
 
 import io
 from collections.abc import Mapping
@@ -14,7 +14,7 @@ from shears.runtime.files import damaged, verify, write_bytes
 
 
 class Split(NamedTuple):
-    """Images and what they show.
+    """Images and their labels.
 
     Attributes:
         images: (N, 32, 32, 3) uint8.
@@ -26,8 +26,8 @@ class Split(NamedTuple):
 
 
 def write_dataset(path: str | Path, splits: Mapping[str, Split]) -> None:
-    """Writes one HDF5 file: a group a split, in it `images` and `labels`."""
-    content = io.BytesIO()  # HDF5 meets a full disk badly: make it in memory
+    """Writes one HDF5 file: a group per split with `images` and `labels`."""
+    content = io.BytesIO()  # in memory, since HDF5 copes badly with a full disk
     with h5py.File(content, "w") as file:
         for name, split in splits.items():
             file.create_dataset(f"{name}/images", data=split.images)
@@ -36,7 +36,7 @@ def write_dataset(path: str | Path, splits: Mapping[str, Split]) -> None:
 
 
 def read_split(path: str | Path, name: str) -> Split:
-    """Reads one split of a prepared file, and nothing of the others.
+    """Reads one split of a prepared file, without the others.
 
     Raises:
         UserError: The file is damaged or has no such split.
@@ -52,12 +52,12 @@ def read_split(path: str | Path, name: str) -> Split:
         return split
     except (MemoryError, PermissionError):  # the file is not to blame
         raise
-    except Exception as error:  # h5py raises nearly anything on a damaged file
+    except Exception as error:  # h5py raises almost anything on a damaged file
         raise damaged(path, f"its {name} split: {brief(error)}") from error
 
 
 def split_off(data: Split, count: int, seed: int) -> tuple[Split, Split]:
-    """Splits so many images off, each class in proportion.
+    """Splits off some of the images, stratified by class.
 
     Args:
         data: What to split.
@@ -65,7 +65,7 @@ def split_off(data: Split, count: int, seed: int) -> tuple[Split, Split]:
         seed: Seed of the draw.
 
     Returns:
-        The rest, and what was split off; both in the order they had.
+        The rest and the part split off, each in the original order.
 
     Raises:
         UserError: Either part would have fewer images than there are classes.
@@ -74,10 +74,10 @@ def split_off(data: Split, count: int, seed: int) -> tuple[Split, Split]:
     if not 10 <= count <= total - 10:
         raise UserError(
             f"data: validation_images: found {count:,}, expected 10 to "
-            f"{total - 10:,}: the data set has {total:,} images to train with"
+            f"{total - 10:,}: the data set has {total:,} training images"
         )
     try:
-        rest, apart = train_test_split(
+        rest, part = train_test_split(
             np.arange(total), test_size=count, random_state=seed, stratify=data.labels
         )
     except ValueError as error:
@@ -85,8 +85,8 @@ def split_off(data: Split, count: int, seed: int) -> tuple[Split, Split]:
             f"the images cannot be split by class ({error}): this is not CIFAR-10"
         ) from error
     rest.sort()
-    apart.sort()
+    part.sort()
     return (
         Split(data.images[rest], data.labels[rest]),
-        Split(data.images[apart], data.labels[apart]),
+        Split(data.images[part], data.labels[part]),
     )

@@ -9,15 +9,15 @@ DIGITS_TEST_IMAGES = 297
 
 
 def read_digits(seed: int) -> tuple[Split, Split]:
-    """Makes the demo's data: scikit-learn's 1,797 handwritten digits as (32, 32, 3).
+    """Builds the demo's data: scikit-learn's 1,797 handwritten digits as (32, 32, 3).
 
-    Each 8x8 image of 17 grey levels is enlarged four times and repeated in 3 channels.
+    Each 8x8 image of 17 grey levels is enlarged four times and copied to 3 channels.
 
     Args:
         seed: Seed of the stratified split.
 
     Returns:
-        1,500 images to train and validate with, 297 to test with.
+        1,500 images for training and validation, 297 for the test.
     """
     digits = load_digits()
     grey = np.kron(digits.images, np.ones((4, 4))) * (255 / 16)

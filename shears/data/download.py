@@ -1,4 +1,4 @@
-"""Getting the CIFAR-10 archive: from a file at hand or from the network."""
+"""Gets the CIFAR-10 archive, from a local file or from the network."""
 
 import logging
 import os
@@ -20,11 +20,11 @@ from shears.runtime.files import checksum, whole_file
 log = logging.getLogger(__name__)
 
 CHUNK = 1 << 20  # bytes
-SLOWEST = 64 << 10  # bytes in TIMEOUT[1] seconds
+SLOWEST = 64 << 10  # bytes in TIMEOUT[1] seconds; less is a stall
 LARGEST = 256 << 20  # bytes; the archive has 170 million
-TIMEOUT = (10, 60)
+TIMEOUT = (10, 60)  # seconds to connect, and to receive `SLOWEST` bytes
 ATTEMPTS = 6
-DIGITS = {"sha256": 64, "md5": 32}  # algorithms and the length of their checksums
+DIGITS = {"sha256": 64, "md5": 32}  # length of each algorithm's checksums
 
 
 def expected_checksum(archive: Path) -> tuple[str, str, Path] | None:
@@ -37,7 +37,7 @@ def expected_checksum(archive: Path) -> tuple[str, str, Path] | None:
         Algorithm, checksum in hexadecimal and the checksum file, or None.
 
     Raises:
-        UserError: There is one, and it holds no checksum.
+        UserError: The file holds no checksum.
     """
     for algorithm, digits in DIGITS.items():
         path = archive.with_name(f"{archive.name}.{algorithm}")
@@ -47,68 +47,69 @@ def expected_checksum(archive: Path) -> tuple[str, str, Path] | None:
             if not re.fullmatch(f"[0-9a-f]{{{digits}}}", value):
                 raise UserError(
                     f"{path}: found no {algorithm} checksum ({digits} hexadecimal "
-                    "digits) at its beginning: mend or delete the file"
+                    "digits) at its start: correct or delete the file"
                 )
             return algorithm, value, path
     return None
 
 
 def copy_archive(source: str | Path, target: str | Path, *, sha256: str) -> None:
-    """Copies an archive that is at hand to where the workflow keeps it, checked.
+    """Verifies a local archive and copies it to where the workflow keeps it.
 
     Args:
         source: The archive that CIFAR10_ARCHIVE names.
-        target: Final name; appears only when all is well.
-        sha256: The official file's checksum; where no checksum file lies beside the
-            source, another one is told in the log.
+        target: Final name; appears only if all checks pass.
+        sha256: The official file's checksum. A different file is logged, unless it
+            has a checksum file of its own beside it.
 
     Raises:
-        UserError: No such file, wrong checksum, or not the archive (`read_archive`).
+        UserError: The file is missing, has the wrong checksum or is not the archive
+            (`read_archive`).
     """
     source = Path(source).expanduser().absolute()
     if not source.is_file():
         raise UserError(
-            f"CIFAR10_ARCHIVE={source}: there is no such file; give the path of "
-            "cifar-10-binary.tar.gz, or unset CIFAR10_ARCHIVE to download it"
+            f"CIFAR10_ARCHIVE={source}: no such file; set it to the path of "
+            "cifar-10-binary.tar.gz, or unset it to download the archive"
         )
     expected = expected_checksum(source)
     if expected:
         algorithm, value, path = expected
-        found = checksum(source, algorithm)
-        if found != value:
+        actual = checksum(source, algorithm)
+        if actual != value:
             raise UserError(
-                f"{source}: its {algorithm} is {found}, but {path.name} says {value}: "
-                "the archive is damaged or another one; get it again"
+                f"{source}: its {algorithm} is {actual}, but {path.name} says {value}: "
+                "the archive is damaged or a different one; get it again"
             )
     elif checksum(source) != sha256:
-        log.warning("%s is not the official file; no checksum file beside it", source)
+        log.warning("%s is not the official file and has no checksum file", source)
     read_archive(source)
     with whole_file(target) as temporary:
         shutil.copyfile(source, temporary)
     log.info("copied %s", source)
 
 
-class _Refused(Exception):
-    """A server that does not have the file, however often it is asked."""
+class _WrongFile(Exception):
+    """The server has a different file; asking it again is pointless."""
 
 
-class _Failed(Exception):
-    """No server gave the file this time."""
+class _NoServer(Exception):
+    """No server delivered the file in this round."""
 
 
-# The last one: an address that urllib3 cannot take apart, which requests lets through.
-FAULTS = (requests.RequestException, _Refused, urllib3.exceptions.HTTPError)
+# The last one is for an address that urllib3 cannot parse and requests lets through.
+FAULTS = (requests.RequestException, _WrongFile, urllib3.exceptions.HTTPError)
 
 
 def _reason(error: BaseException) -> str:
-    """Finds the innermost cause: requests wraps it in three layers of its own names."""
+    """Returns the innermost cause, which requests wraps in three layers of its own."""
     while error.__context__ is not None:
         error = error.__context__
     return brief(error)
 
 
 def _is_passing(error: BaseException) -> bool:
-    """Tells a fault that may pass (network, busy server) from one that will not."""
+    """Returns whether a fault may pass: the network or a busy server."""
     if isinstance(error, requests.HTTPError):
         return error.response.status_code in (408, 416, 429) or (
             error.response.status_code >= 500
@@ -119,23 +120,23 @@ def _is_passing(error: BaseException) -> bool:
 
 
 def _chunks(response: requests.Response, patience: float) -> Iterator[bytes]:
-    """Yields a body as it comes, not decoded.
+    """Yields a body as it arrives, not decoded.
 
     Raises:
-        requests.ConnectionError: It is cut off, or it stalls: less than `SLOWEST` bytes
+        requests.ConnectionError: It is cut off or it stalls: fewer than `SLOWEST` bytes
             in `patience` seconds.
     """
-    since, came = time.monotonic(), 0
+    since, received = time.monotonic(), 0
     try:
         while chunk := response.raw.read1(CHUNK):
             yield chunk
-            came += len(chunk)
+            received += len(chunk)
             if time.monotonic() - since > patience:
-                if came < SLOWEST:
+                if received < SLOWEST:
                     raise requests.ConnectionError(
-                        f"stalled: {came:,} bytes in {patience:g} seconds"
+                        f"stalled: {received:,} bytes in {patience:g} seconds"
                     )
-                since, came = time.monotonic(), 0
+                since, received = time.monotonic(), 0
     except urllib3.exceptions.HTTPError as error:
         raise requests.ConnectionError(_reason(error)) from error
 
@@ -143,28 +144,28 @@ def _chunks(response: requests.Response, patience: float) -> Iterator[bytes]:
 def _stream(
     url: str, partial: Path, timeout: tuple[float, float], largest: int
 ) -> None:
-    """Fetches the rest of a file, or all of it where the server cannot resume.
+    """Downloads the rest of a file, or all of it if the server cannot resume.
 
     Raises:
         requests.RequestException: The network or the server fails.
-        _Refused: The server sends more than the archive can have.
+        _WrongFile: The server sends more than the archive can have.
     """
     have = partial.stat().st_size if partial.exists() else 0
     headers = {"Accept-Encoding": "identity"}
     if have:
         headers["Range"] = f"bytes={have}-"
     with requests.get(url, headers=headers, stream=True, timeout=timeout) as response:
-        if response.status_code == 416:  # nothing behind what we have: begin anew
+        if response.status_code == 416:  # no bytes after those we have: start over
             partial.unlink()
         response.raise_for_status()
-        sent = response.headers.get("Content-Range", "")
-        resumes = response.status_code == 206 and sent.startswith(f"bytes {have}-")
+        span = response.headers.get("Content-Range", "")
+        resumes = response.status_code == 206 and span.startswith(f"bytes {have}-")
         if response.status_code == 206 and not resumes:
-            raise requests.ConnectionError(f"asked from byte {have}, got {sent!r}")
+            raise requests.ConnectionError(f"asked from byte {have}, got {span!r}")
         have = have if resumes else 0
         length = response.headers.get("Content-Length", "")
         total = have + int(length) if length.isdecimal() else None
-        too_much = _Refused(f"sends more than {largest:,} bytes")
+        too_much = _WrongFile(f"sends more than {largest:,} bytes")
         if total is not None and total > largest:
             raise too_much
         with (
@@ -187,25 +188,25 @@ def _stream(
 def _fetch(
     url: str, partial: Path, sha256: str, timeout: tuple[float, float], largest: int
 ) -> None:
-    """Fetches a file and compares its checksum.
+    """Downloads a file and verifies its checksum.
 
     Raises:
         requests.RequestException: The network or the server fails.
-        _Refused: What came is another file; it is deleted.
+        _WrongFile: The server sends a different file, which is deleted.
     """
     resumed = partial.exists()
     if resumed and checksum(partial) == sha256:
         return
     try:
         _stream(url, partial, timeout, largest)
-        found = checksum(partial)
-        if found != sha256 and resumed:  # what was left of an earlier attempt was bad
+        actual = checksum(partial)
+        if actual != sha256 and resumed:  # the bytes of an earlier attempt were bad
             partial.unlink()
             _stream(url, partial, timeout, largest)
-            found = checksum(partial)
-        if found != sha256:
-            raise _Refused(f"what came has sha256 {found}, expected {sha256}")
-    except _Refused:
+            actual = checksum(partial)
+        if actual != sha256:
+            raise _WrongFile(f"the file has sha256 {actual}, expected {sha256}")
+    except _WrongFile:
         partial.unlink(missing_ok=True)
         raise
 
@@ -219,23 +220,23 @@ def download_archive(
     timeout: tuple[float, float] = TIMEOUT,
     largest: int = LARGEST,
 ) -> None:
-    """Downloads the archive, resuming after a cut connection or an earlier attempt.
+    """Downloads the archive; resumes after a lost connection or an earlier attempt.
 
-    The servers are asked in order; one that does not have the file is not asked again,
-    and after `ATTEMPTS` rounds without progress the download fails. What has come so
-    far is kept in `target` with ".part" behind it.
+    The servers are tried in order. One that does not have the file is not tried again,
+    and after `ATTEMPTS` rounds without progress the download fails. The bytes received
+    so far are kept in `target` plus ".part".
 
     Args:
         target: Final name; appears only when whole and verified.
-        urls: Where from; the same file on several servers.
+        urls: The same file on one or more servers.
         sha256: The checksum it must have, in hexadecimal.
         wait: Seconds before the second round; doubled for each further one.
-        timeout: Seconds to connect, and seconds in which a connection that sends less
-            than `SLOWEST` bytes counts as stalled.
-        largest: Bytes; a server that sends more is not asked again.
+        timeout: Seconds to connect, and seconds after which a connection that has sent
+            fewer than `SLOWEST` bytes counts as stalled.
+        largest: Bytes; a server that sends more is not tried again.
 
     Raises:
-        UserError: Every server fails or has another file.
+        UserError: Every server fails or has a different file.
         OSError: The file cannot be written.
     """
     target = Path(target)
@@ -243,7 +244,7 @@ def download_archive(
     partial = target.with_name(f"{target.name}.part")
     left, reasons, failures, best = list(urls), {}, 0, 0
 
-    def ask_each() -> None:
+    def try_each() -> None:
         nonlocal failures, best
         failures += 1
         for url in tuple(left):
@@ -255,25 +256,25 @@ def download_archive(
                 if not _is_passing(error):
                     left.remove(url)
             size = partial.stat().st_size if partial.exists() else 0
-            if size >= best + CHUNK:  # more than any server has brought so far
+            if size >= best + CHUNK:  # farther than any server has got
                 failures, best = 0, size
-        raise _Failed
+        raise _NoServer
 
     retry = tenacity.Retrying(
         stop=lambda _: not left or failures >= ATTEMPTS,
         wait=lambda _: min(60, wait * 2 ** max(0, failures - 1)),
-        retry=tenacity.retry_if_exception_type(_Failed),
+        retry=tenacity.retry_if_exception_type(_NoServer),
         before_sleep=lambda state: log.warning(
-            "asking again in %.0f s", state.next_action.sleep
+            "retrying in %.0f s", state.next_action.sleep
         ),
         reraise=True,
     )
     try:
-        retry(ask_each)
-    except _Failed:
-        told = "; ".join(f"{url}: {reason}" for url, reason in reasons.items())
+        retry(try_each)
+    except _NoServer:
+        details = "; ".join(f"{url}: {reason}" for url, reason in reasons.items())
         raise UserError(
-            f"the download failed ({told})\n"
+            f"the download failed ({details})\n"
             "check the network and run again (it resumes), or get the file another way "
             "and set CIFAR10_ARCHIVE to its path"
         ) from None

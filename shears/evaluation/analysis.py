@@ -1,4 +1,4 @@
-"""What speaks for a submission: its expected score, its errors, what pruning did."""
+"""What supports a submission: its expected score, its errors, what pruning changed."""
 
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
@@ -7,7 +7,6 @@ import numpy as np
 from scipy import stats
 
 from shears.evaluation.score import LEAST_ACCURACY, score
-from shears.model.architecture import LAYERS
 
 CONFIDENCE = 0.95
 
@@ -15,10 +14,10 @@ CONFIDENCE = 0.95
 def expect_score(validation: Mapping[str, float], images: int) -> dict[str, float]:
     """Predicts a candidate's score on other images from its validation score.
 
-    The number of right answers among `images` new ones is beta-binomial where the
-    accuracy has a uniform prior (Bayes 1763) and the validation images were seen.
-    Having been chosen as the best of several on the same images makes it a little too
-    good; that is not corrected.
+    With a uniform prior for the accuracy (Bayes 1763), the number of correct
+    predictions among `images` new images is beta-binomial, given the validation
+    images. The expectation is slightly optimistic for the best of several candidates
+    on the same images; that is not corrected.
 
     Args:
         validation: Its score on the validation set: correct, images, zeros.
@@ -30,34 +29,34 @@ def expect_score(validation: Mapping[str, float], images: int) -> dict[str, floa
         accuracy_margin (expected accuracy above 0.65).
     """
     wrong = validation["images"] - validation["correct"]
-    right = stats.betabinom(images, validation["correct"] + 1, wrong + 1)
+    correct = stats.betabinom(images, validation["correct"] + 1, wrong + 1)
     zeros = int(validation["zeros"])
     tail = (1 - CONFIDENCE) / 2
-    low, high = (score(right.ppf(p) / images, zeros) for p in (tail, 1 - tail))
+    low, high = (score(correct.ppf(p) / images, zeros) for p in (tail, 1 - tail))
     counts = np.arange(images + 1)
     scores = np.array([score(count / images, zeros) for count in counts])
     return {
-        "expected": float(right.pmf(counts) @ scores),
+        "expected": float(correct.pmf(counts) @ scores),
         "low": low,
         "high": high,
-        "miss": float(right.cdf(np.floor(LEAST_ACCURACY * images))),
-        "accuracy_margin": float(right.mean() / images - LEAST_ACCURACY),
+        "miss": float(correct.cdf(np.floor(LEAST_ACCURACY * images))),
+        "accuracy_margin": float(correct.mean() / images - LEAST_ACCURACY),
     }
 
 
 def compare_choices(
     validation: Sequence[float], test: Sequence[float], chosen: int
 ) -> dict[str, float]:
-    """Tells how much choosing by validation differs from choosing by test.
+    """Compares the choice by validation with the choice by test.
 
     Args:
         validation: Validation score of each candidate.
         test: Test score of each.
-        chosen: Which was chosen.
+        chosen: Index of the chosen candidate.
 
     Returns:
-        best (which has the best test score), lost (its lead in test score over the
-        chosen one), rank (the chosen one's by test score, 1 is best), correlation of
+        best (index of the best test score), lost (its lead in test score over the
+        chosen one), rank (of the chosen one by test score, 1 is best), correlation of
         the ranks (Spearman 1904; NaN for fewer than three candidates).
     """
     best = int(np.argmax(test))
@@ -73,29 +72,29 @@ def compare_choices(
 
 
 def frontier(points: Sequence[tuple[float, float]]) -> list[int]:
-    """Finds the points that no other one beats in both coordinates.
+    """Finds the points that no other point beats in both coordinates.
 
     Args:
         points: Sparsity and accuracy of each candidate.
 
     Returns:
-        Their numbers, by rising sparsity.
+        Their indices, by rising sparsity.
     """
     order = sorted(range(len(points)), key=lambda i: points[i], reverse=True)
-    found: list[int] = []
+    best: list[int] = []
     for i in order:
-        if not found or points[i][1] > points[found[-1]][1]:
-            found.append(i)
-    return found[::-1]
+        if not best or points[i][1] > points[best[-1]][1]:
+            best.append(i)
+    return best[::-1]
 
 
 class Changes(NamedTuple):
-    """What pruning changed in the answers, as numbers of test images.
+    """How pruning changed the predictions, as indices of test images.
 
     Attributes:
-        lost: Right before, wrong after.
-        won: Wrong before, right after.
-        moved: Wrong before and after, in another way.
+        lost: Correct before, wrong after.
+        won: Wrong before, correct after.
+        moved: Wrong before and after, with another prediction.
     """
 
     lost: np.ndarray
@@ -103,50 +102,35 @@ class Changes(NamedTuple):
     moved: np.ndarray
 
 
-def compare_answers(
+def compare_predictions(
     labels: np.ndarray, before: np.ndarray, after: np.ndarray
 ) -> Changes:
-    """Finds the images whose answer changed.
+    """Finds the images whose prediction changed.
 
     Args:
-        labels: What the images show: (N,).
-        before: What the dense network took them for: (N,).
-        after: What the pruned one takes them for: (N,).
+        labels: (N,), the classes that the images show.
+        before: (N,), predictions of the dense network.
+        after: (N,), predictions of the pruned network.
     """
     changed = before != after
-    right_before, right_after = before == labels, after == labels
+    correct_before, correct_after = before == labels, after == labels
     return Changes(
         *(
             np.flatnonzero(changed & which)
-            for which in (right_before, right_after, ~right_before & ~right_after)
+            for which in (
+                correct_before,
+                correct_after,
+                ~correct_before & ~correct_after,
+            )
         )
     )
 
 
-def count_confusions(labels: np.ndarray, answers: np.ndarray) -> np.ndarray:
-    """Counts answers by class: (10, 10) int, rows are what the images show."""
+def count_confusions(labels: np.ndarray, predictions: np.ndarray) -> np.ndarray:
+    """Counts predictions by class: (10, 10) int, rows are the true classes."""
     counts = np.zeros((10, 10), int)
-    np.add.at(counts, (labels, answers), 1)
+    np.add.at(counts, (labels, predictions), 1)
     return counts
-
-
-def dead_units(weights: Sequence[np.ndarray]) -> dict[str, np.ndarray]:
-    """Finds the units that have no incoming or no outgoing weights.
-
-    Args:
-        weights: The twelve arrays.
-
-    Returns:
-        For each hidden layer, by its name in `LAYERS`, a bool for each unit.
-    """
-    found = {}
-    for i, layer in enumerate(LAYERS[:-1]):
-        units = layer.kernel[-1]
-        incoming = weights[2 * i].reshape(-1, units)
-        # Channels come last in the flattened input of the dense layer, too.
-        outgoing = weights[2 * i + 2].reshape(-1, units, LAYERS[i + 1].kernel[-1])
-        found[layer.name] = ~incoming.any(0) | ~outgoing.any((0, 2))
-    return found
 
 
 def count_values(
@@ -156,7 +140,7 @@ def count_values(
 
     Args:
         kernels: By the name of the stage; the same kernel in each.
-        bins: Into how many equal ranges all values are put.
+        bins: Number of equal ranges.
 
     Returns:
         Rows of stage, low, high (the range's ends) and share (of the kernel's weights).

@@ -1,6 +1,5 @@
-"""Scoring weights the way the assignment's grader does."""
+"""Scoring parameters the way the assignment's grader does."""
 
-from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -9,76 +8,69 @@ from shears.data.dataset import Split
 from shears.evaluation.score import score
 from shears.model.architecture import PARAMETERS
 from shears.model.forward import build_keras_model
-from shears.model.parameters import count_zeros
+from shears.model.parameters import Parameters
 from shears.runtime.backend import tf
 from shears.weight_files.canonical import read_weights
 
 BATCH = 500  # images at a time: keeps memory low and divides 10,000
 
 
-def _build() -> tf.keras.Model:
-    """Builds the network afresh."""
-    # On a GPU float32 may quietly mean TensorFloat-32, which is not what graders use.
-    tf.config.experimental.enable_tensor_float_32_execution(False)
-    return build_keras_model()
+class GradedNetwork:
+    """A network with its parameters, ready to be scored in float32."""
 
+    def __init__(self, model: tf.keras.Model, parameters: Parameters):
+        """Takes the Keras model and the parameters that it has."""
+        # On a GPU, float32 may quietly mean TensorFloat-32, which graders do not use.
+        tf.config.experimental.enable_tensor_float_32_execution(False)
+        self._model, self._zeros = model, parameters.count_zeros()
 
-def _grade(
-    model: tf.keras.Model, weights: Sequence[np.ndarray], data: Split
-) -> tuple[dict, np.ndarray]:
-    """Asks a model that has the weights, in float32."""
-    answers = np.empty_like(data.labels)
-    for start in range(0, len(data.labels), BATCH):
-        batch = slice(start, start + BATCH)
-        images = data.images[batch].astype(np.float32) / 255
-        answers[batch] = model.predict_on_batch(images).argmax(axis=1)
-    zeros = count_zeros(weights)
-    correct = int((answers == data.labels).sum())
-    accuracy = correct / len(data.labels)
-    result = {
-        "images": len(data.labels),
-        "correct": correct,
-        "accuracy": accuracy,
-        "zeros": zeros,
-        "parameters": PARAMETERS,
-        "sparsity": zeros / PARAMETERS,
-        "score": score(accuracy, zeros),
-    }
-    return result, answers
+    @classmethod
+    def from_parameters(cls, parameters: Parameters) -> "GradedNetwork":
+        """Builds the network and sets its parameters."""
+        model = build_keras_model()
+        model.set_weights(parameters.arrays)
+        return cls(model, parameters)
 
+    @classmethod
+    def from_file(cls, weights_file: str | Path) -> "GradedNetwork":
+        """Builds the network and loads a file with Keras' `load_weights`.
 
-def score_weights(
-    weights: Sequence[np.ndarray], data: Split
-) -> tuple[dict, np.ndarray]:
-    """Scores weights on one split, as `score_file` does.
+        Args:
+            weights_file: In the layout of `weight_files.canonical`.
 
-    Args:
-        weights: The twelve arrays, float32.
-        data: Validation or test images.
+        Raises:
+            UserError: The file cannot be scored (`read_weights`).
+        """
+        parameters = read_weights(weights_file)
+        model = build_keras_model()
+        model.load_weights(str(weights_file))
+        return cls(model, parameters)
 
-    Returns:
-        images, correct, accuracy, zeros, parameters, sparsity, score; and what the
-        network takes each image for: (N,) uint8.
-    """
-    model = _build()
-    model.set_weights(list(weights))
-    return _grade(model, weights, data)
+    def score(self, data: Split) -> tuple[dict, np.ndarray]:
+        """Scores the network on one split.
 
+        Args:
+            data: Validation or test images.
 
-def score_file(weights_file: str | Path, data: Split) -> tuple[dict, np.ndarray]:
-    """Scores a weights file on one split, loaded by Keras' `load_weights`.
-
-    Args:
-        weights_file: In the layout of `shears.weights`.
-        data: Validation or test images.
-
-    Returns:
-        As `score_weights`.
-
-    Raises:
-        UserError: The file is not fit to be scored (`read_weights`).
-    """
-    weights = read_weights(weights_file)
-    model = _build()
-    model.load_weights(str(weights_file))
-    return _grade(model, weights, data)
+        Returns:
+            images, correct, accuracy, zeros, parameters, sparsity, score; and the
+            prediction for each image: (N,) uint8.
+        """
+        predictions = np.empty_like(data.labels)
+        for start in range(0, len(data.labels), BATCH):
+            batch = slice(start, start + BATCH)
+            images = data.images[batch].astype(np.float32) / 255
+            outputs = self._model.predict_on_batch(images)
+            predictions[batch] = outputs.argmax(axis=1)
+        correct = int((predictions == data.labels).sum())
+        accuracy = correct / len(data.labels)
+        scored = {
+            "images": len(data.labels),
+            "correct": correct,
+            "accuracy": accuracy,
+            "zeros": self._zeros,
+            "parameters": PARAMETERS,
+            "sparsity": self._zeros / PARAMETERS,
+            "score": score(accuracy, self._zeros),
+        }
+        return scored, predictions

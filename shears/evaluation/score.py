@@ -9,9 +9,9 @@ def score(accuracy: float, zeros: int, parameters: int = PARAMETERS) -> float:
     """Computes the assignment's score (homework 5, section 3.1).
 
     Args:
-        accuracy: Share of images classified rightly.
-        zeros: Weights that are zero, biases counted.
-        parameters: All weights.
+        accuracy: Fraction of images classified correctly.
+        zeros: Parameters that are zero, biases too.
+        parameters: All parameters.
 
     Returns:
         (accuracy + zeros / parameters) / 2 when accuracy > 0.65, else 0.

@@ -1,4 +1,4 @@
-"""Choosing the submission, by what validation says and nothing else."""
+"""Choosing the submission by validation scores, and by nothing else."""
 
 import math
 from collections.abc import Mapping
@@ -8,11 +8,11 @@ from shears.runtime.errors import UserError
 
 
 def least_safe_accuracy(images: int, margin: float) -> float:
-    """Computes the accuracy from which 0.65 on other images is safely exceeded.
+    """Computes the accuracy above which 0.65 on other images is safely exceeded.
 
     Args:
         images: Images it is measured on.
-        margin: Standard errors of a share of 0.65 measured on so many images.
+        margin: Standard errors of an accuracy of 0.65 on that many images.
 
     Returns:
         0.65 + margin * sqrt(0.65 * 0.35 / images).
@@ -25,9 +25,9 @@ def choose(scores: Mapping[str, Mapping[str, float]], margin: float) -> dict:
     """Chooses the candidate with the best validation score that is safely above 0.65.
 
     Args:
-        scores: For each candidate its score on the validation set (`score_file`). Of
-            equal ones the sparser is taken.
-        margin: Standard errors that accuracy must be above 0.65.
+        scores: For each candidate its score on the validation set
+            (`GradedNetwork.score`). Of equal ones the sparser is chosen.
+        margin: Standard errors by which accuracy must exceed 0.65.
 
     Returns:
         candidate, reason, least_accuracy, refused (candidates below it), validation.

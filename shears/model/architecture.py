@@ -1,4 +1,4 @@
-"""The assignment's fixed architecture, as shapes and arrays.
+"""The assignment's fixed architecture, as names and shapes.
 
 Source: CMU 10-405/10-605 (spring 2020), homework 5, reference [1] (Keras' cifar10_cnn).
 """
@@ -37,27 +37,10 @@ LAYERS = (
 SHAPES: tuple[tuple[int, ...], ...] = tuple(
     shape for layer in LAYERS for shape in (layer.kernel, layer.kernel[-1:])
 )
+NAMES = tuple(
+    f"{layer.name}/{kind}:0" for layer in LAYERS for kind in ("kernel", "bias")
+)
 SIZES = tuple(int(np.prod(shape)) for shape in SHAPES)
 PARAMETERS = sum(SIZES)  # 1,250,858
-KERNELS = range(0, len(SHAPES), 2)
+KERNEL_SIZES = tuple(int(np.prod(layer.kernel)) for layer in LAYERS)
 HIDDEN = range(len(LAYERS) - 1)  # layers that others follow
-
-
-def initial_weights(seed: int) -> list[np.ndarray]:
-    """Draws Keras' default initial weights.
-
-    Args:
-        seed: Seed of the draw.
-
-    Returns:
-        Twelve float32 arrays: kernels Glorot uniform (Glorot and Bengio 2010, eq. 16),
-        biases zero.
-    """
-    rng = np.random.default_rng(seed)
-    weights = []
-    for layer in LAYERS:
-        receptive = int(np.prod(layer.kernel[:-2]))
-        limit = np.sqrt(6 / (receptive * sum(layer.kernel[-2:])))
-        weights.append(rng.uniform(-limit, limit, layer.kernel).astype(np.float32))
-        weights.append(np.zeros(layer.kernel[-1:], np.float32))
-    return weights

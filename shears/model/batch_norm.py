@@ -1,37 +1,32 @@
-"""Batch norm (Ioffe and Szegedy 2015): in a teacher, and in training the fixed network.
+"""Batch norm (Ioffe and Szegedy 2015): in the teacher, and while the student trains.
 
 The fixed network has none. While it is trained, each hidden layer can be followed by
-one; afterwards they are folded into kernels and biases, so what is pruned, measured and
-written is the fixed network all the same. A kernel's zeros stay zero.
-
-What is trained then is one vector: the network's weights, shifts in the place of the
-hidden biases, and behind them a scale for each hidden unit.
+batch norm; afterwards it is folded into kernels and biases, so what is pruned, measured
+and written is the fixed network all the same. A kernel's zeros stay zero.
 """
 
 from collections.abc import Sequence
 
 import numpy as np
 
-from shears.model import forward as network
-from shears.model.architecture import HIDDEN, LAYERS, PARAMETERS
-from shears.model.input_normalisation import Pixels
-from shears.model.parameters import flatten, unflatten
+from shears.model import forward
+from shears.model.architecture import PARAMETERS
+from shears.model.input_normalisation import PixelStatistics
+from shears.model.parameters import HIDDEN_UNITS, BatchNormParameters, Parameters
 from shears.runtime.backend import tf
 
-UNITS = [LAYERS[i].kernel[-1] for i in HIDDEN]
-SCALES = sum(UNITS)
-EPSILON = 1e-3  # added to variances, as Keras does
-IMAGES = 5000  # that statistics are measured on, at most
+EPSILON = 1e-3  # added to variances, as in Keras
+MOST_IMAGES = 5000  # that statistics are measured on
 BATCH = 500
 
-Statistics = list[tuple[np.ndarray, np.ndarray]]  # mean and variance of each norm
-Used = list[tuple[tf.Tensor, tf.Tensor]]  # the same of one batch
+Statistics = list[tuple[np.ndarray, np.ndarray]]  # mean and variance of each layer
+BatchStatistics = list[tuple[tf.Tensor, tf.Tensor]]  # the same of one batch
 
 
 def normalise(
     x: tf.Tensor,
-    scale: tf.Tensor,
-    shift: tf.Tensor,
+    gamma: tf.Tensor,
+    beta: tf.Tensor,
     statistics: tuple[np.ndarray, np.ndarray] | None = None,
 ) -> tuple[tf.Tensor, tuple[tf.Tensor, tf.Tensor]]:
     """Normalises channels (B, H, W, C) by given statistics, or else by the batch's.
@@ -41,8 +36,8 @@ def normalise(
     """
     y, mean, variance = tf.compat.v1.nn.fused_batch_norm(
         x,
-        scale,
-        shift,
+        gamma,
+        beta,
         *(statistics or ()),
         epsilon=EPSILON,
         is_training=statistics is None,
@@ -50,7 +45,7 @@ def normalise(
     return y, (mean, variance)
 
 
-def mean_statistics(batches: Sequence[Used]) -> Statistics:
+def mean_statistics(batches: Sequence[BatchStatistics]) -> Statistics:
     """Averages batches' statistics (Wu and Johnson 2021, section 3: "PreciseBN")."""
     return [
         tuple(np.mean([layer[j].numpy() for layer in layers], 0) for j in range(2))
@@ -58,34 +53,35 @@ def mean_statistics(batches: Sequence[Used]) -> Statistics:
     ]
 
 
-def _with_norms(
+def _with_batch_norm(
     vector: tf.Tensor, images: tf.Tensor, *options, **named
-) -> tuple[tf.Tensor, Used]:
-    """Computes logits, normalised by the batch, and the statistics of it."""
-    scales = tf.split(vector[PARAMETERS:], UNITS)
-    used: Used = []
+) -> tuple[tf.Tensor, BatchStatistics]:
+    """Computes logits, normalised by the batch, and the batch's statistics."""
+    gammas = tf.split(vector[PARAMETERS:], HIDDEN_UNITS)
+    statistics: BatchStatistics = []
 
-    def activate(x: tf.Tensor, shift: tf.Tensor) -> tf.Tensor:
+    def activate(x: tf.Tensor, beta: tf.Tensor) -> tf.Tensor:
         maps = x if len(x.shape) == 4 else x[:, None, None]
-        y, found = normalise(maps, scales[len(used)], shift)
-        used.append(found)
+        y, of_layer = normalise(maps, gammas[len(statistics)], beta)
+        statistics.append(of_layer)
         return tf.nn.relu(tf.reshape(y, tf.shape(x)))
 
-    weights = vector[:PARAMETERS]
-    return network.logits(weights, images, *options, activate=activate, **named), used
+    network = vector[:PARAMETERS]
+    outputs = forward.logits(network, images, *options, activate=activate, **named)
+    return outputs, statistics
 
 
-def _without_norms(
+def _without_batch_norm(
     vector: tf.Tensor, images: tf.Tensor, **named
-) -> tuple[tf.Tensor, Used]:
-    """Computes the network's logits, and the statistics of what its layers compute."""
-    used: Used = []
+) -> tuple[tf.Tensor, BatchStatistics]:
+    """Computes the network's logits, and the statistics of its layers' outputs."""
+    statistics: BatchStatistics = []
 
     def activate(x: tf.Tensor, bias: tf.Tensor) -> tf.Tensor:
-        used.append(tf.nn.moments(x, list(range(len(x.shape) - 1))))
-        return network.activate(x, bias)
+        statistics.append(tf.nn.moments(x, list(range(len(x.shape) - 1))))
+        return forward.activate(x, bias)
 
-    return network.logits(vector, images, activate=activate, **named), used
+    return forward.logits(vector, images, activate=activate, **named), statistics
 
 
 def logits(
@@ -93,101 +89,112 @@ def logits(
     images: tf.Tensor,
     dropout: Sequence[float] = (0.0, 0.0, 0.0),
     seed: tf.Tensor | None = None,
-    pixels: Pixels | None = None,
+    pixels: PixelStatistics | None = None,
 ) -> tf.Tensor:
-    """Computes the network's outputs with each hidden layer normalised by the batch.
+    """Computes the network's logits with each hidden layer normalised by the batch.
 
     Args:
-        vector: (PARAMETERS + SCALES,) float32, see above.
-        images: As of `shears.model.forward.logits`, as are the others.
-        dropout: Shares of units dropped.
+        vector: (PARAMETERS + GAMMAS,) float32, a `BatchNormParameters`' vector.
+        images: As for `forward.logits`, like the other arguments.
+        dropout: Dropout rates.
         seed: For the dropout masks.
         pixels: What the first kernel is divided by; without a mean.
 
     Returns:
         (B, 10) float32 logits.
     """
-    return _with_norms(vector, images, dropout, seed, pixels)[0]
+    return _with_batch_norm(vector, images, dropout, seed, pixels)[0]
 
 
-def factors_of(vector: np.ndarray, statistics: Statistics) -> list[np.ndarray]:
-    """Computes what folding multiplies each unit's kernel by, float64."""
-    scales = np.split(vector[PARAMETERS:].astype(np.float64), np.cumsum(UNITS)[:-1])
+def fusion_factors(
+    parameters: BatchNormParameters, statistics: Statistics
+) -> list[np.ndarray]:
+    """Computes what folding multiplies each unit's kernel by: gamma / std, float64."""
     return [
-        scale / np.sqrt(variance + EPSILON, dtype=np.float64)
-        for scale, (_, variance) in zip(scales, statistics, strict=True)
+        gamma.astype(np.float64) / np.sqrt(variance + EPSILON, dtype=np.float64)
+        for gamma, (_, variance) in zip(parameters.gammas, statistics, strict=True)
     ]
 
 
-def fold_statistics(vector: np.ndarray, statistics: Statistics) -> np.ndarray:
-    """Takes batch norm out: (PARAMETERS,) float32."""
-    arrays = unflatten(vector[:PARAMETERS].astype(np.float64))
-    for i, factors in enumerate(factors_of(vector, statistics)):
-        arrays[2 * i] *= factors
-        arrays[2 * i + 1] -= statistics[i][0] * factors
-    return flatten(arrays).astype(np.float32)
+def fold_statistics(
+    parameters: BatchNormParameters, statistics: Statistics
+) -> Parameters:
+    """Folds batch norm with given statistics into the network, float32.
+
+    W' = W gamma / std, b' = beta - mean gamma / std (as `fuse_conv_bn_eval` of PyTorch
+    and `switch_to_deploy` of RepVGG do).
+    """
+    folded = Parameters(parameters.network.vector.astype(np.float64))
+    factors = fusion_factors(parameters, statistics)
+    for i, (factor, (mean, _)) in enumerate(zip(factors, statistics, strict=True)):
+        folded.kernels[i][...] *= factor
+        folded.biases[i][...] -= mean * factor
+    return Parameters(folded.vector.astype(np.float32))
 
 
-class Folding:
-    """Puts batch norm into the network and takes it out, by what it does to images."""
+class BatchNorm:
+    """Inserts batch norm into the network and folds it, by statistics of images."""
 
-    def __init__(self, images: np.ndarray, pixels: Pixels | None = None):
+    def __init__(self, images: np.ndarray, pixels: PixelStatistics | None = None):
         """Takes training images (N, 32, 32, 3) uint8, and what they are divided by.
 
         Raises:
-            ValueError: Pixels have a mean: kernels would move biases behind the norm.
+            ValueError: Pixels have a mean: kernels would move biases after the norm.
         """
         if pixels and pixels.mean.any():
-            raise ValueError("batch norm takes the mean away itself")
-        rows = np.random.default_rng(0).permutation(len(images))[:IMAGES]
+            raise ValueError("pixels: found a mean, which batch norm subtracts itself")
+        rows = np.random.default_rng(0).permutation(len(images))[:MOST_IMAGES]
         parts = np.array_split(rows, max(1, len(rows) // BATCH))
         self._batches = [images[part] for part in parts]
 
-        @tf.function
-        def used(vector: tf.Tensor, images: tf.Tensor) -> Used:
-            forward = _with_norms if vector.shape[0] > PARAMETERS else _without_norms
-            images = tf.cast(images, tf.float32) / 255
-            return forward(vector, images, pixels=pixels)[1]
+        def statistics_of(compute):
+            @tf.function
+            def statistics(vector: tf.Tensor, images: tf.Tensor) -> BatchStatistics:
+                images = tf.cast(images, tf.float32) / 255
+                return compute(vector, images, pixels=pixels)[1]
 
-        self._used = used
+            return statistics
 
-    def measure(self, vector: np.ndarray) -> Statistics:
-        """Measures what each hidden layer's kernel gives, with batch norm or without.
+        self._with_batch_norm = statistics_of(_with_batch_norm)
+        self._without_batch_norm = statistics_of(_without_batch_norm)
 
-        Args:
-            vector: (PARAMETERS + SCALES,) or (PARAMETERS,) float32.
-        """
+    def measure(self, parameters: BatchNormParameters) -> Statistics:
+        """Measures the outputs of each hidden layer's kernel, before batch norm."""
+        return self._measure(self._with_batch_norm, parameters.vector)
+
+    def _measure(self, statistics, vector: np.ndarray) -> Statistics:
         vector = tf.constant(vector)
-        return mean_statistics([self._used(vector, part) for part in self._batches])
+        return mean_statistics([statistics(vector, part) for part in self._batches])
 
-    def insert(self, vector: np.ndarray) -> np.ndarray:
-        """Puts batch norm in so that it changes nothing but by the noise of a batch.
+    def insert(self, parameters: Parameters) -> BatchNormParameters:
+        """Inserts batch norm so that it changes nothing but by the noise of a batch.
 
-        The scale is the deviation it divides by, the shift has the mean it takes away.
-
-        Args:
-            vector: (PARAMETERS,) float32.
-
-        Returns:
-            (PARAMETERS + SCALES,) float32.
-        """
-        arrays, scales = unflatten(vector.copy()), []
-        for bias, (mean, variance) in zip(
-            arrays[1:-2:2], self.measure(vector), strict=True
-        ):
-            bias += mean
-            scales.append(np.sqrt(variance + EPSILON))
-        return np.concatenate([flatten(arrays), *scales]).astype(np.float32)
-
-    def fold(self, vector: np.ndarray) -> np.ndarray:
-        """Takes batch norm out: W' = W s, b' = b - mean s, s = scale / deviation.
+        Gamma is the std that batch norm divides by, beta adds the mean that it
+        subtracts.
 
         Args:
-            vector: (PARAMETERS + SCALES,) float32.
+            parameters: float32.
 
         Returns:
-            (PARAMETERS,) float32, the network that computes what batch norm would with
-            the statistics of these images. Zeros of kernels stay zero; so does the
-            bias of a unit without incoming weights.
+            float32.
         """
-        return fold_statistics(vector, self.measure(vector))
+        statistics = self._measure(self._without_batch_norm, parameters.vector)
+        network, gammas = parameters.copy(), []
+        for i, (mean, variance) in enumerate(statistics):
+            network.biases[i][...] += mean
+            gammas.append(np.sqrt(variance + EPSILON))
+        joined = BatchNormParameters.join(network, gammas)
+        return BatchNormParameters(joined.vector.astype(np.float32))
+
+    def fold(self, parameters: BatchNormParameters) -> Parameters:
+        """Folds batch norm into the network (`fold_statistics`).
+
+        Args:
+            parameters: float32.
+
+        Returns:
+            float32, the network that computes what batch norm would with the
+            statistics of these images. Zeros of kernels stay zero; so does the bias of
+            a unit without incoming weights.
+        """
+        return fold_statistics(parameters, self.measure(parameters))

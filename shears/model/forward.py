@@ -1,26 +1,27 @@
 """The network twice: as a pure function and as a Keras model.
 
-The pure function is what training differentiates (weights in one flat vector, dropout
-rates as arguments, random numbers from counters). The Keras model is what the
-assignment's grader builds; scoring uses it, and the tests hold the two together.
+The pure function is what training differentiates (parameters in one flat vector,
+dropout rates as arguments, random numbers from counters). The Keras model is what the
+assignment's grader builds; scoring uses it, and the tests compare the two.
 """
 
 from collections.abc import Callable, Sequence
 
 from shears.model.architecture import CLASSES, INPUT_SHAPE, LAYERS, SHAPES, SIZES
-from shears.model.input_normalisation import Pixels
+from shears.model.input_normalisation import PixelStatistics
+from shears.model.parameters import kernels_and_biases
 from shears.runtime.backend import tf
 
 
 def drop_units(x: tf.Tensor, rate: float, seed: tf.Tensor) -> tf.Tensor:
-    """Drops units at random and scales the others up (Srivastava et al. 2014).
+    """Drops units at random and scales up the others (Srivastava et al. 2014).
 
-    Two decisions are taken from each random 32-bit number, which makes it twice as fast
-    as TensorFlow's own; the rate is rounded to a multiple of 1 / 65,536.
+    Each random 32-bit number decides about two units, which is twice as fast as
+    TensorFlow's own dropout; the rate is rounded to a multiple of 1 / 65,536.
 
     Args:
         x: (..., C), C even, any floating dtype.
-        rate: Share dropped, from 0 to below 1.
+        rate: Fraction of units dropped, from 0 to below 1.
         seed: (2,) int32.
 
     Returns:
@@ -40,7 +41,7 @@ def drop_units(x: tf.Tensor, rate: float, seed: tf.Tensor) -> tf.Tensor:
 
 
 def activate(x: tf.Tensor, bias: tf.Tensor) -> tf.Tensor:
-    """Computes what a hidden layer gives: relu(x + bias), (..., C) of x's dtype."""
+    """Computes a hidden layer's activations: relu(x + bias), (..., C) of x's dtype."""
     return tf.nn.relu(tf.nn.bias_add(x, tf.cast(bias, x.dtype)))
 
 
@@ -49,32 +50,35 @@ def logits(
     images: tf.Tensor,
     dropout: Sequence[float] = (0.0, 0.0, 0.0),
     seed: tf.Tensor | None = None,
-    pixels: Pixels | None = None,
+    pixels: PixelStatistics | None = None,
     activate: Callable[[tf.Tensor, tf.Tensor], tf.Tensor] = activate,
 ) -> tf.Tensor:
     """Computes the network's outputs before the softmax.
 
     Args:
-        vector: (PARAMETERS,) float32, all weights in the order of `SHAPES`.
+        vector: (PARAMETERS,) float32, a `Parameters`' vector.
         images: (B, 32, 32, 3), pixels / 255; their dtype (float32 or bfloat16) is what
             everything but the last layer is computed in.
-        dropout: Shares of units dropped after the two poolings and the dense layer.
+        dropout: Dropout rates after the two poolings and the dense layer.
         seed: (2,) int32 for the dropout masks; needed when a rate is not zero.
-        pixels: The weights are those for normalised pixels (`unfold`).
-        activate: What follows each hidden layer's kernel in turn.
+        pixels: Given if the parameters are those for normalised pixels
+            (`input_normalisation.unfold`).
+        activate: Computes a hidden layer's activations from its kernel's outputs and
+            its bias.
 
     Returns:
         (B, 10) float32 logits.
     """
     parts = tf.split(vector, SIZES)
-    arrays = [
-        tf.reshape(part, shape) for part, shape in zip(parts, SHAPES, strict=True)
-    ]
+    kernels, biases = kernels_and_biases(
+        [tf.reshape(part, shape) for part, shape in zip(parts, SHAPES, strict=True)]
+    )
     if pixels:
-        arrays[0] /= tf.constant(pixels.deviation[:, None])
+        kernels[0] /= tf.constant(pixels.std[:, None])
         # Padding is a raw zero, so the sum is the same at the borders.
-        arrays[1] -= tf.einsum("ijcd,c->d", arrays[0], tf.constant(pixels.mean))
-    kernels, biases = [tf.cast(a, images.dtype) for a in arrays[:-2:2]], arrays[1::2]
+        biases[0] -= tf.einsum("ijcd,c->d", kernels[0], tf.constant(pixels.mean))
+    output_kernel, output_bias = kernels[-1], biases[-1]
+    kernels = [tf.cast(kernel, images.dtype) for kernel in kernels[:-1]]
 
     def convolve(x: tf.Tensor, index: int) -> tf.Tensor:
         y = tf.nn.conv2d(x, kernels[index], 1, LAYERS[index].padding)
@@ -93,7 +97,7 @@ def logits(
     x = drop(tf.nn.max_pool2d(x, 2, 2, "VALID"), 1)  # (B, 6, 6, 64)
     x = tf.reshape(x, (-1, 2304))
     x = drop(activate(tf.matmul(x, kernels[4]), biases[4]), 2)  # (B, 512)
-    return tf.matmul(tf.cast(x, tf.float32), arrays[-2]) + arrays[-1]  # (B, 10)
+    return tf.matmul(tf.cast(x, tf.float32), output_kernel) + output_bias  # (B, 10)
 
 
 def build_keras_model() -> tf.keras.Model:

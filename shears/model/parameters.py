@@ -1,40 +1,172 @@
-"""The fixed network's parameters, as arrays and as one vector."""
+"""The fixed network's parameters: one flat vector, with named views.
+
+The vector holds kernel and bias of each layer in turn. Everything that depends on this
+order is in this module.
+"""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TypeVar
 
 import numpy as np
 
-from shears.model.architecture import PARAMETERS, SHAPES, SIZES
+from shears.model.architecture import HIDDEN, LAYERS, PARAMETERS, SHAPES, SIZES
 
-SMALLEST = np.finfo(np.float32).tiny  # below it a number is denormal
-
-
-def flatten(weights: Sequence[np.ndarray]) -> np.ndarray:
-    """Joins the twelve arrays into one vector of `PARAMETERS` values, dtype kept."""
-    return np.concatenate([array.ravel() for array in weights])
+SMALLEST = np.finfo(np.float32).tiny  # a smaller magnitude is denormal
+HIDDEN_UNITS = [LAYERS[i].kernel[-1] for i in HIDDEN]
+GAMMAS = sum(HIDDEN_UNITS)  # of batch norm, one for each hidden unit
+Array = TypeVar("Array")
 
 
-def unflatten(vector: np.ndarray) -> list[np.ndarray]:
-    """Cuts a vector of `PARAMETERS` values into the twelve arrays (views)."""
-    parts = np.split(vector, np.cumsum(SIZES)[:-1])
-    return [part.reshape(shape) for part, shape in zip(parts, SHAPES, strict=True)]
+def flush_denormals(array: np.ndarray) -> np.ndarray:
+    """Copies as float32, with 0.0 for denormals and -0.0, on which loaders differ."""
+    return np.where(np.abs(array) < SMALLEST, np.float32(0), array).astype(np.float32)
 
 
-def clean(weights: Sequence[np.ndarray]) -> list[np.ndarray]:
-    """Makes what loaders disagree on the same for all: denormals and -0.0 become 0.0.
+def kernels_and_biases(
+    arrays: Sequence[Array],
+) -> tuple[Sequence[Array], Sequence[Array]]:
+    """Separates twelve arrays or tensors, in the vector's order: (kernels, biases)."""
+    return arrays[::2], arrays[1::2]
+
+
+@dataclass(frozen=True, eq=False)
+class Parameters:
+    """A number for each parameter of the fixed network: weights, a mask, a gradient.
+
+    Attributes:
+        vector: (PARAMETERS,), any dtype.
+    """
+
+    vector: np.ndarray
+
+    def __post_init__(self) -> None:
+        """Checks the shape.
+
+        Raises:
+            ValueError: It is not (PARAMETERS,).
+        """
+        if self.vector.shape != (PARAMETERS,):
+            raise ValueError(
+                f"vector: found shape {self.vector.shape}, expected ({PARAMETERS},)"
+            )
+
+    @classmethod
+    def from_arrays(cls, arrays: Sequence[np.ndarray]) -> "Parameters":
+        """Joins kernel and bias of each layer in turn; copies, the dtype is kept."""
+        return cls(np.concatenate([array.ravel() for array in arrays]))
+
+    @classmethod
+    def from_layers(
+        cls, kernels: Sequence[np.ndarray], biases: Sequence[np.ndarray]
+    ) -> "Parameters":
+        """Joins the layers' kernels and biases, whatever their shapes; copies."""
+        pairs = zip(kernels, biases, strict=True)
+        return cls.from_arrays([array for pair in pairs for array in pair])
+
+    @cached_property
+    def arrays(self) -> list[np.ndarray]:
+        """Views of kernel and bias of each layer in turn: twelve arrays."""
+        parts = np.split(self.vector, np.cumsum(SIZES)[:-1])
+        return [part.reshape(shape) for part, shape in zip(parts, SHAPES, strict=True)]
+
+    @property
+    def kernels(self) -> Sequence[np.ndarray]:
+        """Views of the six kernels."""
+        return kernels_and_biases(self.arrays)[0]
+
+    @property
+    def biases(self) -> Sequence[np.ndarray]:
+        """Views of the six biases."""
+        return kernels_and_biases(self.arrays)[1]
+
+    def incoming(self, layer: int) -> np.ndarray:
+        """Views a layer's kernel as (inputs, units)."""
+        return self.kernels[layer].reshape(-1, LAYERS[layer].kernel[-1])
+
+    def outgoing(self, layer: int) -> np.ndarray:
+        """Views the kernel after a hidden layer as (positions, units, next units).
+
+        Channels come last in the flattened input of the dense layer too: its positions
+        are the 6 x 6 of the last pooling, those of a convolution its 3 x 3 window.
+        """
+        next_units = LAYERS[layer + 1].kernel[-1]
+        return self.kernels[layer + 1].reshape(-1, LAYERS[layer].kernel[-1], next_units)
+
+    def copy(self) -> "Parameters":
+        """Copies the vector."""
+        return Parameters(self.vector.copy())
+
+    def masked(self, mask: "Parameters") -> "Parameters":
+        """Multiplies by a mask."""
+        return Parameters(self.vector * mask.vector)
+
+    def count_zeros(self) -> int:
+        """Counts the zeros, of biases too."""
+        return PARAMETERS - int(np.count_nonzero(self.vector))
+
+    def without_denormals(self) -> "Parameters":
+        """Copies as float32, denormals flushed (`flush_denormals`)."""
+        return Parameters(flush_denormals(self.vector))
+
+
+@dataclass(frozen=True, eq=False)
+class BatchNormParameters:
+    """What is trained with batch norm: the network's parameters, and gammas.
+
+    Beta stands in place of the bias of each hidden layer; the gammas come last.
+
+    Attributes:
+        vector: (PARAMETERS + GAMMAS,), any dtype.
+    """
+
+    vector: np.ndarray
+
+    def __post_init__(self) -> None:
+        """Checks the shape.
+
+        Raises:
+            ValueError: It is not (PARAMETERS + GAMMAS,).
+        """
+        if self.vector.shape != (PARAMETERS + GAMMAS,):
+            raise ValueError(
+                f"vector: found shape {self.vector.shape}, expected "
+                f"({PARAMETERS + GAMMAS},)"
+            )
+
+    @classmethod
+    def join(
+        cls, network: Parameters, gammas: Sequence[np.ndarray]
+    ) -> "BatchNormParameters":
+        """Joins the network's parameters (hidden biases: beta) and gammas; copies."""
+        return cls(np.concatenate([network.vector, *gammas]))
+
+    @cached_property
+    def network(self) -> Parameters:
+        """Views the network's parameters, with beta for the hidden biases."""
+        return Parameters(self.vector[:PARAMETERS])
+
+    @property
+    def gammas(self) -> list[np.ndarray]:
+        """Views the gammas of each hidden layer, (units,) each."""
+        return np.split(self.vector[PARAMETERS:], np.cumsum(HIDDEN_UNITS)[:-1])
+
+
+def initial_parameters(seed: int) -> Parameters:
+    """Draws Keras' default initial weights.
 
     Args:
-        weights: The twelve arrays.
+        seed: Seed of the draw.
 
     Returns:
-        Copies, float32.
+        float32: kernels Glorot uniform (Glorot and Bengio 2010, eq. 16), biases zero.
     """
-    return [
-        np.where(np.abs(array) < SMALLEST, np.float32(0), array).astype(np.float32)
-        for array in weights
-    ]
-
-
-def count_zeros(weights: Sequence[np.ndarray]) -> int:
-    """Counts the zeros among all `PARAMETERS` weights, biases too."""
-    return PARAMETERS - sum(int(np.count_nonzero(array)) for array in weights)
+    rng = np.random.default_rng(seed)
+    kernels, biases = [], []
+    for layer in LAYERS:
+        receptive_field = int(np.prod(layer.kernel[:-2]))
+        limit = np.sqrt(6 / (receptive_field * sum(layer.kernel[-2:])))
+        kernels.append(rng.uniform(-limit, limit, layer.kernel).astype(np.float32))
+        biases.append(np.zeros(layer.kernel[-1:], np.float32))
+    return Parameters.from_layers(kernels, biases)

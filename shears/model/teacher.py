@@ -1,4 +1,4 @@
-"""A stronger network to learn from. It teaches and is never submitted.
+"""The teacher: a stronger network that students are distilled from, never submitted.
 
 Its architecture is free: three blocks of two convolutions with batch norm, the second
 one residual (after He et al. 2016 and Jordan 2024, "94% on CIFAR-10 in 3.29 seconds").
@@ -10,8 +10,9 @@ from pathlib import Path
 
 import numpy as np
 
-from shears.data.augmentation import ImageTable, draw_views
+from shears.data.augmentation import ImageTable
 from shears.data.dataset import Split
+from shears.data.views import draw_views
 from shears.model.architecture import CLASSES
 from shears.model.batch_norm import Statistics, mean_statistics, normalise
 from shears.runtime.backend import tf
@@ -20,38 +21,38 @@ from shears.runtime.files import damaged, verify, write_bytes
 
 STEM = 24  # channels, at width 1
 WIDTHS = (32, 96, 192)  # channels of the blocks, at width 1
-MEAN, DEVIATION = 0.47, 0.25  # about those of pixels / 255; batch norm does the rest
+MEAN, STD = 0.47, 0.25  # roughly those of pixels / 255; batch norm does the rest
 BATCH = 500
-STATISTICS_BATCHES = 30  # that the means and variances of batch norm are taken over
+STATISTICS_BATCHES = 30  # that batch norm's statistics are measured over
 
 
 def shapes(width: float) -> list[tuple[int, ...]]:
-    """Lists the shapes: kernel, scale and shift of each convolution; the last layer."""
+    """Lists the shapes: kernel, gamma, beta of each convolution; the last layer."""
     channels = [STEM, *(block for block in WIDTHS for _ in range(2))]
-    found: list[tuple[int, ...]] = []
+    result: list[tuple[int, ...]] = []
     before = 3
     for after in (round(width * count) for count in channels):
-        found += [(3, 3, before, after), (after,), (after,)]
+        result += [(3, 3, before, after), (after,), (after,)]
         before = after
-    return [*found, (before, CLASSES), (CLASSES,)]
+    return [*result, (before, CLASSES), (CLASSES,)]
 
 
 def initial_vector(seed: int, width: float) -> np.ndarray:
     """Draws the initial weights: (W,) float32.
 
-    Kernels are normal with variance 2 / inputs (He et al. 2015, eq. 10), scales 1,
-    shifts 0.
+    Kernels are normal with variance 2 / inputs (He et al. 2015, eq. 10), gammas
+    1, betas 0.
     """
     rng = np.random.default_rng(seed)
     parts = []
-    wanted = shapes(width)
-    for i, shape in enumerate(wanted):
+    all_shapes = shapes(width)
+    for i, shape in enumerate(all_shapes):
         if len(shape) > 1:
             inputs = np.prod(shape[:-1])
             parts.append(rng.normal(0, np.sqrt(2 / inputs), shape).ravel())
         else:
-            scale = i % 3 == 1 and i < len(wanted) - 2
-            parts.append(np.full(shape, float(scale)))
+            is_gamma = i % 3 == 1 and i < len(all_shapes) - 2
+            parts.append(np.full(shape, float(is_gamma)))
     return np.concatenate(parts).astype(np.float32)
 
 
@@ -61,10 +62,10 @@ def _logits(
     width: float,
     statistics: Statistics | None = None,
 ) -> tuple[tf.Tensor, list[tuple[tf.Tensor, tf.Tensor]]]:
-    """Computes logits, and the statistics used: the batch's if none are given."""
-    wanted = shapes(width)
-    parts = tf.split(vector, [int(np.prod(shape)) for shape in wanted])
-    arrays = [tf.reshape(p, s) for p, s in zip(parts, wanted, strict=True)]
+    """Computes logits, and the statistics it used: the batch's if none are given."""
+    all_shapes = shapes(width)
+    parts = tf.split(vector, [int(np.prod(shape)) for shape in all_shapes])
+    arrays = [tf.reshape(p, s) for p, s in zip(parts, all_shapes, strict=True)]
     used = []
 
     def convolve(x: tf.Tensor) -> tf.Tensor:
@@ -73,11 +74,11 @@ def _logits(
     def activate(x: tf.Tensor) -> tf.Tensor:
         index = len(used)
         known = None if statistics is None else statistics[index]
-        y, found = normalise(x, *arrays[3 * index + 1 : 3 * index + 3], known)
-        used.append(found)
+        y, of_layer = normalise(x, *arrays[3 * index + 1 : 3 * index + 3], known)
+        used.append(of_layer)
         return tf.nn.relu(y)
 
-    x = activate(convolve((images - MEAN) / DEVIATION))
+    x = activate(convolve((images - MEAN) / STD))
     for _ in WIDTHS:
         x = activate(tf.nn.max_pool2d(convolve(x), 2, 2, "VALID"))
         x += activate(convolve(x))
@@ -93,12 +94,12 @@ def logits(
     *,
     width: float,
 ) -> tf.Tensor:
-    """Computes the outputs before the softmax, batch norm by the batch itself.
+    """Computes the outputs before the softmax, normalised by the batch itself.
 
     Args:
         vector: (W,) float32, all weights.
         images: (B, 32, 32, 3), pixels / 255, float32 or bfloat16.
-        dropout: Not used: this network has none.
+        dropout: Not used; this network has none.
         seed: Not used.
         width: What the numbers of channels are multiplied by.
 
@@ -109,10 +110,10 @@ def logits(
 
 
 class Teacher:
-    """A trained network that can be asked: its answer depends on the image alone."""
+    """A trained teacher: its logits depend on the image alone."""
 
     def __init__(self, vector: np.ndarray, width: float, statistics: Statistics):
-        """Takes weights (W,), the width, and each batch norm's mean and variance."""
+        """Takes weights (W,), the width and each batch norm's mean and variance."""
         self.vector, self.width, self.statistics = vector, width, statistics
 
     def forward(self, images: tf.Tensor) -> tf.Tensor:
@@ -120,7 +121,7 @@ class Teacher:
         return _logits(self.vector, images, self.width, self.statistics)[0]
 
     def save(self, path: str | Path) -> None:
-        """Writes an .npz file; not a weights file, so none can submit it."""
+        """Writes an .npz file; not a weights file, so nobody can submit it."""
         content = io.BytesIO()
         named = {f"{i}": np.stack(pair) for i, pair in enumerate(self.statistics)}
         np.savez(content, vector=self.vector, width=self.width, **named)
@@ -139,7 +140,7 @@ class Teacher:
                 norms = range(len(file.files) - 2)
                 statistics = [tuple(file[f"{i}"]) for i in norms]
                 return cls(file["vector"], float(file["width"]), statistics)
-        except (MemoryError, PermissionError):  # the file is not to blame
+        except (MemoryError, PermissionError):  # not the file's fault
             raise
         except Exception as error:  # zipfile raises nearly anything on a damaged file
             raise damaged(path, brief(error)) from error
@@ -148,17 +149,17 @@ class Teacher:
 def measure_statistics(
     vector: np.ndarray, data: Split, *, width: float, crop: int, flip: bool, seed: int
 ) -> Statistics:
-    """Measures what batch norm is to use, over batches as in training.
+    """Measures batch norm's statistics for inference, over batches as in training.
 
-    Means over batches of their means and variances (`mean_statistics`).
+    These are means over batches of their means and variances (`mean_statistics`).
 
     Args:
         vector: (W,) float32, trained weights.
         data: Training images.
         width: The network's.
-        crop: Pixels that images were shifted by at most.
-        flip: Whether they were mirrored.
-        seed: Of the images' choice.
+        crop: Pixels that images are shifted by at most.
+        flip: Whether half of them are mirrored.
+        seed: Seed of the choice of images and views.
     """
     table = ImageTable(data.images, crop)
     count = min(len(data.labels), BATCH * STATISTICS_BATCHES)
@@ -170,11 +171,11 @@ def measure_statistics(
         images = table.cut(rows, views[:, :2], views[:, 2] > 0)
         return _logits(vector, tf.cast(images, tf.float32) / 255, width)[1]
 
-    found = [
+    batches = [
         measure(
             tf.constant(rows[i : i + BATCH].astype(np.int32)),
             tf.constant(views[i : i + BATCH].astype(np.int32)),
         )
         for i in range(0, count, BATCH)
     ]
-    return mean_statistics(found)
+    return mean_statistics(batches)

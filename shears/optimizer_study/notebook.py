@@ -1,4 +1,4 @@
-"""Part A's notebook: a copy that needs nothing of this project, and running it."""
+"""Part A's notebook: makes a self-contained copy of it and runs that."""
 
 import ast
 import copy
@@ -17,26 +17,26 @@ from shears.runtime.errors import UserError
 from shears.runtime.files import write_bytes
 
 PACKAGE = "shears"
-TENSORFLOW = f"{PACKAGE}.runtime.backend"  # `import tf`: TensorFlow itself
+TENSORFLOW = f"{PACKAGE}.runtime.backend"  # its `tf` is TensorFlow itself
 
 
 def read_notebook(path: str | Path) -> NotebookNode:
     """Reads a notebook.
 
     Raises:
-        UserError: It is not one.
+        UserError: The file is not a notebook.
     """
     try:
         return nbformat.read(path, as_version=4)
-    except Exception as error:  # nbformat has no common base for what it raises
+    except Exception as error:  # nbformat's errors have no common base
         raise UserError(
-            f"{path}: not a Jupyter notebook ({type(error).__name__}); take the one "
-            "from the repository"
+            f"{path}: not a Jupyter notebook ({type(error).__name__}); restore "
+            "the one from the repository"
         ) from error
 
 
 def _module_of(source: str) -> str | None:
-    """Names the module of the package that a cell imports from, if it does."""
+    """Returns the module of the package that a cell imports from, if any."""
     names = {
         node.module
         for node in ast.walk(ast.parse(source))
@@ -48,46 +48,46 @@ def _module_of(source: str) -> str | None:
     return names.pop() if names else None
 
 
-def _standing_alone(source: str, module: str) -> str:
-    """Puts TensorFlow's own import in the place of the package's."""
+def _standalone(source: str, module: str) -> str:
+    """Replaces the package's import of TensorFlow by TensorFlow's own."""
     lines = source.splitlines()
     for node in ast.parse(source).body:
         if isinstance(node, ast.ImportFrom) and node.module == TENSORFLOW:
             lines[node.lineno - 1 : node.end_lineno] = ["import tensorflow as tf"]
     text = "\n".join(lines)
-    if left := _module_of(text):
-        raise ValueError(f"{module} imports {left}: a copy of it cannot stand alone")
+    if other := _module_of(text):
+        raise ValueError(f"{module} imports {other}: a copy of it cannot stand alone")
     return text
 
 
 def self_contained(notebook: NotebookNode, root: str | Path) -> NotebookNode:
-    """Copies a notebook with the code itself where it imports from this project.
+    """Copies a notebook, with the code itself in place of imports from this project.
 
     Args:
-        notebook: Each of its cells that imports from `shears` does nothing else.
+        notebook: A cell of it that imports from `shears` must do nothing else.
         root: The folder the package is in.
 
     Raises:
-        ValueError: A module it imports from needs others of the project.
+        ValueError: A module that it imports from needs other modules of the project.
     """
     notebook = copy.deepcopy(notebook)
     for cell in notebook.cells:
         module = _module_of(cell.source) if cell.cell_type == "code" else None
         if module:
             path = Path(root, *module.split(".")).with_suffix(".py")
-            cell.source = _standing_alone(path.read_text().strip(), module)
+            cell.source = _standalone(path.read_text().strip(), module)
     return notebook
 
 
 def execute(notebook: NotebookNode) -> NotebookNode:
-    """Runs all cells in a new process, where this project cannot be imported.
+    """Runs all cells in a new process that cannot import this project.
 
     Args:
-        notebook: Left as it is.
+        notebook: Not changed.
 
     Returns:
-        The notebook with its outputs; what goes to standard error (TensorFlow's notes)
-        is left out, and so are times, so that the same machine makes the same bytes.
+        The notebook with its outputs, but without standard error (TensorFlow's notes)
+        and times, so that the same machine produces the same bytes.
 
     Raises:
         UserError: A cell failed, or the kernel died.
@@ -96,7 +96,7 @@ def execute(notebook: NotebookNode) -> NotebookNode:
     with tempfile.TemporaryDirectory() as folder:
         client = NotebookClient(
             notebook,
-            # Sockets in its own folder: to a port anybody on the machine could talk.
+            # Sockets in a private folder: anybody on the machine could use a port.
             km=AsyncKernelManager(transport="ipc", ip=f"{folder}/kernel"),
             timeout=600,
             record_timing=False,
@@ -106,7 +106,7 @@ def execute(notebook: NotebookNode) -> NotebookNode:
         environment = {
             **{k: v for k, v in os.environ.items() if k != "PYTHONPATH"},
             "TF_CPP_MIN_LOG_LEVEL": "3",
-            # No settings, history or kernels of the user's take part.
+            # Ignore the user's settings, history and kernels.
             "IPYTHONDIR": folder,
             "JUPYTER_NO_CONFIG": "1",
             "MPLBACKEND": "module://matplotlib_inline.backend_inline",
@@ -120,8 +120,8 @@ def execute(notebook: NotebookNode) -> NotebookNode:
             ) from error
         except DeadKernelError as error:
             raise UserError(
-                "the notebook's process was killed, most often for want of memory; "
-                "end other programs and run again"
+                "the notebook's process was killed, most often for lack of memory; "
+                "close other programs and run again"
             ) from error
     for cell in notebook.cells:
         if cell.cell_type == "code":

@@ -1,15 +1,14 @@
 """Part A's optimizers, each a pair of pure functions: (init, update).
 
-`init(parameters)` makes an optimizer's state, and `update(gradients, state,
-parameters)` returns the new parameters and the new state; nothing is changed in place.
-Parameters are a tensor or tensors nested in dictionaries, lists and tuples. Gradients
-have the same structure, shapes and dtypes; the dtype is kept. Both functions raise a
-ValueError that names the argument that is wrong, and run eagerly or in a `tf.function`.
+`init(parameters)` creates an optimizer's state. `update(gradients, state, parameters)`
+returns the new parameters and the new state; nothing is changed in place. Parameters
+are a tensor, or tensors nested in dictionaries, lists and tuples. Gradients have the
+same structure, shapes and dtypes; the dtype is kept. Both functions raise a ValueError
+that names the wrong argument, and run eagerly or in a `tf.function`.
 
-The order of the operations is Keras', and so is the rounding of the settings, so that
-results agree to the last bits: learning rates, momentum, AdaGrad's initial accumulator
-and the powers of Adam's betas are float32 numbers even where parameters are float64,
-unless they are given as float64 tensors.
+Operations have Keras' order and settings Keras' rounding, so results agree to the last
+bits: learning rates, momentum, AdaGrad's initial accumulator and the powers of Adam's
+betas are float32 even where parameters are float64, unless given as float64 tensors.
 """
 
 from __future__ import annotations  # the notebook's copy also runs on old Pythons
@@ -20,14 +19,16 @@ from typing import Any, Callable, NamedTuple
 from shears.runtime.backend import tf
 
 Tree = Any  # a tensor, or tensors nested in dictionaries, lists and tuples
+_map = tf.nest.map_structure
+_setting = tf.cast  # as Keras converts a setting: a number by way of float32
 
 
 class Optimizer(NamedTuple):
     """An optimizer.
 
     Attributes:
-        init: Makes the state from the parameters.
-        update: Makes (parameters, state) from (gradients, state, parameters).
+        init: Creates the state from the parameters.
+        update: Computes (parameters, state) from (gradients, state, parameters).
     """
 
     init: Callable[[Tree], NamedTuple]
@@ -35,115 +36,98 @@ class Optimizer(NamedTuple):
 
 
 class GradientDescentState(NamedTuple):
-    """Gradient descent remembers nothing."""
+    """Gradient descent has no memory."""
 
 
 class MomentumState(NamedTuple):
-    """The velocity: one tensor a parameter, of its shape and dtype."""
+    """Velocity: one tensor per parameter, of its shape and dtype."""
 
     velocity: Tree
 
 
 class AdaGradState(NamedTuple):
-    """The sum of squared gradients: one tensor a parameter, of its shape and dtype."""
+    """Sum of squared gradients: one tensor per parameter, of its shape and dtype."""
 
     accumulator: Tree
 
 
 class RMSPropState(NamedTuple):
-    """The moving average of squared gradients, one tensor a parameter."""
+    """Second moment, the moving average of squared gradients: one per parameter."""
 
-    second: Tree
+    nu: Tree
 
 
 class AdamState(NamedTuple):
     """Adam's memory.
 
     Attributes:
-        step: Updates made; int64 scalar.
-        first: Moving average of the gradients, one tensor a parameter.
-        second: Moving average of the squared gradients, one tensor a parameter.
+        step: Number of updates so far; int64 scalar.
+        mu: First moment, the moving average of gradients; one tensor per parameter.
+        nu: Second moment, that of squared gradients; one tensor per parameter.
     """
 
     step: tf.Tensor
-    first: Tree
-    second: Tree
+    mu: Tree
+    nu: Tree
 
 
-def _check_range(name: str, value: Any, low: float, high: float, *, open_: bool):
-    """Checks a setting that is a number; a tensor inside a graph has no value yet."""
-    if tf.is_tensor(value) and not hasattr(value, "numpy"):
-        return value
-    number = float(value)
-    if not (low < number if open_ else low <= number) or not number < high:
-        bound = "more than" if open_ else "at least"
-        limit = "" if math.isinf(high) else f" and less than {high:g}"
-        raise ValueError(f"{name}: found {number}, expected {bound} {low:g}{limit}")
-    return value
-
-
-def _positive(name: str, value: Any):
-    return _check_range(name, value, 0, math.inf, open_=True)
-
-
-def _share(name: str, value: Any):
-    return _check_range(name, value, 0, 1, open_=False)
+def _check_settings(**settings: Any):
+    """Checks settings by their names; a tensor inside a graph has no value yet."""
+    for name, value in settings.items():
+        if tf.is_tensor(value) and not hasattr(value, "numpy"):
+            continue
+        number, positive = float(value), name in ("learning_rate", "epsilon")
+        share = name in ("momentum", "rho", "beta_1", "beta_2")
+        enough = 0 < number if positive else 0 <= number
+        if not enough or not number < (1 if share else math.inf):
+            bound = "more than 0" if positive else "at least 0"
+            limit = " and less than 1" if share else ""
+            raise ValueError(f"{name}: found {number}, expected {bound}{limit}")
 
 
 def _tensors(name: str, tree: Tree) -> Tree:
-    """Makes every leaf a tensor of floating-point numbers."""
+    """Converts every leaf to a tensor of floating-point numbers."""
 
     def convert(leaf):
         if leaf is None:
-            raise ValueError(f"{name}: found None where a tensor is expected")
+            raise ValueError(f"{name}: found None, expected a tensor")
         tensor = tf.convert_to_tensor(leaf)
         if not tensor.dtype.is_floating:
-            raise ValueError(
-                f"{name}: found {tensor.dtype.name}, expected a floating-point dtype"
-            )
+            found = tensor.dtype.name
+            raise ValueError(f"{name}: found {found}, expected a floating-point dtype")
         return tensor
 
-    return tf.nest.map_structure(convert, tree)
+    return _map(convert, tree)
+
+
+def _zeros(parameters: Tree) -> Tree:
+    return _map(tf.zeros_like, _tensors("parameters", parameters))
 
 
 def _matching(gradients: Tree, parameters: Tree) -> tuple[Tree, Tree]:
-    """Checks that gradients fit parameters in structure, shape and dtype."""
-    parameters, gradients = (
-        _tensors("parameters", parameters),
-        _tensors("gradients", gradients),
-    )
+    """Checks that gradients match parameters in structure, shape and dtype."""
+    parameters = _tensors("parameters", parameters)
+    gradients = _tensors("gradients", gradients)
     try:
         tf.nest.assert_same_structure(parameters, gradients)
     except (TypeError, ValueError):
         raise ValueError(
-            "gradients: found another structure than the parameters': expected a "
-            "gradient for each parameter, nested alike"
+            "gradients: found a different structure from the parameters', expected a "
+            "gradient for each parameter, nested in the same way"
         ) from None
     pairs = zip(tf.nest.flatten(parameters), tf.nest.flatten(gradients))
-    for place, (parameter, gradient) in enumerate(pairs):
-        if gradient.dtype != parameter.dtype or not gradient.shape.is_compatible_with(
-            parameter.shape
-        ):
+    for place, (x, g) in enumerate(pairs):
+        if g.dtype != x.dtype or not g.shape.is_compatible_with(x.shape):
             raise ValueError(
-                f"gradients: number {place} is {gradient.dtype.name} "
-                f"{gradient.shape}, expected {parameter.dtype.name} {parameter.shape}, "
-                "its parameter's"
+                f"gradients: number {place} is {g.dtype.name} {g.shape}, expected "
+                f"{x.dtype.name} {x.shape}, like its parameter"
             )
     return gradients, parameters
 
 
-def _setting(value: Any, dtype: tf.DType) -> tf.Tensor:
-    """Makes a setting a tensor, as Keras does: a Python number by way of float32."""
-    return tf.cast(value, dtype)
-
-
 def _exact(value: Any, dtype: tf.DType) -> tf.Tensor:
-    """Makes a setting a tensor where Keras does not round it to float32."""
+    """Converts a setting that Keras does not round to float32."""
     return tf.cast(value, dtype) if tf.is_tensor(value) else tf.constant(value, dtype)
-
-
-def _map(function: Callable, *trees: Tree) -> Tree:
-    return tf.nest.map_structure(function, *trees)
 
 
 def gradient_descent(learning_rate: float) -> Optimizer:
@@ -164,7 +148,7 @@ def gradient_descent(learning_rate: float) -> Optimizer:
         >>> x.numpy().tolist()
         [0.800000011920929]
     """
-    _positive("learning_rate", learning_rate)
+    _check_settings(learning_rate=learning_rate)
 
     def init(parameters: Tree) -> GradientDescentState:
         _tensors("parameters", parameters)
@@ -173,10 +157,8 @@ def gradient_descent(learning_rate: float) -> Optimizer:
     def update(gradients: Tree, state: GradientDescentState, parameters: Tree):
         gradients, parameters = _matching(gradients, parameters)
 
-        def step(x, g):
-            return x - g * _setting(learning_rate, x.dtype)
-
-        return _map(step, parameters, gradients), state
+        steps = _map(lambda g: g * _setting(learning_rate, g.dtype), gradients)
+        return _map(tf.subtract, parameters, steps), state
 
     return Optimizer(init, update)
 
@@ -186,13 +168,12 @@ def stochastic_gradient_descent(learning_rate: float) -> Optimizer:
 
         x <- x - learning_rate * g_i
 
-    The update is gradient descent's; what differs is the sample it is fed. Robbins and
-    Monro (1951), A stochastic approximation method, equation 9.
+    The update is gradient descent's; only the gradient differs. Robbins and Monro
+    (1951), A stochastic approximation method, equation 9.
 
     Args:
-        learning_rate: Step size, in parameters per gradient; more than 0. Held
-            constant, it lets the parameters end in a ball around the solution, the
-            smaller the smaller it is.
+        learning_rate: Step size, in parameters per gradient; more than 0. If constant,
+            the parameters end in a ball around the solution; a smaller rate shrinks it.
 
     Raises:
         ValueError: The learning rate is not positive.
@@ -233,18 +214,17 @@ def momentum(learning_rate: float, momentum: float = 0.9) -> Optimizer:
         >>> round(float(x), 6)
         0.75
     """
-    _positive("learning_rate", learning_rate)
-    _share("momentum", momentum)
+    _check_settings(learning_rate=learning_rate, momentum=momentum)
 
     def init(parameters: Tree) -> MomentumState:
-        return MomentumState(_map(tf.zeros_like, _tensors("parameters", parameters)))
+        return MomentumState(_zeros(parameters))
 
     def update(gradients: Tree, state: MomentumState, parameters: Tree):
         gradients, parameters = _matching(gradients, parameters)
 
         def accelerate(v, g):
-            rate, kept = _setting(learning_rate, g.dtype), _setting(momentum, g.dtype)
-            return v * kept - g * rate
+            rate, share = _setting(learning_rate, g.dtype), _setting(momentum, g.dtype)
+            return v * share - g * rate
 
         velocity = _map(accelerate, state.velocity, gradients)
         return _map(tf.add, parameters, velocity), MomentumState(velocity)
@@ -265,11 +245,10 @@ def adagrad(
     optimization, figure 1 with the diagonal of G.
 
     Args:
-        learning_rate: Step size, in parameters: a first step is at most so long; more
-            than 0.
-        initial_accumulator: What G starts from, in squared gradients; at least 0.
-        epsilon: Keeps the root from zero, in squared gradients: it is added inside the
-            root, as in Keras, not behind it as the paper's delta; more than 0.
+        learning_rate: Step size, in parameters: the longest first step; more than 0.
+        initial_accumulator: The initial G, in squared gradients; at least 0.
+        epsilon: Keeps the root from zero, in squared gradients; more than 0. It is
+            added inside the root, as in Keras, not after it like the paper's delta.
 
     Raises:
         ValueError: An argument is outside its range.
@@ -281,15 +260,13 @@ def adagrad(
         >>> x.numpy().round(3).tolist()  # the scale of the gradient does not matter
         [0.9, 0.9]
     """
-    _positive("learning_rate", learning_rate)
-    _check_range("initial_accumulator", initial_accumulator, 0, math.inf, open_=False)
-    _positive("epsilon", epsilon)
+    _check_settings(learning_rate=learning_rate)
+    _check_settings(initial_accumulator=initial_accumulator, epsilon=epsilon)
 
     def init(parameters: Tree) -> AdaGradState:
-        def start(x):
-            return tf.ones_like(x) * _setting(initial_accumulator, x.dtype)
-
-        return AdaGradState(_map(start, _tensors("parameters", parameters)))
+        ones = _map(tf.ones_like, _tensors("parameters", parameters))
+        total = _map(lambda x: x * _setting(initial_accumulator, x.dtype), ones)
+        return AdaGradState(total)
 
     def update(gradients: Tree, state: AdaGradState, parameters: Tree):
         gradients, parameters = _matching(gradients, parameters)
@@ -305,17 +282,17 @@ def adagrad(
 
 
 def rmsprop(learning_rate: float, rho: float = 0.9, epsilon: float = 1e-7) -> Optimizer:
-    """RMSProp: AdaGrad with a moving average in place of the sum; Adam's other half.
+    """RMSProp: AdaGrad with a moving average instead of the sum; Adam's other half.
 
-        v <- rho * v + (1 - rho) * g^2
-        x <- x - learning_rate * g / sqrt(v + epsilon)
+        nu <- rho * nu + (1 - rho) * g^2
+        x <- x - learning_rate * g / sqrt(nu + epsilon)
 
     Tieleman and Hinton (2012), Neural networks for machine learning, lecture 6.5.
 
     Args:
         learning_rate: Step size, in parameters; more than 0.
         rho: Share of the average that is kept; in [0, 1).
-        epsilon: Keeps the root from zero, in squared gradients, added inside the root;
+        epsilon: Keeps the root from zero, in squared gradients; added inside the root;
             more than 0.
 
     Raises:
@@ -328,25 +305,23 @@ def rmsprop(learning_rate: float, rho: float = 0.9, epsilon: float = 1e-7) -> Op
         >>> round(float(x), 5)  # 8 / sqrt(0.25 * 8 ** 2) = 2
         0.8
     """
-    _positive("learning_rate", learning_rate)
-    _share("rho", rho)
-    _positive("epsilon", epsilon)
+    _check_settings(learning_rate=learning_rate, rho=rho, epsilon=epsilon)
 
     def init(parameters: Tree) -> RMSPropState:
-        return RMSPropState(_map(tf.zeros_like, _tensors("parameters", parameters)))
+        return RMSPropState(_zeros(parameters))
 
     def update(gradients: Tree, state: RMSPropState, parameters: Tree):
         gradients, parameters = _matching(gradients, parameters)
 
-        def average(v, g):
-            return _exact(rho, g.dtype) * v + tf.square(g) * _exact(1 - rho, g.dtype)
+        def average(nu, g):
+            return _exact(rho, g.dtype) * nu + tf.square(g) * _exact(1 - rho, g.dtype)
 
-        def step(x, g, v):
-            root = tf.sqrt(v + _exact(epsilon, x.dtype))
+        def step(x, g, nu):
+            root = tf.sqrt(nu + _exact(epsilon, x.dtype))
             return x - _setting(learning_rate, x.dtype) * g / root
 
-        second = _map(average, state.second, gradients)
-        return _map(step, parameters, gradients, second), RMSPropState(second)
+        nu = _map(average, state.nu, gradients)
+        return _map(step, parameters, gradients, nu), RMSPropState(nu)
 
     return Optimizer(init, update)
 
@@ -357,24 +332,24 @@ def adam(
     beta_2: float = 0.999,
     epsilon: float = 1e-7,
 ) -> Optimizer:
-    """Adam: momentum's direction with RMSProp's step size, both freed of their bias.
+    """Adam: momentum's direction with RMSProp's step size, both bias-corrected.
 
         t <- t + 1
-        m <- beta_1 * m + (1 - beta_1) * g
-        v <- beta_2 * v + (1 - beta_2) * g^2
+        mu <- beta_1 * mu + (1 - beta_1) * g
+        nu <- beta_2 * nu + (1 - beta_2) * g^2
         rate <- learning_rate * sqrt(1 - beta_2^t) / (1 - beta_1^t)
-        x <- x - rate * m / (sqrt(v) + epsilon)
+        x <- x - rate * mu / (sqrt(nu) + epsilon)
 
     Kingma and Ba (2015), Adam: a method for stochastic optimization, algorithm 1 in the
-    order that the end of section 2 gives.
+    order given at the end of section 2. The paper calls mu and nu m and v.
 
     Args:
         learning_rate: Step size, in parameters: no step is much longer; more than 0.
         beta_1: Share of the average of gradients that is kept; in [0, 1).
         beta_2: Share of the average of squared gradients that is kept; in [0, 1).
-        epsilon: The paper's epsilon-hat, in gradients, added behind the root of the v
-            that still has its bias, as in Keras; algorithm 1's epsilon is
-            epsilon / sqrt(1 - beta_2^t). More than 0.
+        epsilon: The paper's epsilon-hat, in gradients; more than 0. As in Keras, it is
+            added after the root of the nu that still has its bias; algorithm 1's
+            epsilon is epsilon / sqrt(1 - beta_2^t).
 
     Raises:
         ValueError: An argument is outside its range.
@@ -386,36 +361,32 @@ def adam(
         >>> round(float(x), 5), int(state.step)  # a first step is learning_rate long
         (0.9, 1)
     """
-    _positive("learning_rate", learning_rate)
-    _share("beta_1", beta_1)
-    _share("beta_2", beta_2)
-    _positive("epsilon", epsilon)
+    _check_settings(
+        learning_rate=learning_rate, beta_1=beta_1, beta_2=beta_2, epsilon=epsilon
+    )
 
     def init(parameters: Tree) -> AdamState:
-        zeros = _map(tf.zeros_like, _tensors("parameters", parameters))
+        zeros = _zeros(parameters)
         return AdamState(tf.zeros([], tf.int64), zeros, zeros)
 
     def update(gradients: Tree, state: AdamState, parameters: Tree):
         gradients, parameters = _matching(gradients, parameters)
         count = state.step + 1
 
-        def average(m, g):
-            return m + (g - m) * _exact(1 - beta_1, g.dtype)
+        def average(old, new, beta):
+            return old + (new - old) * _exact(1 - beta, new.dtype)
 
-        def average_square(v, g):
-            return v + (tf.square(g) - v) * _exact(1 - beta_2, g.dtype)
-
-        def step(x, m, v):
-            taken = tf.cast(count, x.dtype)
-            power_1 = tf.pow(_setting(beta_1, x.dtype), taken)
-            power_2 = tf.pow(_setting(beta_2, x.dtype), taken)
+        def step(x, mu, nu):
+            t = tf.cast(count, x.dtype)
+            power_1 = tf.pow(_setting(beta_1, x.dtype), t)
+            power_2 = tf.pow(_setting(beta_2, x.dtype), t)
             rate = _setting(learning_rate, x.dtype) * tf.sqrt(1 - power_2)
             rate = rate / (1 - power_1)
-            return x - m * rate / (tf.sqrt(v) + _exact(epsilon, x.dtype))
+            return x - mu * rate / (tf.sqrt(nu) + _exact(epsilon, x.dtype))
 
-        first = _map(average, state.first, gradients)
-        second = _map(average_square, state.second, gradients)
-        parameters = _map(step, parameters, first, second)
-        return parameters, AdamState(count, first, second)
+        mu = _map(lambda mu, g: average(mu, g, beta_1), state.mu, gradients)
+        squares = _map(tf.square, gradients)
+        nu = _map(lambda nu, square: average(nu, square, beta_2), state.nu, squares)
+        return _map(step, parameters, mu, nu), AdamState(count, mu, nu)
 
     return Optimizer(init, update)

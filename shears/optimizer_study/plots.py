@@ -1,4 +1,4 @@
-"""Pictures and the table of Part A's study."""
+"""Plots and the table of Part A's study."""
 
 import io
 from collections.abc import Iterator, Mapping, Sequence
@@ -13,7 +13,7 @@ from shears.optimizer_study.study import METHODS, SHARE, Valley, best_run, diffe
 
 matplotlib.rcParams["svg.hashsalt"] = "shears"
 
-# Okabe and Ito's colours, which the colour-blind can tell apart.
+# Okabe and Ito's palette, which colour-blind readers can distinguish.
 COLORS = dict(zip(METHODS, ("#D55E00", "#0072B2", "#009E73", "#CC79A7"), strict=True))
 NAMES = {
     "gradient_descent": "gradient descent",
@@ -34,12 +34,12 @@ class Line(NamedTuple):
         data_set: The data set.
         optimizer: The optimizer, and what its gradients are of.
         learning_rate: The best one; None if all diverge.
-        updates: Until it has arrived; None if it never does.
+        updates: Updates until it arrives; None if it never does.
         epochs: The same in passes over the data.
         milliseconds: The same in time.
-        distance: To the solution at the end, as a share of the solution's length.
-        diverged: Learning rates that diverge.
-        keras_updates: Keras' updates until it has arrived.
+        distance: Final distance to the solution, as a share of the solution's length.
+        diverged: Number of learning rates that diverge.
+        keras_updates: Updates until Keras' optimizer arrives.
         difference: Largest relative difference between our losses and Keras'.
     """
 
@@ -56,21 +56,21 @@ class Line(NamedTuple):
 
 
 def _label(optimizer: str, samples: str) -> str:
-    """Names an optimizer, with its samples where it is tried with both."""
+    """Names an optimizer, and its samples if it is measured with both kinds."""
     if len(METHODS[optimizer].samples) == 1:
         return NAMES[optimizer]
     return f"{NAMES[optimizer]}, {samples} sample{'s' if samples == 'all' else ''}"
 
 
 def _each(cells: Mapping) -> Iterator[tuple[str, str, Mapping]]:
-    """Goes through the optimizers of a data set and their ways to take samples."""
+    """Yields the optimizers of a data set with each of their ways to take samples."""
     for optimizer, pair in cells.items():
         for samples in METHODS[optimizer].samples:
             yield optimizer, samples, pair
 
 
 def tabulate(cells: Cells) -> list[Line]:
-    """Makes the table's lines."""
+    """Returns the lines of the table."""
     lines = []
     for data_set, of_set in cells.items():
         for optimizer, samples, pair in _each(of_set):
@@ -100,8 +100,8 @@ def tabulate(cells: Cells) -> list[Line]:
 
 
 def winners(lines: Sequence[Line]) -> list[dict[str, str]]:
-    """Says for each data set who arrives first, by updates, epochs and time."""
-    found = []
+    """Names each data set's first optimizer to arrive, by updates, epochs and time."""
+    rows = []
     for data_set in dict.fromkeys(line.data_set for line in lines):
         of_set = [line for line in lines if line.data_set == data_set]
         arrived = [line for line in of_set if line.updates]
@@ -109,8 +109,8 @@ def winners(lines: Sequence[Line]) -> list[dict[str, str]]:
         for key in ("updates", "epochs", "milliseconds"):
             first = min(arrived, key=lambda line: getattr(line, key), default=None)
             row[key] = first.optimizer if first else "nobody"
-        found.append(row)
-    return found
+        rows.append(row)
+    return rows
 
 
 def plot_losses(cells: Cells) -> Figure:
@@ -131,7 +131,7 @@ def plot_losses(cells: Cells) -> Figure:
                 look = {"ls": STYLES[samples], "color": COLORS[optimizer]}
                 before = updates <= (run["arrived"] or np.inf)
                 axes.loglog(scale[before], loss[before], lw=1.4, **look)
-                # What a constant rate does behind the goal: thin, it hides the rest.
+                # Thin, not to hide the rest: after arriving, a constant rate jitters.
                 axes.loglog(scale[~before], loss[~before], lw=0.6, **look)
         for axes in row:
             axes.grid(alpha=0.3)
@@ -146,7 +146,7 @@ def plot_losses(cells: Cells) -> Figure:
 
 
 def plot_sensitivity(cells: Cells) -> Figure:
-    """Plots how many updates an optimizer needs at each learning rate."""
+    """Plots how many updates each optimizer needs at each learning rate."""
     figure = Figure(figsize=(10, 2.3 * len(cells) + 0.6), layout="constrained")
     grid = figure.subplots(len(cells), 2, squeeze=False, sharex=True, sharey="row")
     for row, (data_set, of_set) in zip(grid, cells.items(), strict=True):
@@ -155,7 +155,7 @@ def plot_sensitivity(cells: Cells) -> Figure:
             for pair in of_set.values()
             for run in pair["ours"]["runs"]
         )
-        # Two bands above the scale, in which each optimizer has a height of its own.
+        # Two bands above the curves, in which each optimizer has its own height.
         heights = dict(zip(METHODS, np.geomspace(1, 2.2, len(METHODS)), strict=True))
         never, lost = 1.8 * limit, 7 * limit
         for optimizer, samples, pair in _each(of_set):
@@ -208,7 +208,7 @@ def plot_paths(valley: Valley) -> Figure:
 
 
 def _legend(figure: Figure, more: Sequence[Line2D] = ()) -> None:
-    """Names colours and styles above all panels."""
+    """Adds a legend of colours and styles above all panels."""
     lines = [
         Line2D([], [], color=COLORS[name], label=label) for name, label in NAMES.items()
     ]

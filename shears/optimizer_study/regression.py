@@ -1,6 +1,6 @@
-"""Linear regression: the problem that Part A's optimizers are measured on.
+"""Linear regression: the problem on which Part A's optimizers are measured.
 
-The model is targets = features . weights + bias, the loss the mean squared error.
+The model is targets = features . weights + bias; the loss is the mean squared error.
 Nothing is downloaded: the data sets are drawn from seeds or come with scikit-learn.
 """
 
@@ -23,15 +23,15 @@ class Problem(NamedTuple):
 
 
 def check_problem(features: np.ndarray, targets: np.ndarray) -> Problem:
-    """Makes a problem of arrays.
+    """Checks arrays and makes a problem of them.
 
     Args:
         features: (N, D), finite.
         targets: (N,), finite.
 
     Raises:
-        ValueError: A shape does not fit, or NaN or infinity is in the data; it names
-            the argument.
+        ValueError: A shape is wrong, or the data contains NaN or infinity. The error
+            names the argument.
     """
     features, targets = np.asarray(features, float), np.asarray(targets, float)
     if features.ndim != 2 or not features.size:
@@ -56,9 +56,9 @@ def diabetes() -> Problem:
     """Loads 442 patients, 10 features and the disease's progress, all standardised.
 
     Efron, Hastie, Johnstone and Tibshirani (2004), Least angle regression, section 1;
-    it comes with scikit-learn.
+    included in scikit-learn.
     """
-    from sklearn.datasets import load_diabetes  # a second that others need not wait
+    from sklearn.datasets import load_diabetes  # takes a second; only needed here
 
     data = load_diabetes(scaled=False)
     features = data.data - data.data.mean(0)
@@ -69,11 +69,11 @@ def diabetes() -> Problem:
 def conditioned(condition: float, count: int = 200, width: int = 10) -> Problem:
     """Draws a regression whose loss has a Hessian of a given condition number.
 
-    The Hessian's eigenvalues are 2 for the bias and 2 down to 2 / condition, evenly in
-    their logarithm, along random directions.
+    The Hessian's eigenvalues are 2 for the bias and, along random directions, 2 down to
+    2 / condition, evenly spaced in their logarithm.
 
     Args:
-        condition: Largest by smallest eigenvalue of the Hessian; at least 1.
+        condition: Largest over smallest eigenvalue of the Hessian; at least 1.
         count: Rows, N.
         width: Columns, D.
     """
@@ -91,10 +91,10 @@ def conditioned(condition: float, count: int = 200, width: int = 10) -> Problem:
 def sparse(count: int = 500, width: int = 20) -> Problem:
     """Draws a regression with rare features on very different scales.
 
-    Feature j is there in a share of the rows that falls from 1 to 1 in 50, and zero
-    elsewhere; where it is there it is normal with a scale between 0.1 and 10. The
+    Feature j is present in a share of the rows, which falls with j from all to 1 in 50,
+    and zero elsewhere. Where present it is normal, with a scale between 0.1 and 10. The
     weights undo the scales, so that rare features matter to the few rows that have
-    them: bags of words look like that.
+    them, as in bags of words.
 
     Args:
         count: Rows, N.
@@ -128,7 +128,7 @@ def solve(problem: Problem) -> np.ndarray:
 
 
 def losses(problem: Problem, parameters: np.ndarray) -> np.ndarray:
-    """Computes the mean squared error of many parameters: (K, D + 1) to (K,)."""
+    """Computes the mean squared error of K sets of parameters: (K, D + 1) to (K,)."""
     errors = parameters @ _with_ones(problem.features).T - problem.targets
     return np.mean(errors**2, axis=1)
 

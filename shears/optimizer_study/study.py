@@ -1,8 +1,8 @@
 """Part A's study: optimizers on data sets, over many learning rates.
 
-A cell is one optimizer of one implementation (ours or Keras') on one data set. All its
-runs start from zero parameters, and both implementations see the same samples in the
-same order, in the same compiled loop.
+A cell is one optimizer in one implementation (ours or Keras') on one data set. All its
+runs start with all parameters zero, and both implementations see the same samples in
+the same order, in the same compiled loop.
 """
 
 import math
@@ -16,18 +16,18 @@ from shears.optimizer_study import optimizers, regression
 from shears.optimizer_study.regression import Problem
 from shears.runtime.backend import tf
 
-SHARE = 0.01  # of the way to the solution that is left when an optimizer has arrived
-POINTS = 120  # of a curve
+SHARE = 0.01  # of the way to the solution; with no more left, an optimizer has arrived
+POINTS = 120  # per curve, at most
 
 
 class Method(NamedTuple):
     """An optimizer of the study.
 
     Attributes:
-        samples: What a gradient is of: "all" samples, "one", or each in turn. What is
-            called gradient descent or SGD is so by its samples.
-        ours: Makes ours from a learning rate.
-        keras: Keras' name of the same.
+        samples: What gradients are computed from: "all" samples, "one", or both in
+            turn. Only this distinguishes gradient descent from SGD.
+        ours: Creates our optimizer from a learning rate.
+        keras: Keras' name for the same optimizer.
     """
 
     samples: tuple[str, ...]
@@ -43,12 +43,12 @@ METHODS = {
 }
 
 
-class Trainer(NamedTuple):
-    """An optimizer with its variables.
+class StatefulOptimizer(NamedTuple):
+    """An optimizer together with the variables that it updates.
 
     Attributes:
         parameters: Weights (D,) and bias ().
-        reset: Puts everything back to the start, with a learning rate.
+        reset: Resets parameters and state, and sets the learning rate.
         apply: Makes one update from gradients.
     """
 
@@ -57,10 +57,12 @@ class Trainer(NamedTuple):
     apply: Callable[[list[tf.Tensor]], None]
 
 
-def our_trainer(method: Method, width: int, dtype: tf.DType = tf.float32) -> Trainer:
-    """Makes a trainer of our optimizer; the functions are pure, the variables its."""
+def our_optimizer(
+    method: Method, width: int, dtype: tf.DType = tf.float32
+) -> StatefulOptimizer:
+    """Wraps our optimizer, whose functions are pure, with variables for its state."""
     parameters = [tf.Variable(tf.zeros(width, dtype)), tf.Variable(tf.zeros([], dtype))]
-    rate = tf.Variable(1.0, dtype=tf.float32)  # as Keras keeps it
+    rate = tf.Variable(1.0, dtype=tf.float32)  # as in Keras
     optimizer = method.ours(rate)
     state = tf.nest.map_structure(tf.Variable, optimizer.init(parameters))
 
@@ -73,15 +75,17 @@ def our_trainer(method: Method, width: int, dtype: tf.DType = tf.float32) -> Tra
         assign(state, optimizer.init(parameters))
 
     def apply(gradients: list[tf.Tensor]) -> None:
-        new, after = optimizer.update(gradients, state, parameters)
-        assign(parameters, new)
-        assign(state, after)
+        new_parameters, new_state = optimizer.update(gradients, state, parameters)
+        assign(parameters, new_parameters)
+        assign(state, new_state)
 
-    return Trainer(parameters, reset, apply)
+    return StatefulOptimizer(parameters, reset, apply)
 
 
-def keras_trainer(method: Method, width: int, dtype: tf.DType = tf.float32) -> Trainer:
-    """Makes a trainer of Keras' optimizer of the same name and settings."""
+def keras_optimizer(
+    method: Method, width: int, dtype: tf.DType = tf.float32
+) -> StatefulOptimizer:
+    """Wraps Keras' optimizer of the same name and settings."""
     parameters = [tf.Variable(tf.zeros(width, dtype)), tf.Variable(tf.zeros([], dtype))]
     optimizer = getattr(tf.keras.optimizers, method.keras)(1.0)
     optimizer.build(parameters)
@@ -97,31 +101,31 @@ def keras_trainer(method: Method, width: int, dtype: tf.DType = tf.float32) -> T
     def apply(gradients: list[tf.Tensor]) -> None:
         optimizer.apply(gradients, parameters)
 
-    return Trainer(parameters, reset, apply)
+    return StatefulOptimizer(parameters, reset, apply)
 
 
-TRAINERS = {"ours": our_trainer, "keras": keras_trainer}
+IMPLEMENTATIONS = {"ours": our_optimizer, "keras": keras_optimizer}
 
 
 def learning_rates(lowest: float, highest: float, count: int) -> list[float]:
-    """Chooses learning rates evenly in their logarithm, of four digits."""
+    """Spaces learning rates evenly in their logarithm, to four digits."""
     return [float(f"{rate:.4g}") for rate in np.geomspace(lowest, highest, count)]
 
 
 def points(updates: int) -> np.ndarray:
-    """Chooses the updates at which a curve is drawn, evenly in their logarithm."""
+    """Spaces the updates at which a curve is drawn evenly in their logarithm."""
     return np.unique(np.geomspace(1, updates, POINTS).astype(np.int32))
 
 
 def sample_order(count: int, updates: int, seed: int = 0) -> np.ndarray:
-    """Draws the sample of each update, every one once an epoch: (updates,) int32."""
+    """Draws the sample of each update, each once per epoch: (updates,) int32."""
     rng = np.random.default_rng(seed)
     epochs = [rng.permutation(count) for _ in range(math.ceil(updates / count))]
     return np.concatenate(epochs)[:updates].astype(np.int32)
 
 
 def compile_run(
-    trainer: Trainer,
+    optimizer: StatefulOptimizer,
     problem: Problem,
     samples: str,
     ends: np.ndarray,
@@ -130,18 +134,18 @@ def compile_run(
     """Compiles all updates of a run into one loop.
 
     Args:
-        trainer: What makes an update.
-        problem: What it fits.
+        optimizer: Makes the updates.
+        problem: The data to fit.
         samples: "all" or "one".
-        ends: (K,) updates after which the parameters are noted, rising.
+        ends: (K,) updates after which the parameters are recorded, increasing.
         order: (updates,) int32, the sample of each update; not used with "all".
 
     Returns:
-        A function that makes the run and returns the noted parameters (K, D + 1) and
-        how many updates it took to be within `SHARE` of the exact solution's length
-        of it (-1 if never).
+        A function that makes the run. It returns the recorded parameters (K, D + 1) and
+        the number of updates until their distance to the exact solution was at most
+        `SHARE` of that solution's length (-1 if never).
     """
-    weights, bias = trainer.parameters
+    weights, bias = optimizer.parameters
     features, targets = (tf.constant(array, weights.dtype) for array in problem)
     order, ends = tf.constant(order), tf.constant(ends)
     exact = tf.constant(regression.solve(problem), weights.dtype)
@@ -149,32 +153,32 @@ def compile_run(
     count, width = features.shape
 
     def gradients(number: tf.Tensor) -> list[tf.Tensor]:
-        """Of the mean squared error over the samples that the update sees."""
+        """Differentiates the mean squared error over the samples of the update."""
         if samples == "one":
             row = features[order[number]]
             error = tf.tensordot(row, weights, 1) + bias - targets[order[number]]
             return [2 * error * row, 2 * error]
         errors = tf.linalg.matvec(features, weights) + bias - targets
-        along = tf.linalg.matvec(features, errors, transpose_a=True)
-        return [along * (2 / count), tf.reduce_sum(errors) * (2 / count)]
+        products = tf.linalg.matvec(features, errors, transpose_a=True)
+        return [products * (2 / count), tf.reduce_sum(errors) * (2 / count)]
 
     def flat() -> tf.Tensor:
         return tf.concat([weights, bias[None]], 0)
 
     @tf.function(jit_compile=True)
     def run() -> tuple[tf.Tensor, tf.Tensor]:
-        noted = tf.TensorArray(
+        curve = tf.TensorArray(
             weights.dtype, len(ends), element_shape=(width + 1,), clear_after_read=False
         )
         number, arrived = tf.constant(0), tf.constant(-1)
         for k in tf.range(len(ends)):
             while number < ends[k]:
-                trainer.apply(gradients(number))
+                optimizer.apply(gradients(number))
                 number += 1
                 if arrived < 0 and tf.norm(flat() - exact) <= near:
                     arrived = number
-            noted = noted.write(k, flat())
-        return noted.stack(), arrived
+            curve = curve.write(k, flat())
+        return curve.stack(), arrived
 
     return run
 
@@ -190,46 +194,47 @@ def measure(
     """Measures a cell.
 
     Args:
-        problem: What is fitted.
+        problem: The data to fit.
         optimizer: A key of `METHODS`.
-        implementation: A key of `TRAINERS`.
+        implementation: A key of `IMPLEMENTATIONS`.
         learning_rates: Each more than 0.
-        updates: Updates a run makes.
+        updates: Updates per run.
 
     Returns:
-        "rows" and "columns" of the features, the Hessian's "condition" number, and
-        "runs", one for each choice of samples and learning rate: "updates", "loss" and
-        "distance" (lists: mean squared error, distance to the exact solution as a share
-        of that solution's length; None where not finite), "arrived" (updates until that
-        share was `SHARE`, or None), "diverged", "microseconds" an update (compiling
-        left out).
+        "rows" and "columns" of the features, the Hessian's "condition" number, the
+        exact solution's "least_loss", and "runs", one for each choice of samples and
+        learning rate: "updates", "loss" and "distance" (lists: mean squared error,
+        distance to the exact solution as a share of that solution's length; None where
+        not finite), "arrived" (updates until that share was `SHARE`, or None),
+        "diverged", "microseconds" per update (without compiling).
     """
     method = METHODS[optimizer]
     exact = regression.solve(problem)
     rows, columns = problem.features.shape
-    trainer = TRAINERS[implementation](method, columns)
+    stateful = IMPLEMENTATIONS[implementation](method, columns)
     ends, order = points(updates), sample_order(rows, updates)
     start = regression.losses(problem, np.zeros((1, len(exact))))[0]
     runs = []
     for samples in method.samples:
-        run = compile_run(trainer, problem, samples, ends, order)
-        trainer.reset(learning_rates[0])
+        run = compile_run(stateful, problem, samples, ends, order)
+        stateful.reset(learning_rates[0])
         run()  # compiles
         for rate in learning_rates:
-            trainer.reset(rate)
+            stateful.reset(rate)
             began = time.perf_counter()
-            noted, arrived = (tensor.numpy() for tensor in run())
+            curve, arrived = (tensor.numpy() for tensor in run())
             seconds = time.perf_counter() - began
-            with np.errstate(over="ignore", invalid="ignore"):  # divergence: a result
-                noted = noted.astype(float)
-                loss = regression.losses(problem, noted)
-                away = np.linalg.norm(noted - exact, axis=1) / np.linalg.norm(exact)
+            # Divergence is a result, not a fault.
+            with np.errstate(over="ignore", invalid="ignore"):
+                curve = curve.astype(float)
+                loss = regression.losses(problem, curve)
+                away = np.linalg.norm(curve - exact, axis=1) / np.linalg.norm(exact)
             runs.append(
                 {
                     "samples": samples,
                     "learning_rate": rate,
                     "updates": ends.tolist(),
-                    # In full: what is above the least shows in the last digits only.
+                    # All digits: the excess over the least loss is in the last ones.
                     "loss": [_finite(value, 17) for value in loss],
                     "distance": [_finite(value) for value in away],
                     "arrived": int(arrived) if arrived > 0 else None,
@@ -247,33 +252,33 @@ def measure(
 
 
 def _finite(value: float, digits: int = 6) -> float | None:
-    """Makes a number for JSON, which has no infinity."""
+    """Rounds a number for JSON; None if it is not finite, which JSON cannot say."""
     return float(f"{value:.{digits}g}") if math.isfinite(value) else None
 
 
 def best_run(runs: Sequence[Mapping], samples: str) -> Mapping | None:
-    """Chooses the learning rate that is best for a way to take samples.
+    """Chooses the best learning rate for a way to take samples.
 
     Args:
-        runs: Of a cell.
+        runs: The runs of a cell.
         samples: "all" or "one".
 
     Returns:
-        The run that arrives after the fewest updates; if none does the one that ends
-        nearest to the solution; None if all diverge.
+        The run that arrives after the fewest updates; if none does, the one that ends
+        closest to the solution; None if all diverge.
     """
-    left = [run for run in runs if run["samples"] == samples and not run["diverged"]]
+    stable = [run for run in runs if run["samples"] == samples and not run["diverged"]]
 
     def key(run: Mapping) -> tuple[float, float]:
         return run["arrived"] or math.inf, run["distance"][-1]
 
-    return min(left, key=key, default=None)
+    return min(stable, key=key, default=None)
 
 
 def difference(ours: Sequence[Mapping], keras: Sequence[Mapping]) -> float:
-    """Computes the largest difference of two cells' losses, as a share of the loss.
+    """Computes the largest relative difference between two cells' losses.
 
-    Runs that diverge are left out: from some point they only amplify rounding.
+    Runs that diverge are left out: at some point they only amplify rounding.
     """
     largest = 0.0
     for mine, theirs in zip(ours, keras, strict=True):
@@ -288,8 +293,8 @@ class Valley(NamedTuple):
 
     Attributes:
         hessian: (2, 2) of the mean squared error.
-        exact: (2,) where it is least.
-        paths: (updates + 1, 2) by an optimizer's name.
+        exact: (2,), where it is least.
+        paths: (updates + 1, 2) for each optimizer, by name.
     """
 
     hessian: np.ndarray
@@ -298,7 +303,7 @@ class Valley(NamedTuple):
 
 
 def walk_valley(updates: int = 60) -> Valley:
-    """Walks with our four optimizers through a valley, 20 times as long as wide."""
+    """Runs our four optimizers in a valley whose Hessian has condition number 20."""
     features = regression.conditioned(20, width=2).features
     exact = np.array([2.0, 1.0])
     noise = np.random.default_rng(1).normal(size=len(features))

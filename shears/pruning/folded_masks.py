@@ -1,46 +1,55 @@
-"""Masks of the network that batch norm is folded into, made on training's vector."""
+"""Masks of the network that batch norm is folded into, applied to what is trained."""
 
 from collections.abc import Callable
 
 import numpy as np
 
-from shears.model.architecture import HIDDEN, PARAMETERS
-from shears.model.batch_norm import SCALES, Folding, factors_of, fold_statistics
-from shears.model.parameters import flatten, unflatten
+from shears.model.architecture import HIDDEN
+from shears.model.batch_norm import BatchNorm, fold_statistics, fusion_factors
+from shears.model.parameters import GAMMAS, BatchNormParameters, Parameters
 from shears.pruning.schedule import MakeMask, MaskUpdate
 
+MakeBatchNormMask = Callable[
+    [BatchNormParameters, Callable[[], BatchNormParameters], MaskUpdate],
+    tuple[BatchNormParameters, BatchNormParameters],
+]
 
-def folded_masks(folding: Folding, make: MakeMask) -> MakeMask:
-    """Lets masks be made for the network that is folded, on training's vector.
+
+def folded_masks(batch_norm: BatchNorm, make_mask: MakeMask) -> MakeBatchNormMask:
+    """Lets masks be made for the folded network and applies them to what is trained.
 
     So magnitude is that of the weights that will be submitted, and dead units are
-    removed exactly. Scales and shifts stay as they are: the batch's statistics make
-    up for what was cut. A bias is taken over where nothing is normalised: of the
-    last layer, and of a unit whose kernel is zero.
+    removed exactly. Gammas and betas stay as they are: the batch's statistics make up
+    for what was pruned. A bias is taken over where nothing is normalised: in the last
+    layer, and in a unit whose kernel is zero.
     """
 
-    def make_mask(
-        vector: np.ndarray, gradient: Callable[[], np.ndarray], update: MaskUpdate
-    ) -> tuple[np.ndarray, np.ndarray]:
-        statistics = folding.measure(vector)
+    def make(
+        trained: BatchNormParameters,
+        gradient: Callable[[], BatchNormParameters],
+        update: MaskUpdate,
+    ) -> tuple[BatchNormParameters, BatchNormParameters]:
+        statistics = batch_norm.measure(trained)
 
-        def folded_gradient() -> np.ndarray:
-            slopes = unflatten(gradient()[:PARAMETERS].copy())
-            for i, factors in enumerate(factors_of(vector, statistics)):
-                slopes[2 * i] /= np.where(factors == 0, 1, factors)
-            return flatten(slopes)
+        def folded_gradient() -> Parameters:
+            slopes = gradient().network.copy()
+            factors = fusion_factors(trained, statistics)
+            for kernel, factor in zip(slopes.kernels, factors, strict=False):
+                kernel[...] /= np.where(factor == 0, 1, factor)
+            return slopes
 
-        made, mask = make(fold_statistics(vector, statistics), folded_gradient, update)
-        kept = unflatten(made * mask)
-        arrays = unflatten(vector[:PARAMETERS].copy())
+        folded = fold_statistics(trained, statistics)
+        folded, mask = make_mask(folded, folded_gradient, update)
+        kept, network = folded.masked(mask), trained.network.copy()
         for i in HIDDEN:
-            kernel, bias = kept[2 * i : 2 * i + 2]
-            arrays[2 * i][kernel == 0] = 0  # what is regrown begins there
-            empty = ~kernel.reshape(-1, kernel.shape[-1]).any(0)
-            arrays[2 * i + 1][empty] = bias[empty]
+            network.kernels[i][kept.kernels[i] == 0] = 0  # what grows starts from there
+            empty = ~kept.incoming(i).any(0)
+            network.biases[i][empty] = kept.biases[i][empty]
+        network.kernels[-1][...] = kept.kernels[-1]
+        network.biases[-1][...] = kept.biases[-1]
         return (
-            np.concatenate([flatten([*arrays[:-2], *kept[-2:]]), vector[PARAMETERS:]]),
-            np.concatenate([mask, np.ones(SCALES, np.float32)]),
+            BatchNormParameters.join(network, trained.gammas),
+            BatchNormParameters.join(mask, [np.ones(GAMMAS, np.float32)]),
         )
 
-    return make_mask
+    return make

@@ -1,9 +1,9 @@
-"""Masks: which weights stay when so many must be zero.
+"""Masks: which weights stay when a given number must be zero.
 
-Saliency says which weights of a kernel go first, allocation how the zeros are shared
-out among the kernels. All twelve arrays count: first goes what is zero already (pruned
-stays pruned), then kernels, then biases. Ties are broken by index, so the number of
-zeros is exactly what was asked for.
+Saliency says which weights of a kernel are pruned first, allocation how the zeros are
+distributed over the kernels. All twelve arrays count: what is zero already is pruned
+first (pruned stays pruned), then kernels, then biases. Ties are broken by index, so the
+number of zeros is exact.
 """
 
 import math
@@ -13,136 +13,18 @@ from functools import partial
 
 import numpy as np
 
-from shears.model.architecture import KERNELS, LAYERS, PARAMETERS, SHAPES
-from shears.model.parameters import SMALLEST, flatten, unflatten
+from shears.model.architecture import KERNEL_SIZES, PARAMETERS
+from shears.model.parameters import SMALLEST, Parameters
+from shears.pruning.allocation import Allocation, score_function
 from shears.pruning.dead_units import remove_dead_units
+from shears.pruning.saliency import Saliency, compute_saliency
 from shears.pruning.schedule import MaskUpdate
 from shears.runtime.errors import UserError
 
-SALIENCIES = ("magnitude", "first_order", "random")
-# How often a mask is made anew for its dead units: two or three times leave none, but
-# an allocation that starves a kernel would kill others without end.
-GIVEN_BACK = 8
-
-
-def saliency(
-    vector: np.ndarray,
-    kind: str,
-    *,
-    gradient: Callable[[], np.ndarray] | None = None,
-    seed: int = 0,
-) -> np.ndarray:
-    """Computes how much each weight matters.
-
-    Args:
-        vector: (PARAMETERS,) float32, the weights.
-        kind: "magnitude": |w| (Han et al. 2015). "first_order": |w g|, the first-order
-            change of the loss when it is cut (Molchanov et al. 2017, eq. 6, for single
-            weights). "random": uniform, the control.
-        gradient: Computes the loss's gradient (PARAMETERS,); for "first_order".
-        seed: For "random".
-
-    Returns:
-        (PARAMETERS,) float64, none negative.
-    """
-    if kind == "random":
-        return np.random.default_rng(seed).random(len(vector))
-    magnitude = np.abs(vector.astype(np.float64))
-    return magnitude if kind == "magnitude" else magnitude * np.abs(gradient())
-
-
-def rank_globally(scores: Sequence[np.ndarray], budget: int) -> list[np.ndarray]:
-    """Ranks all kernels' weights by their saliency itself."""
-    return [np.maximum(array, 0) for array in scores]
-
-
-def rank_by_lamp(scores: Sequence[np.ndarray], budget: int) -> list[np.ndarray]:
-    """Ranks by layer-adaptive magnitude (LAMP; Lee et al. 2021, eq. 4).
-
-    Within a kernel sorted by saliency, score(u) = s_u^2 / sum of s_v^2 over v >= u. The
-    largest of each scores 1: no kernel is emptied before all are at their last.
-    """
-    ranked = []
-    for array in scores:
-        square = np.maximum(array, 0).ravel() ** 2
-        kept = np.flatnonzero(square)  # few, late in pruning: sorting is what costs
-        order = kept[np.argsort(square[kept], kind="stable")]
-        tail = np.cumsum(square[order][::-1])[::-1]
-        score = np.zeros_like(square)
-        score[order] = square[order] / tail
-        ranked.append(score.reshape(array.shape))
-    return ranked
-
-
-def share_out(budget: int, room: Sequence[int], shares: Sequence[float]) -> list[int]:
-    """Shares a number out in proportion, exactly, none above its room.
-
-    What one has no room for goes to the others; fractions are rounded by largest
-    remainder.
-
-    Args:
-        budget: What is shared out, at most sum(room).
-        room: The most each can take.
-        shares: In which proportion, all positive.
-
-    Returns:
-        Numbers that sum to `budget`.
-    """
-    room, shares = np.array(room, float), np.array(shares, float)
-    full = np.zeros(len(room), bool)
-    while True:
-        left = budget - room[full].sum()
-        open_shares = np.where(full, 0, shares)
-        wanted = left * open_shares / max(open_shares.sum(), 1e-300)
-        over = ~full & (wanted >= room)
-        if not over.any():
-            break
-        full |= over
-    wanted = np.where(full, room, wanted)
-    counts = np.floor(wanted).astype(int)
-    order = np.argsort(counts - wanted, kind="stable")
-    order = [i for i in order if counts[i] < room[i]]
-    for i in order[: budget - counts.sum()]:
-        counts[i] += 1
-    return counts.tolist()
-
-
-def _rank_by_counts(
-    scores: Sequence[np.ndarray], counts: Sequence[int]
-) -> list[np.ndarray]:
-    """Ranks so that of each kernel so many weights come before all others."""
-    ranked = []
-    for array, count in zip(scores, counts, strict=True):
-        rank = np.zeros(array.size)
-        rank[np.argsort(-array.ravel(), kind="stable")[:count]] = 1
-        ranked.append(rank.reshape(array.shape))
-    return ranked
-
-
-def _rank_in_proportion(densities: Sequence[float]) -> Callable:
-    """Ranks so that the kernels' densities are in proportion, none above 1."""
-
-    def rank(scores: Sequence[np.ndarray], budget: int) -> list[np.ndarray]:
-        room = [np.count_nonzero(array >= 0) for array in scores]
-        shares = [d * array.size for d, array in zip(densities, scores, strict=True)]
-        return _rank_by_counts(scores, share_out(budget, room, shares))
-
-    return rank
-
-
-_KERNEL_SHAPES = [SHAPES[i] for i in KERNELS]
-# Erdos-Renyi-kernel (Evci et al. 2020, section 3): (in + out + width + height) over
-# their product.
-_ERK = [sum(shape) / float(np.prod(shape)) for shape in _KERNEL_SHAPES]
-
-# (saliencies of the kernels, negative where cut before; how many stay) -> scores that
-# are compared over all kernels
-ALLOCATIONS: dict[str, Callable] = {
-    "global": rank_globally,
-    "lamp": rank_by_lamp,
-    "uniform": _rank_in_proportion([1.0] * len(LAYERS)),
-    "erk": _rank_in_proportion(_ERK),
-}
+# How often a mask is made again because removing dead units left weights to give away:
+# two or three times leave none, but an allocation that starves a kernel would go on
+# killing units without end.
+MOST_REALLOCATIONS = 8
 
 
 def zeros_for(sparsity: float) -> int:
@@ -150,45 +32,54 @@ def zeros_for(sparsity: float) -> int:
     return round(sparsity * PARAMETERS)
 
 
+def floor_counts(floor: float) -> list[int]:
+    """Computes how many weights each kernel keeps at least, for a least density."""
+    return [math.ceil(floor * size) for size in KERNEL_SIZES]
+
+
 def make_mask(
-    vector: np.ndarray,
+    parameters: Parameters,
     zeros: int,
-    allocation: str = "lamp",
+    allocation: Allocation = "lamp",
     *,
-    scores: np.ndarray | None = None,
+    saliency: Parameters | None = None,
     densities: Sequence[float] | None = None,
     floor: float = 0.0,
-) -> np.ndarray:
-    """Makes the mask with exactly so many zeros.
+) -> Parameters:
+    """Makes the mask with exactly the given number of zeros.
 
     Args:
-        vector: (PARAMETERS,) float32, the weights as they are.
-        zeros: How many of them the mask cuts.
-        allocation: A key of `ALLOCATIONS`, or "ratio".
-        scores: (PARAMETERS,) float64, the saliency; None for magnitude.
+        parameters: float32, the weights as they are.
+        zeros: How many of them the mask prunes.
+        allocation: How the zeros are distributed over the kernels.
+        saliency: float64; None for magnitude.
         densities: For "ratio": the kernels' densities, in proportion.
         floor: Least density of each kernel; at least one weight stays, if there is
             room for that in all of them.
 
     Returns:
-        (PARAMETERS,) float32 of 0 and 1. Every weight that is zero already is cut.
+        float32 of 0 and 1. Every weight that is zero already is pruned.
 
     Raises:
-        UserError: More weights than that are zero already.
+        UserError: More weights than that are zero already, or the floor keeps more
+            weights than may stay.
     """
-    zero = np.abs(vector) < SMALLEST  # denormals too: weights files have none
-    found = int(np.count_nonzero(zero))
-    if found > zeros:
+    pruned = np.abs(parameters.vector) < SMALLEST  # weights files have no denormals
+    already = int(np.count_nonzero(pruned))
+    if already > zeros:
         raise UserError(
-            f"{found:,} weights are zero already, more than the {zeros:,} of the mask "
-            "asked for: raise the round's sparsity"
+            f"{already:,} weights are zero already, more than the {zeros:,} that the "
+            "mask should have: raise the round's sparsity"
         )
-    if scores is None:
-        scores = saliency(vector, "magnitude")
-    arrays = unflatten(np.where(zero, -1.0, scores))
-    alive = [np.count_nonzero(array >= 0) for array in arrays]
-    budget = max(0, PARAMETERS - zeros - sum(alive[1::2]))  # of the kernels
-    least = [min(alive[i], max(1, math.ceil(floor * arrays[i].size))) for i in KERNELS]
+    if saliency is None:
+        saliency = compute_saliency(parameters, "magnitude")
+    saliency = Parameters(np.where(pruned, -1.0, saliency.vector))
+    alive_biases = sum(np.count_nonzero(bias >= 0) for bias in saliency.biases)
+    budget = max(0, PARAMETERS - zeros - alive_biases)  # of the kernels
+    least = [
+        min(np.count_nonzero(kernel >= 0), max(1, count))
+        for kernel, count in zip(saliency.kernels, floor_counts(floor), strict=True)
+    ]
     if sum(least) > budget:
         if floor:
             raise UserError(
@@ -196,15 +87,18 @@ def make_mask(
                 f"but with {zeros:,} zeros only {budget:,} stay: lower the floor"
             )
         least = [0] * len(least)
-    rank = ALLOCATIONS.get(allocation) or _rank_in_proportion(densities)
-    ranked = rank([arrays[i] for i in KERNELS], budget)
-    above = 1 + max(float(array.max()) for array in ranked)
-    for i, array, count in zip(KERNELS, ranked, least, strict=True):
-        first = np.argsort(-arrays[i], axis=None, kind="stable")[:count]
-        arrays[i] = array.copy()
-        arrays[i].ravel()[first] += above
-        arrays[i + 1] = arrays[i + 1] + 2 * above  # few and dear: biases go last
-    flat = np.where(zero, -1.0, flatten(arrays))
+    scores = score_function(allocation, densities)(saliency.kernels, budget)
+    above_all = 1 + max(float(score.max()) for score in scores)
+    kernel_scores = []
+    for kernel, score, count in zip(saliency.kernels, scores, least, strict=True):
+        score = score.copy()
+        first = np.argsort(-kernel, axis=None, kind="stable")[:count]
+        score.ravel()[first] += above_all
+        kernel_scores.append(score)
+    # Biases are few and valuable: they are pruned last.
+    bias_scores = [bias + 2 * above_all for bias in saliency.biases]
+    flat = Parameters.from_layers(kernel_scores, bias_scores).vector
+    flat = np.where(pruned, -1.0, flat)
     mask = np.ones(PARAMETERS, np.float32)
     if zeros > 0:
         threshold = np.partition(flat, zeros - 1)[zeros - 1]
@@ -212,137 +106,156 @@ def make_mask(
         ties = np.flatnonzero(flat == threshold)[: zeros - np.count_nonzero(below)]
         mask[below] = 0
         mask[ties] = 0
-    return mask
+    return Parameters(mask)
 
 
-def exchange(
-    mask: np.ndarray, scores: np.ndarray, gradient: np.ndarray, share: float
-) -> np.ndarray:
-    """Exchanges kept weights for pruned ones, kernel by kernel (RigL).
+def drop_and_grow(
+    mask: Parameters, saliency: Parameters, gradient: Parameters, drop_fraction: float
+) -> Parameters:
+    """Drops kept weights and grows pruned ones instead, kernel by kernel (RigL).
 
-    The least salient of the kept give way to those of the others whose gradient is
-    largest (Evci et al. 2020, section 3, "update connections").
+    The least salient of the kept weights are dropped; of the others those with the
+    largest gradient grow (Evci et al. 2020, section 3, "update connections").
 
     Args:
-        mask: (PARAMETERS,) float32 of 0 and 1.
-        scores: (PARAMETERS,) float64, the saliency.
-        gradient: (PARAMETERS,), of the loss by all weights, pruned ones too.
-        share: Of the kept weights, exchanged.
+        mask: float32 of 0 and 1.
+        saliency: float64.
+        gradient: Of the loss by all weights, pruned ones too.
+        drop_fraction: Fraction of each kernel's kept weights that is dropped.
 
     Returns:
         A mask with as many ones in each kernel; biases as they were.
     """
-    new = [array.copy() for array in unflatten(mask)]
-    parts = zip(new, unflatten(scores), unflatten(np.abs(gradient)), strict=True)
-    for i, (kept, score, slope) in enumerate(parts):
-        kept, score, slope = kept.ravel(), score.ravel(), slope.ravel()
+    updated = mask.copy()
+    layers = zip(updated.kernels, saliency.kernels, gradient.kernels, strict=True)
+    for kept, score, slope in layers:
+        kept, score, slope = kept.ravel(), score.ravel(), np.abs(slope).ravel()
         ones = np.flatnonzero(kept)
         # None whose gradient is zero: it would stay zero, and be counted.
-        others = np.flatnonzero((kept == 0) & (slope > 0))
-        count = min(int(share * len(ones)), len(others))
-        if i not in KERNELS or not count:
-            continue
-        kept[ones[np.argsort(score[ones], kind="stable")[:count]]] = 0
-        kept[others[np.argsort(-slope[others], kind="stable")[:count]]] = 1
-    return flatten(new)
+        candidates = np.flatnonzero((kept == 0) & (slope > 0))
+        count = min(int(drop_fraction * len(ones)), len(candidates))
+        if count:
+            kept[ones[np.argsort(score[ones], kind="stable")[:count]]] = 0
+            order = np.argsort(-slope[candidates], kind="stable")
+            kept[candidates[order[:count]]] = 1
+    return updated
 
 
-def shuffle_mask(mask: np.ndarray, seed: int, folded: int) -> np.ndarray:
-    """Draws a mask with as many ones in each of the twelve arrays, at other places.
+def shuffle_mask(mask: Parameters, seed: int, folded_layers: int) -> Parameters:
+    """Draws a mask with as many ones in each of the twelve arrays, in other places.
 
-    In the first `folded` layers, weights stay with units that have a bias (`bury`).
+    In the first `folded_layers` layers, weights stay with units that have a bias
+    (`zero_incoming`).
     """
     rng = np.random.default_rng(seed)
-    kernels, biases = unflatten(mask)[::2], unflatten(mask)[1::2]
-    drawn = []
-    for i, (kernel, bias) in enumerate(zip(kernels, biases, strict=True)):
-        if i < folded:
+    kernels, biases = [], []
+    for i, (kernel, bias) in enumerate(zip(mask.kernels, mask.biases, strict=True)):
+        if i < folded_layers:
             kernel, living = kernel.copy(), bias != 0
             kernel[..., living] = rng.permutation(kernel[..., living].ravel()).reshape(
                 kernel[..., living].shape
             )
-            drawn += [kernel, bias]
+            kernels.append(kernel)
+            biases.append(bias)
         else:
-            drawn += [rng.permutation(kernel.ravel()), rng.permutation(bias)]
-    return flatten(drawn)
+            kernels.append(rng.permutation(kernel.ravel()))
+            biases.append(rng.permutation(bias))
+    return Parameters.from_layers(kernels, biases)
 
 
-def bury(vector: np.ndarray, dead: Sequence[np.ndarray]) -> np.ndarray:
-    """Sets the incoming weights of dead units to zero.
+def zero_incoming(parameters: Parameters, units: Sequence[np.ndarray]) -> Parameters:
+    """Sets the incoming weights of some units to zero.
 
     Where pixels are normalised, a mean goes into the bias of every unit of the first
     layer that has a weight (`input_normalisation.fold`); with batch norm, into that of
-    every hidden unit. Had it been cut, there would be one zero less than the mask has:
-    so a dead unit of these layers stays dead.
+    every hidden unit. If that bias had been pruned, there would be one zero less than
+    the mask has: so a dead unit of these layers stays dead.
 
     Args:
-        vector: (PARAMETERS,).
-        dead: Of each of the first layers (units,) bool.
+        parameters: Any dtype.
+        units: Of each of the first layers (units,) bool, those to be zeroed.
     """
-    arrays = unflatten(vector)
-    for i, units in enumerate(dead):
-        arrays[2 * i] = np.where(units, 0, arrays[2 * i])
-    return flatten(arrays)
+    changed = parameters.copy()
+    for kernel, zeroed in zip(changed.kernels, units, strict=False):
+        kernel[..., zeroed] = 0
+    return changed
 
 
 @dataclass(frozen=True)
 class Pruner:
-    """Makes the masks of a round; config.yaml says what each field means."""
+    """Makes the masks of a round.
 
-    saliency: str
-    allocation: str
+    Attributes:
+        saliency: Which weights of a kernel are pruned first.
+        allocation: How the zeros are distributed over the kernels.
+        densities: For the allocation "ratio": the kernels' densities, in proportion.
+        floor: Least density of each kernel.
+        remove_dead_units: Whether the weights of dead units are given to others.
+        seed: For the saliency "random".
+        folded_layers: Hidden layers whose biases something is folded into
+            (`zero_incoming`).
+    """
+
+    saliency: Saliency
+    allocation: Allocation
     densities: Sequence[float]
     floor: float
     remove_dead_units: bool
     seed: int
-    folded: int  # hidden layers whose biases something is folded into (`bury`)
+    folded_layers: int
 
     def __call__(
         self,
-        vector: np.ndarray,
-        gradient: Callable[[], np.ndarray],
+        parameters: Parameters,
+        gradient: Callable[[], Parameters],
         update: MaskUpdate,
-    ) -> tuple[np.ndarray, np.ndarray]:
+    ) -> tuple[Parameters, Parameters]:
         """Makes a mask.
 
         Args:
-            vector: (PARAMETERS,) float32, the weights; those cut before are zero.
-            gradient: Computes the loss's gradient, (PARAMETERS,).
+            parameters: float32, the weights; those pruned before are zero.
+            gradient: Computes the loss's gradient.
             update: What the mask is to be.
 
         Returns:
-            The weights and the mask to go on with, (PARAMETERS,) float32 each. The
-            weights differ from those given where dead units were removed.
+            The weights and the mask to go on with, float32. The weights differ from
+            those given where dead units were removed.
 
         Raises:
             UserError: The mask cannot be made (`make_mask`).
         """
-        scores = saliency(vector, self.saliency, gradient=gradient, seed=self.seed)
+        saliency = compute_saliency(
+            parameters, self.saliency, gradient=gradient, seed=self.seed
+        )
         choose = partial(
             make_mask,
             zeros=update.zeros,
             allocation=self.allocation,
-            scores=scores,
+            saliency=saliency,
             densities=self.densities,
             floor=self.floor,
         )
-        mask = choose(vector)
-        for _ in range(GIVEN_BACK if self.remove_dead_units else 0):
-            kept = vector * mask
-            left = flatten(remove_dead_units(unflatten(kept)))
-            # What dead units had is given to others: it is cut, and chosen anew.
-            cut = np.where(left != kept, left, vector)
-            pairs = zip(self._biases(kept), self._biases(left), strict=True)
-            cut = bury(cut, [(a != 0) & (b == 0) for a, b in pairs])
-            too_many = np.count_nonzero(cut == 0) > update.zeros
-            if too_many or np.array_equal(left != 0, kept != 0):
+        mask = choose(parameters)
+        for _ in range(MOST_REALLOCATIONS if self.remove_dead_units else 0):
+            kept = parameters.masked(mask)
+            left = remove_dead_units(kept)
+            # The weights of dead units are given to others: they are pruned, and as
+            # many are chosen again.
+            changed = left.vector != kept.vector
+            cut = Parameters(np.where(changed, left.vector, parameters.vector))
+            pairs = zip(self._folded(kept), self._folded(left), strict=True)
+            cut = zero_incoming(cut, [(a != 0) & (b == 0) for a, b in pairs])
+            too_many = np.count_nonzero(cut.vector == 0) > update.zeros
+            nothing_died = np.array_equal(left.vector != 0, kept.vector != 0)
+            if too_many or nothing_died:
                 break
-            vector, mask = cut, choose(cut)
-        if update.exchanged:
-            slope = bury(gradient(), [bias == 0 for bias in self._biases(mask)])
-            mask = exchange(mask, scores, slope, update.exchanged)
-        return vector, mask
+            parameters, mask = cut, choose(cut)
+        if update.drop_fraction:
+            dead = [bias == 0 for bias in self._folded(mask)]
+            slope = zero_incoming(gradient(), dead)
+            mask = drop_and_grow(mask, saliency, slope, update.drop_fraction)
+        return parameters, mask
 
-    def _biases(self, vector: np.ndarray) -> list[np.ndarray]:
+    def _folded(self, parameters: Parameters) -> Sequence[np.ndarray]:
         """Takes the biases that something is folded into."""
-        return unflatten(vector)[1 : 2 * self.folded : 2]
+        return parameters.biases[: self.folded_layers]

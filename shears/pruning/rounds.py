@@ -1,89 +1,151 @@
 """A round of pruning: the weights it starts from, and the masks made in it."""
 
-from collections.abc import Mapping, Sequence
+from typing import Annotated, Literal
 
 import numpy as np
+from pydantic import Field
 
-from shears.model.architecture import HIDDEN, LAYERS, initial_weights
-from shears.model.parameters import count_zeros, flatten, unflatten
+from shears.model.architecture import HIDDEN, LAYERS
+from shears.model.parameters import Parameters, initial_parameters
+from shears.pruning.allocation import Allocation
 from shears.pruning.masks import Pruner, shuffle_mask, zeros_for
-from shears.pruning.schedule import MaskUpdate, mask_updates
+from shears.pruning.saliency import Saliency
+from shears.pruning.schedule import MaskPlan, MaskUpdate, schedule_masks
 from shears.runtime.errors import UserError
+from shears.runtime.settings import Fraction, Seed, Settings
 
 SEEDLING = 1e-6  # a weight that is as good as zero
 
 
+class MaskSettings(Settings):
+    """How the masks of a round are made."""
+
+    saliency: Saliency = "magnitude"
+    """Which weights of a kernel are pruned first."""
+
+    allocation: Allocation = "lamp"
+    """How the zeros are distributed over the kernels."""
+
+    densities: Annotated[
+        tuple[Annotated[float, Field(gt=0, le=1_000_000)], ...],
+        Field(strict=False, min_length=6, max_length=6),
+    ] = (1.0,) * 6
+    """For the allocation ratio: densities of the six kernels, in proportion."""
+
+    floor: Fraction = 0.0
+    """Least density of each kernel."""
+
+    remove_dead_units: bool = False
+    """Whether the weights of dead units are given to others."""
+
+    end_step: Annotated[float, Field(ge=0, le=1)] = 0.5
+    """Fraction of the round's steps until the sparsity is reached; 0 is one-shot."""
+
+    update_frequency: Annotated[int, Field(ge=1, le=1000)] = 40
+    """Mask updates up to end_step; with drop_fraction, further ones follow."""
+
+    drop_fraction: Fraction = 0.0
+    """Fraction of kept weights that drop so that others grow (RigL); falls to 0."""
+
+    start: Literal["trained", "initial"] = "trained"
+    """The weights a round starts from: the previous round's, or the initial ones."""
+
+    shuffled: bool = False
+    """Whether the masks of mask_of are shuffled within each kernel."""
+
+
+class RoundSpec(MaskSettings):
+    """One round of pruning."""
+
+    sparsity: Annotated[float, Field(gt=0, lt=1)]
+    """Fraction of all parameters that are zero after the round."""
+
+    seed: Annotated[int, Field(ge=0)]
+    """Seed of the round's masks and training."""
+
+    initial_seed: Seed
+    """Seed of the initial weights, for start: initial."""
+
+
 def plan_round(
-    files: Mapping[str, Sequence[np.ndarray]], settings: Mapping, *, steps: int
-) -> tuple[list[np.ndarray], dict]:
-    """Plans a round as its method says.
+    previous: Parameters,
+    spec: RoundSpec,
+    *,
+    steps: int,
+    batch_norm: bool,
+    mask_source: Parameters | None = None,
+) -> tuple[Parameters, MaskPlan]:
+    """Plans a round.
 
     Args:
-        files: "previous": the twelve arrays it starts from (the baseline's or the last
-            round's); perhaps "mask": a pruned candidate's, whose mask is taken.
-        settings: sparsity, recipe, start ("trained" or "initial"), initial_seed,
-            shuffled, and what `Pruner` and `mask_updates` are told; config.yaml says
-            what they mean.
+        previous: What the round starts from: the baseline or the previous round.
+        spec: The round.
         steps: Steps of the round.
+        batch_norm: Whether batch norm is folded into the hidden layers.
+        mask_source: A pruned candidate whose mask is taken, if there is one.
 
     Returns:
-        The twelve arrays to start from, and what `train` is told about masks.
+        The parameters to start from, and the masks.
 
     Raises:
-        UserError: More weights are zero already than the sparsity allows, or a mask is
-            none for batch norm.
+        UserError: More weights are zero already than the sparsity allows, or a mask
+            does not suit batch norm.
     """
-    zeros, previous = zeros_for(settings["sparsity"]), files["previous"]
-    folded = len(HIDDEN) if settings["recipe"]["batch_norm"] else 1
-    given = {**settings, "folded": folded}
-    pruner = Pruner(**{name: given[name] for name in Pruner.__dataclass_fields__})
-    if "mask" not in files and settings["start"] == "trained":
-        updates = mask_updates(
-            count_zeros(previous),
+    zeros = zeros_for(spec.sparsity)
+    folded_layers = len(HIDDEN) if batch_norm else 1
+    pruner = Pruner(
+        saliency=spec.saliency,
+        allocation=spec.allocation,
+        densities=spec.densities,
+        floor=spec.floor,
+        remove_dead_units=spec.remove_dead_units,
+        seed=spec.seed,
+        folded_layers=folded_layers,
+    )
+    if mask_source is None and spec.start == "trained":
+        updates = schedule_masks(
+            previous.count_zeros(),
             zeros,
             steps=steps,
-            ramp=settings["ramp"],
-            updates=settings["mask_updates"],
-            regrowth=settings["regrowth"],
+            end_step=spec.end_step,
+            update_frequency=spec.update_frequency,
+            drop_fraction=spec.drop_fraction,
         )
-        return list(previous), {"mask_updates": updates, "make_mask": pruner}
+        return previous, MaskPlan(updates, pruner)
 
     # One mask, known before the first step.
-    update = MaskUpdate(zeros, 0.0)
-    if "mask" in files:
-        mask = (flatten(files["mask"]) != 0).astype(np.float32)
-        if settings["shuffled"]:
-            mask = shuffle_mask(mask, settings["seed"], folded)
+    update = MaskUpdate(zeros)
+    if mask_source is not None:
+        mask = Parameters((mask_source.vector != 0).astype(np.float32))
+        if spec.shuffled:
+            mask = shuffle_mask(mask, spec.seed, folded_layers)
     else:  # weight rewinding (Frankle and Carbin 2019, section 1)
-        _, mask = pruner(flatten(previous), _no_gradient, update)
-    _check_biases(mask, settings)
+        _, mask = pruner(previous, _no_gradient, update)
+    if batch_norm:
+        _check_biases(mask)
     start = previous
-    if settings["start"] == "initial":
-        start = initial_weights(settings["initial_seed"])
-    vector = flatten(start)
-    # Zeros that the mask keeps: training moves them but in dead units, and they would
-    # be counted.
-    vector = np.where((vector == 0) & (mask == 1), SEEDLING, vector).astype(np.float32)
-    return unflatten(vector), {
-        "mask_updates": {0: update},
-        "make_mask": lambda vector, gradient, update: (vector, mask),
-    }
+    if spec.start == "initial":
+        start = initial_parameters(spec.initial_seed)
+    # The mask keeps zeros, too. Training moves them, except in dead units; there they
+    # would be counted.
+    vector = np.where((start.vector == 0) & (mask.vector == 1), SEEDLING, start.vector)
+    return Parameters(vector.astype(np.float32)), MaskPlan(
+        {0: update}, lambda parameters, gradient, update: (parameters, mask)
+    )
 
 
-def _check_biases(mask: np.ndarray, settings: Mapping) -> None:
+def _check_biases(mask: Parameters) -> None:
     """Checks that a mask has a bias where batch norm will be folded into one."""
-    arrays = unflatten(mask)
-    for i in HIDDEN if settings["recipe"]["batch_norm"] else ():
-        kernel, bias = arrays[2 * i : 2 * i + 2]
-        found = np.count_nonzero(kernel.reshape(-1, len(bias)).any(0) & (bias == 0))
-        if found:
+    for i in HIDDEN:
+        count = np.count_nonzero(mask.incoming(i).any(0) & (mask.biases[i] == 0))
+        if count:
             raise UserError(
-                f"batch_norm: found a mask with {found} units of {LAYERS[i].name} that "
+                f"batch_norm: found a mask with {count} units of {LAYERS[i].name} that "
                 "have weights and no bias, expected one made with batch_norm: give "
                 "this method and its mask_of the same recipe"
             )
 
 
-def _no_gradient() -> np.ndarray:
-    """Stands for the gradient where there is none yet; `check_meaning` refuses it."""
+def _no_gradient() -> Parameters:
+    """Stands for the gradient where there is none yet; `plan` refuses such methods."""
     raise NotImplementedError

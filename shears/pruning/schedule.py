@@ -1,17 +1,20 @@
-"""What changes with the step: the learning rate and, inside a round, the sparsity."""
+"""The schedule of a round's masks: how sparsity rises and drop and grow declines."""
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import NamedTuple
 
-import numpy as np
+from shears.model.parameters import Parameters
+
+GROWTH_END = 0.75  # fraction of a round after which nothing is dropped and grown
 
 
 def cubic_sparsity(progress: float, start: float, end: float) -> float:
     """Computes the sparsity of gradual pruning (Zhu and Gupta 2017, eq. 1).
 
     Args:
-        progress: Share of the pruning steps taken, 0 to 1.
+        progress: Fraction of the pruning steps taken, 0 to 1.
         start: Sparsity at progress 0.
         end: Sparsity at progress 1.
 
@@ -25,30 +28,42 @@ class MaskUpdate(NamedTuple):
     """What a new mask is to be.
 
     Attributes:
-        zeros: How many weights it cuts.
-        exchanged: Share of the kept weights that give way to pruned ones.
+        zeros: How many weights it prunes.
+        drop_fraction: Fraction of the kept weights that give way to pruned ones.
     """
 
     zeros: int
-    exchanged: float
+    drop_fraction: float = 0.0
 
 
-# (weights (W,), the loss's gradient (W,) when called, what the mask is to be) -> the
-# weights and mask (W,) to go on with.
+# (weights, the loss's gradient when called, what the mask is to be) -> the weights and
+# the mask to go on with.
 MakeMask = Callable[
-    [np.ndarray, Callable[[], np.ndarray], MaskUpdate], tuple[np.ndarray, np.ndarray]
+    [Parameters, Callable[[], Parameters], MaskUpdate], tuple[Parameters, Parameters]
 ]
 
 
-def mask_updates(
+@dataclass(frozen=True)
+class MaskPlan:
+    """The masks of a round.
+
+    Attributes:
+        updates: The steps before which a new mask is made, and what it is to be.
+        make_mask: Makes it.
+    """
+
+    updates: Mapping[int, MaskUpdate]
+    make_mask: MakeMask
+
+
+def schedule_masks(
     start: int,
     end: int,
     *,
     steps: int,
-    ramp: float,
-    updates: int,
-    regrowth: float = 0.0,
-    regrowth_until: float = 0.75,
+    end_step: float,
+    update_frequency: int,
+    drop_fraction: float = 0.0,
 ) -> dict[int, MaskUpdate]:
     """Lays out a round's masks.
 
@@ -56,33 +71,33 @@ def mask_updates(
         start: Zeros at the beginning of the round.
         end: Zeros at the end of it, exactly.
         steps: Steps of the round.
-        ramp: Share of the round over which sparsity rises, 0 (one cut) to 1.
-        updates: Masks to make on the way.
-        regrowth: Share of the kept weights exchanged at the first mask; it falls like
-            half a cosine (RigL; Evci et al. 2020, section 3).
-        regrowth_until: Share of the round at which it is 0; masks are made up to there.
+        end_step: Where the last zeros are pruned, as a fraction of the round's steps;
+            0 prunes all of them before the first step (one-shot).
+        update_frequency: How often the mask is updated up to there.
+        drop_fraction: Fraction of the kept weights that the first update drops; it
+            falls like half a cosine, to 0 at `GROWTH_END` (RigL; Evci et al. 2020,
+            section 3). Updates go on up to there, at the same intervals.
 
     Returns:
         {step: update}, both rising; the first step is 0, the last has `end` zeros.
     """
-    last = min(int(ramp * steps), steps - 1)
-    at = sorted({round(last * i / updates) for i in range(updates + 1)})
-    # The cut at step 0 would be none at all: begin with the first rise instead.
+    last = min(int(end_step * steps), steps - 1)
+    at = [round(last * i / update_frequency) for i in range(update_frequency + 1)]
+    at = sorted(set(at))
+    # At step 0 an update to the zeros there are would be none: the first rise is there.
     zeros = {
         step: round(cubic_sparsity((i + 1) / len(at), start, end))
         for i, step in enumerate(at)
     }
-    stop = int(regrowth_until * steps)
-    if regrowth:
-        every = max(1, round(stop / updates))
+    stop = int(GROWTH_END * steps)
+    if drop_fraction:
+        every = max(1, round(stop / update_frequency))
         for step in range(last + every, stop, every):
             zeros[step] = end
-    return {
-        step: MaskUpdate(
-            count,
-            regrowth / 2 * (1 + math.cos(math.pi * step / stop))
-            if step < stop
-            else 0.0,
-        )
-        for step, count in zeros.items()
-    }
+
+    def declined(step: int) -> float:
+        if step >= stop:
+            return 0.0
+        return drop_fraction / 2 * (1 + math.cos(math.pi * step / stop))
+
+    return {step: MaskUpdate(count, declined(step)) for step, count in zeros.items()}

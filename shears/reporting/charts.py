@@ -1,7 +1,7 @@
-"""The report's charts, each from rows of plain numbers, drawn by Vega-Lite.
+"""Charts of candidates and training, drawn by Vega-Lite from rows of plain numbers.
 
 On the page they are interactive and take its colours (report/report.html.j2); as files
-they are light. Colours are those of Okabe and Ito (2008), which the colour-blind can
+they are light. Colours are those of Okabe and Ito (2008), which colour-blind people can
 tell apart, and viridis and cividis for amounts.
 """
 
@@ -16,19 +16,19 @@ from shears.runtime.files import whole_file
 
 COLOURS = ["#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#8C8C8C"]
 BEFORE, AFTER = COLOURS[0], COLOURS[5]
-GREY = "#8C8C8C"  # to be read on white and on black
-WIDTH = 640  # pixels, of a chart in a file; on the page it takes what there is
+GREY = "#8C8C8C"  # readable on white and on black
+WIDTH = 640  # pixels of a chart in a file; on the page it takes what there is
 LEGEND = alt.Legend(title=None, orient="bottom", columns=4, symbolLimit=0)  # methods'
 Rows = Sequence[Mapping]
 
 
 class Chart(NamedTuple):
-    """A chart, or several of one width below each other.
+    """A chart, or several of the same width below each other.
 
     Attributes:
-        name: Of its files.
+        name: The name of its files.
         title: What it shows.
-        text: What is to be seen in it, for those who do not see it.
+        text: What there is to see in it, for readers who cannot see it.
         parts: Vega-Lite's charts, without a width.
     """
 
@@ -38,16 +38,18 @@ class Chart(NamedTuple):
     parts: list[alt.Chart | alt.LayerChart]
 
 
-def _chart(rows: Rows, text: str = "") -> alt.Chart:
+def make_chart(rows: Rows, text: str = "") -> alt.Chart:
+    """Makes a chart of rows, without marks yet."""
     return alt.Chart(alt.InlineData(values=list(rows)), description=text)
 
 
-def _shares(title: str, **options) -> alt.Axis:
+def share_axis(title: str, **options) -> alt.Axis:
+    """Makes an axis of percentages."""
     return alt.Axis(title=title, format="~%", tickCount=8, **options)
 
 
 def _sparsities(densities: Sequence[float]) -> alt.X:
-    """An axis of sparsity on which high sparsities, close to each other, have room."""
+    """Makes a sparsity axis that spreads out high sparsities."""
     values = sorted(set(densities))
     return alt.X(
         "density:Q",
@@ -65,7 +67,7 @@ def _sparsities(densities: Sequence[float]) -> alt.X:
 
 
 def _methods(rows: Rows) -> dict:
-    """Colour and shape of each method, in the order of the rows."""
+    """Gives each method a colour and a shape, in the order of the rows."""
     names = list(dict.fromkeys(row["method"] for row in rows))
     colours = [COLOURS[i % len(COLOURS)] for i in range(len(names))]
     shapes = "circle square triangle-up diamond cross triangle-down stroke".split()
@@ -81,7 +83,7 @@ def _methods(rows: Rows) -> dict:
 
 
 def _dashes(rows: Rows) -> alt.StrokeDash:
-    """Dashes of each method's line: methods of one colour differ in them."""
+    """Gives each method a dash pattern, so that methods of one colour differ."""
     names = list(dict.fromkeys(row["method"] for row in rows))
     kinds = [[1, 0], [6, 3], [2, 2]]
     dashes = [kinds[i // len(COLOURS) % len(kinds)] for i in range(len(names))]
@@ -95,7 +97,7 @@ def draw_means(rows: Rows, key: str, name: str, left_out: int = 0) -> Chart:
     Args:
         rows: method, sparsity, mean, deviation (0 where there is one seed), n.
         key: What is averaged, such as "test score".
-        name: Of its files.
+        name: The name of its files.
         left_out: How many candidates are not in the rows because theirs is 0.
     """
     rows = [
@@ -117,7 +119,7 @@ def draw_means(rows: Rows, key: str, name: str, left_out: int = 0) -> Chart:
         alt.Tooltip("deviation:Q", format=".4f"),
         alt.Tooltip("n:Q", title="seeds"),
     ]
-    base = _chart(rows, f"{key} against sparsity, by method")
+    base = make_chart(rows, f"{key} against sparsity, by method")
     line = base.mark_line(strokeWidth=1.5).encode(
         x=x, y=y, color=methods["color"], strokeDash=_dashes(rows)
     )
@@ -144,10 +146,10 @@ def draw_plane(rows: Rows, frontiers: Mapping[str, Sequence[int]]) -> Chart:
     Args:
         rows: A candidate each: title, method, sparsity, chosen, and accuracy and score
             as validation, test, validation_score, test_score.
-        frontiers: For "test" and "validation" the numbers of the rows on the frontier.
+        frontiers: For "test" and "validation" the indices of the rows on the frontier.
     """
     best = max(row["test_score"] for row in rows)
-    # What is far from the best would press all else into a corner.
+    # Rows far from the best would squeeze all others into a corner.
     near = [
         row
         for row in rows
@@ -170,7 +172,7 @@ def draw_plane(rows: Rows, frontiers: Mapping[str, Sequence[int]]) -> Chart:
     low, high = low - 0.02 * (1 - low) - 0.001, min(high + 0.002, 1.0)
     bottom, top = (f(p["accuracy"] for p in points) for f in (min, max))
     bottom, top = bottom - 0.01, min(top + 0.01, 1.0)
-    # At most six lines or so: on a phone the labels of more run into each other.
+    # At most six lines or so: on a phone more labels would overlap.
     span = (high - low + top - bottom) / 2
     step = next((s for s in (0.002, 0.005, 0.01) if span / s <= 6), 0.02)
     first, last = int((low + bottom) / 2 / step), int((high + top) / 2 / step) + 1
@@ -191,20 +193,20 @@ def draw_plane(rows: Rows, frontiers: Mapping[str, Sequence[int]]) -> Chart:
             )
     across = alt.Scale(domain=[low, high], nice=False)
     up = alt.Scale(domain=[bottom, top], nice=False)
-    x = alt.X("sparsity:Q", scale=across, axis=_shares("sparsity", grid=False))
-    y = alt.Y("accuracy:Q", scale=up, axis=_shares("accuracy", grid=False))
+    x = alt.X("sparsity:Q", scale=across, axis=share_axis("sparsity", grid=False))
+    y = alt.Y("accuracy:Q", scale=up, axis=share_axis("accuracy", grid=False))
     split = alt.param(
         name="split",
         value="test",
         bind=alt.binding_radio(options=list(splits), name="Accuracy on "),
     )
-    equal = _chart(lines).mark_rule(color=GREY, strokeDash=[3, 3], opacity=0.7)
+    equal = make_chart(lines).mark_rule(color=GREY, strokeDash=[3, 3], opacity=0.7)
     equal = equal.encode(
         x=alt.X("x:Q", scale=across), x2="x2", y=alt.Y("y:Q", scale=up), y2="y2"
     )
-    labels = _chart(lines).mark_text(color=GREY, align="left", dx=3, dy=-4, size=10)
+    labels = make_chart(lines).mark_text(color=GREY, align="left", dx=3, dy=-4, size=10)
     labels = labels.encode(x="x:Q", y="y:Q", text="score:N")
-    base = _chart(points, "accuracy against sparsity").transform_filter(
+    base = make_chart(points, "accuracy against sparsity").transform_filter(
         "datum.split == split"
     )
     rim = (
@@ -230,7 +232,7 @@ def draw_plane(rows: Rows, frontiers: Mapping[str, Sequence[int]]) -> Chart:
         "Accuracy against sparsity: the frontier",
         f"{len(near)} of {len(rows)} candidates, those within 0.06 of the best score; "
         "dashed lines join equal scores, the solid line joins candidates that no "
-        "other beats in both, a ring marks the chosen one.",
+        "other candidate beats in both, a ring marks the chosen one.",
         [
             (equal + labels + rim + chosen + marks)
             .add_params(split)
@@ -246,11 +248,11 @@ def draw_choice(rows: Rows) -> Chart:
     scores = [row[f"{split}_score"] for row in near for split in ("validation", "test")]
     ends = [min(scores) - 0.002, max(scores) + 0.002]
     scale = alt.Scale(domain=ends, nice=False)
-    diagonal = _chart([{"at": end} for end in ends])
+    diagonal = make_chart([{"at": end} for end in ends])
     diagonal = diagonal.mark_line(color=GREY, strokeDash=[3, 3]).encode(
         x=alt.X("at:Q", scale=scale), y=alt.Y("at:Q", scale=scale)
     )
-    base = _chart(near, "test score against validation score")
+    base = make_chart(near, "test score against validation score")
     x = alt.X("validation_score:Q", title="validation score", scale=scale)
     y = alt.Y("test_score:Q", title="test score", scale=scale)
     marks = base.mark_point(filled=True, size=70, opacity=1).encode(
@@ -267,7 +269,7 @@ def draw_choice(rows: Rows) -> Chart:
     chosen = chosen.mark_point(size=260, strokeWidth=2, color=GREY).encode(x=x, y=y)
     return Chart(
         "choice",
-        "Choosing by validation, and what the test says",
+        "Validation score against test score",
         "Candidates near the dashed diagonal have the same score on both; a ring marks "
         "the chosen one.",
         [(diagonal + chosen + marks).properties(height=300)],
@@ -278,10 +280,10 @@ def draw_histories(rows: Rows, cuts: Rows) -> Chart:
     """Draws loss, accuracy and sparsity over all epochs of a chain of stages.
 
     Args:
-        rows: stage, epoch (counted through), loss, validation_loss, accuracy,
+        rows: stage, epoch (counted over all stages), loss, validation_loss, accuracy,
             validation_accuracy, sparsity.
-        cuts: Where each stage begins: stage, start; cut_end is the last epoch in which
-            its sparsity rose, start where it never did.
+        cuts: Where each stage begins: stage, start, cut_end (the last epoch in which
+            its sparsity rose, or start if it never did).
     """
     parts = []
     for title, keys in (
@@ -311,7 +313,7 @@ def draw_histories(rows: Rows, cuts: Rows) -> Chart:
             title="epoch" if title == "sparsity" else None,
             scale=alt.Scale(domain=[0, rows[-1]["epoch"]], nice=False),
         )
-        line = _chart(long, f"{title} over the epochs").mark_line(
+        line = make_chart(long, f"{title} over the epochs").mark_line(
             strokeWidth=1.5, point={"size": 40, "opacity": 0}
         )
         line = line.encode(
@@ -326,14 +328,16 @@ def draw_histories(rows: Rows, cuts: Rows) -> Chart:
                 alt.Tooltip("value:Q", title=title, format=".4f"),
             ],
         )
-        band = _chart([c for c in cuts if c["cut_end"] > c["start"]])
+        band = make_chart([c for c in cuts if c["cut_end"] > c["start"]])
         band = band.mark_rect(color=GREY, opacity=0.15).encode(
             x=alt.X("start:Q"), x2="cut_end"
         )
-        rule = _chart(cuts).mark_rule(color=GREY).encode(x="start:Q")
+        rule = make_chart(cuts).mark_rule(color=GREY).encode(x="start:Q")
         layers = [band, rule, line]
         if title == "loss":
-            names = _chart(cuts).mark_text(color=GREY, align="left", dx=4, y=8, size=10)
+            names = make_chart(cuts).mark_text(
+                color=GREY, align="left", dx=4, y=8, size=10
+            )
             layers.append(names.encode(x="start:Q", text="stage:N"))
         height = 130 if title == "sparsity" else 190
         parts.append(alt.layer(*layers).properties(height=height))
@@ -341,217 +345,14 @@ def draw_histories(rows: Rows, cuts: Rows) -> Chart:
         "histories",
         "Learning curves",
         "Loss, accuracy and sparsity over the epochs of the chosen candidate and the "
-        "stages before it. A line marks the begin of each, grey the epochs in which "
-        "weights are cut.",
+        "stages before it. A line marks where each begins, grey the epochs in which "
+        "sparsity rises.",
         parts,
-    )
-
-
-def draw_densities(rows: Rows) -> Chart:
-    """Draws each kernel's density through the rounds: rows layer, stage, density."""
-    stages = list(dict.fromkeys(row["stage"] for row in rows))
-    layers = list(dict.fromkeys(row["layer"] for row in rows))
-    base = _chart(rows, "density by layer and stage").encode(
-        x=alt.X("stage:N", sort=stages, title=None, axis=alt.Axis(labelAngle=0)),
-        y=alt.Y("layer:N", sort=layers, title=None),
-    )
-    least = min((row["density"] for row in rows if row["density"] > 0), default=1)
-    cells = base.mark_rect().encode(
-        color=alt.Color(
-            "density:Q",
-            scale=alt.Scale(
-                type="log", scheme="viridis", domain=[least, 1], clamp=True
-            ),
-            legend=None,
-        ),
-        tooltip=[
-            alt.Tooltip("stage:N"),
-            alt.Tooltip("layer:N"),
-            alt.Tooltip("density:Q", format=".5f"),
-        ],
-    )
-    text = base.mark_text(size=11).encode(
-        text=alt.Text("density:Q", format=".2~p"),
-        color=alt.condition(
-            alt.datum.density > least**0.4, alt.value("black"), alt.value("white")
-        ),
-    )
-    return Chart(
-        "densities",
-        "Share of each kernel that is kept",
-        "Rows are layers, columns the stages that led to the chosen candidate.",
-        [(cells + text).properties(height=30 * len(layers))],
-    )
-
-
-def draw_values(rows: Rows) -> Chart:
-    """Draws histograms of nonzero weights: rows layer, stage, low, high, share."""
-    stages = list(dict.fromkeys(row["stage"] for row in rows))
-    colour = alt.Color(
-        "stage:N",
-        scale=alt.Scale(domain=stages, range=[BEFORE, AFTER]),
-        legend=alt.Legend(title=None, orient="top"),
-    )
-    parts = []
-    for layer in dict.fromkeys(row["layer"] for row in rows):
-        own = [row for row in rows if row["layer"] == layer]
-        parts.append(
-            _chart(own, f"weights of {layer} by value")
-            .mark_bar(opacity=0.6)
-            .encode(
-                x=alt.X("low:Q", bin="binned", title=f"{layer}: weight"),
-                x2="high:Q",
-                y=alt.Y(
-                    "share:Q",
-                    stack=None,
-                    title="share of weights",
-                    axis=alt.Axis(format="~%"),
-                ),
-                color=colour,
-                tooltip=[
-                    alt.Tooltip("stage:N"),
-                    alt.Tooltip("low:Q", title="from", format=".3f"),
-                    alt.Tooltip("high:Q", title="to", format=".3f"),
-                    alt.Tooltip("share:Q", format=".2%"),
-                ],
-            )
-            .properties(height=150)
-        )
-    return Chart(
-        "weights",
-        "Weights before and after",
-        f"Histograms of the weights that are not zero, {' and '.join(stages)}, a "
-        "kernel each: pruning removes the small ones, training spreads the rest.",
-        parts,
-    )
-
-
-def draw_units(rows: Rows) -> Chart:
-    """Draws which units died: rows layer, stage, unit, dead."""
-    stages = list(dict.fromkeys(row["stage"] for row in rows))
-    parts = []
-    for layer in dict.fromkeys(row["layer"] for row in rows):
-        own = [row for row in rows if row["layer"] == layer]
-        parts.append(
-            _chart(own, f"units of {layer}, alive or dead")
-            .mark_rect()
-            .encode(
-                x=alt.X(
-                    "unit:O",
-                    title=f"{layer}: unit",
-                    axis=alt.Axis(labels=False, ticks=False, grid=False),
-                ),
-                y=alt.Y("stage:N", sort=stages, title=None),
-                color=alt.Color(
-                    "dead:N",
-                    scale=alt.Scale(
-                        domain=[False, True], range=[COLOURS[4], "#333333"]
-                    ),
-                    legend=None,
-                ),
-                tooltip=[
-                    alt.Tooltip("stage:N"),
-                    alt.Tooltip("unit:O"),
-                    alt.Tooltip("dead:N"),
-                ],
-            )
-            .properties(height=18 * len(stages))
-        )
-    last = [row for row in rows if row["stage"] == stages[-1]]
-    dead = {}
-    for row in last:
-        dead[row["layer"]] = dead.get(row["layer"], 0) + row["dead"]
-    counts = ", ".join(f"{n} of {layer}'s" for layer, n in dead.items())
-    return Chart(
-        "units",
-        "Units that died",
-        "A dead unit (dark) has no weight coming in or none going out. At the end "
-        f"there are dead {counts}.",
-        parts,
-    )
-
-
-def draw_confusions(rows: Rows, classes: Sequence[str]) -> Chart:
-    """Draws the confusion matrix: rows shown, taken_for, images."""
-    base = _chart(rows, "confusion matrix").encode(
-        x=alt.X(
-            "taken_for:N",
-            sort=list(classes),
-            title="taken for",
-            axis=alt.Axis(labelAngle=-45),
-        ),
-        y=alt.Y("shown:N", sort=list(classes), title="shown"),
-    )
-    wrong = [row["images"] for row in rows if row["shown"] != row["taken_for"]]
-    most = max(*wrong, 1)
-    cells = base.mark_rect().encode(
-        # The diagonal would hide the errors: they alone share out the colours.
-        color=alt.Color(
-            "images:Q",
-            scale=alt.Scale(scheme="cividis", domain=[0, most], clamp=True),
-            legend=None,
-        ),
-        tooltip=[
-            alt.Tooltip("shown:N"),
-            alt.Tooltip("taken_for:N"),
-            alt.Tooltip("images:Q"),
-        ],
-    )
-    text = base.mark_text(size=11).encode(
-        text="images:Q",
-        color=alt.condition(
-            alt.datum.images > most * 0.55, alt.value("black"), alt.value("white")
-        ),
-    )
-    worst = max(
-        (row for row in rows if row["shown"] != row["taken_for"]),
-        key=lambda row: row["images"],
-    )
-    return Chart(
-        "confusions",
-        "Confusion matrix",
-        f"Most often a {worst['shown']} is taken for a {worst['taken_for']}: "
-        f"{worst['images']} test images.",
-        [(cells + text).properties(height=340)],
-    )
-
-
-def draw_classes(rows: Rows) -> Chart:
-    """Draws accuracy by class, dense against pruned: rows class, stage, accuracy."""
-    stages = list(dict.fromkeys(row["stage"] for row in rows))
-    last = {row["class"]: row["accuracy"] for row in rows if row["stage"] == stages[-1]}
-    order = sorted(last, key=lambda name: -last[name])
-    base = _chart(rows, "accuracy by class, dense and pruned")
-    y = alt.Y("class:N", sort=order, title=None)
-    line = base.mark_line(color=GREY).encode(x="accuracy:Q", y=y, detail="class:N")
-    points = base.mark_point(filled=True, size=80, opacity=1).encode(
-        x=alt.X("accuracy:Q", scale=alt.Scale(zero=False), axis=_shares("accuracy")),
-        y=y,
-        color=alt.Color(
-            "stage:N",
-            scale=alt.Scale(domain=stages, range=[BEFORE, AFTER]),
-            legend=alt.Legend(title=None, orient="top"),
-        ),
-        shape=alt.Shape(
-            "stage:N", scale=alt.Scale(domain=stages, range=["circle", "square"])
-        ),
-        tooltip=[
-            alt.Tooltip("class:N"),
-            alt.Tooltip("stage:N"),
-            alt.Tooltip("accuracy:Q", format=".4f"),
-        ],
-    )
-    return Chart(
-        "classes",
-        "Accuracy by class",
-        f"The pruned network is best at {order[0]} ({last[order[0]]:.1%}) and worst at "
-        f"{order[-1]} ({last[order[-1]]:.1%}).",
-        [(line + points).properties(height=26 * len(order))],
     )
 
 
 def page_specs(chart: Chart) -> list[dict]:
-    """A chart's parts as Vega-Lite's JSON, as wide as there is room."""
+    """Writes a chart's parts as Vega-Lite JSON that fills the available width."""
     return [part.properties(width="container").to_dict() for part in chart.parts]
 
 

@@ -1,4 +1,4 @@
-"""Packaging: what is handed in, what is in it, and what to do with it."""
+"""The submission: the files that are handed in, and a README that explains them."""
 
 import io
 import zipfile
@@ -12,19 +12,18 @@ from shears.weight_files.canonical import read_weights
 READ_ME = """\
 Homework 5 of CMU 10-405/10-605 (spring 2020): what to hand in.
 {notebook}
-Part B: upload my_model_weights.h5. It is expected to have on the 10,000 test images of
-CIFAR-10, or those of the data set that was used,
+Part B: upload my_model_weights.h5. On the test images (10,000 for CIFAR-10) it has
     accuracy  {accuracy:.4f} (more than 0.65 is needed)
     sparsity  {sparsity:.4f} ({zeros:,} of {parameters:,} weights are zero)
     score     {score:.4f}
-It loads by load_weights and by load_model in TensorFlow 2, tf_keras and Keras 3.
+It loads with load_weights and load_model in TensorFlow 2, tf_keras and Keras 3.
 sha256 {sha256}
 
-manifest.json says the same for programs; it is not to be uploaded.
+manifest.json says the same for programs; do not upload it.
 """
 NOTEBOOK = """
-Part A: upload assignment_notebook.ipynb. It has been run, and needs TensorFlow, NumPy
-and Matplotlib only.
+Part A: upload assignment_notebook.ipynb. It has been executed, and needs only
+TensorFlow, NumPy and Matplotlib.
 """
 
 
@@ -39,10 +38,10 @@ def package(
     """Copies the chosen weights file to its final name and describes it.
 
     Args:
-        weights: The chosen candidate's file; it is read and checked once more.
-        target: The name it is handed in under.
+        weights: The chosen candidate's file; it is checked once more.
+        target: The file that is handed in.
         manifest: JSON file: candidate, scores, sparsity, checksum, versions, commit.
-        choice: What `shears.evaluation.selection.choose` said.
+        choice: The choice (`selection.choose`).
         test: The candidate's score on the test set.
 
     Raises:
@@ -71,19 +70,19 @@ def package(
 
 
 def _entry(name: str) -> zipfile.ZipInfo:
-    """A compressed entry without a date, which would make other bytes of the same."""
+    """Makes a compressed entry without a date, so equal files give equal bytes."""
     entry = zipfile.ZipInfo(name)
     entry.compress_type = zipfile.ZIP_DEFLATED
     return entry
 
 
 def pack(manifest: str | Path, files: list[str | Path], archive: str | Path) -> None:
-    """Packs what is handed in into a zip file; the same files give the same bytes.
+    """Packs the submission into a zip file; the same files give the same bytes.
 
     Args:
         manifest: As `package` wrote it.
         files: What else goes in: the weights file, Part A's notebook if there is one.
-        archive: The zip file; it has a README.txt, too.
+        archive: The zip file; a README.txt is added.
 
     Raises:
         UserError: A file is damaged.

@@ -1,1 +1,1 @@
-"""What every part stands on: TensorFlow, devices, files, locks, errors and logs."""
+"""What every part builds on: TensorFlow, devices, files, locks, errors and logs."""

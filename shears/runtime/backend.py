@@ -1,4 +1,4 @@
-"""TensorFlow, imported without the notes that its C++ side writes at start-up."""
+"""TensorFlow, imported without the messages that its C++ code prints at start-up."""
 
 import os
 import sys
@@ -13,32 +13,32 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Keeps the process' standard error back, and shows it if the block fails.
+    """Holds back the process' standard error and shows it only if the block fails.
 
-    TensorFlow logs half a page a process before its own log level counts, which buries
-    the lines that say how training goes.
+    TensorFlow prints half a page per process before its own log level takes effect,
+    which buries the lines about training.
     """
     try:
-        kept = tempfile.TemporaryFile()
-    except OSError:  # no room for it anywhere: rather noisy than not at all
+        buffer = tempfile.TemporaryFile()
+    except OSError:  # no space for it anywhere: noise is better than a failure
         yield
         return
     sys.stderr.flush()
     terminal = os.dup(2)
-    with kept:
-        os.dup2(kept.fileno(), 2)
+    with buffer:
+        os.dup2(buffer.fileno(), 2)
         try:
             yield
         except BaseException:
-            kept.seek(0)
-            os.write(terminal, kept.read())
+            buffer.seek(0)
+            os.write(terminal, buffer.read())
             raise
         finally:
             os.dup2(terminal, 2)
             os.close(terminal)
 
 
-with _quiet(), ctrl_c_ends_at_once():  # it takes seconds
+with _quiet(), ctrl_c_ends_at_once():  # the import takes seconds
     import tensorflow as tf
 
     tf.config.list_physical_devices()

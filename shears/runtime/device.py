@@ -1,4 +1,4 @@
-"""The device that training runs on, and the precision it gains by."""
+"""The device that training runs on, and the precision that suits it."""
 
 import logging
 
@@ -9,40 +9,43 @@ log = logging.getLogger(__name__)
 
 
 def prepare(threads: int | None = None, gpus: int = 0) -> str:
-    """Sets TensorFlow up for one stage; call it before any tensor is made.
+    """Sets up TensorFlow for one job; call it before creating any tensor.
 
     Args:
-        threads: Threads that compute on the CPU; None for as many as there are cores.
-        gpus: GPUs that this stage was given; with 0 it keeps off those of others.
+        threads: CPU threads to compute with; None for one per core.
+        gpus: GPUs assigned to this job; with 0 it leaves them to other jobs.
 
     Returns:
-        The first GPU's name when TensorFlow sees one and may use it, else "cpu".
+        The first GPU's name if TensorFlow sees one and may use it, else "cpu".
     """
-    # Of an operation, and for operations side by side: together no more than these.
+    # Threads within an operation and across operations: the two share this limit.
     tf.config.threading.set_intra_op_parallelism_threads(threads or 0)
     tf.config.threading.set_inter_op_parallelism_threads(threads or 0)
     if not gpus:
         tf.config.set_visible_devices([], "GPU")
-    # Same machine and configuration, same bytes: no op may depend on thread timing.
+    # The same machine and configuration must give the same bytes, so no operation may
+    # depend on thread timing.
     tf.config.experimental.enable_op_determinism()
-    found = tf.config.get_visible_devices("GPU")
-    for gpu in found:
+    visible = tf.config.get_visible_devices("GPU")
+    for gpu in visible:
         tf.config.experimental.set_memory_growth(gpu, True)
-    if not found:
+    if not visible:
         return "cpu"
-    return tf.config.experimental.get_device_details(found[0]).get("device_name", "gpu")
+    details = tf.config.experimental.get_device_details(visible[0])
+    return details.get("device_name", "gpu")
 
 
 def choose_precision(setting: str) -> str:
-    """Turns the setting into what the forward and backward pass compute in.
+    """Chooses the precision of the forward and backward pass.
 
     Args:
         setting: "auto", "float32" or "bfloat16".
 
     Returns:
-        For "auto": "bfloat16" where the hardware gains by it: AMX, AMD's processors
-        with AVX512_BF16, a GPU of compute capability 8 or more; else "float32". Intel's
-        AVX512_BF16 alone took 1.6 times as long as float32 (measured).
+        The setting unless it is "auto"; then "bfloat16" where the hardware is faster
+        with it (AMX, AMD processors with AVX512_BF16, GPUs of compute capability 8 or
+        higher), else "float32". With Intel's AVX512_BF16 alone, bfloat16 took 1.6 times
+        as long as float32 (measured).
     """
     if setting != "auto":
         return setting
@@ -55,5 +58,5 @@ def choose_precision(setting: str) -> str:
     fields = cpu_fields()
     flags = fields.get("flags", "").split()
     amd = fields.get("vendor_id") == "AuthenticAMD"
-    gains = "amx_bf16" in flags or (amd and "avx512_bf16" in flags)
-    return "bfloat16" if gains else "float32"
+    faster = "amx_bf16" in flags or (amd and "avx512_bf16" in flags)
+    return "bfloat16" if faster else "float32"

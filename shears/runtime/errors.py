@@ -1,4 +1,4 @@
-"""The one error that is meant for the person who runs the workflow."""
+"""The one error type that is meant for the person who runs the workflow."""
 
 import signal
 import sys
@@ -7,7 +7,7 @@ from contextlib import contextmanager
 
 
 class UserError(Exception):
-    """Something a user can cause and can mend.
+    """An error that the user can cause and fix.
 
     Its text is one or two lines: the file or key, what was found, what was expected and
     what to do. It is shown without a traceback, and the exit code is 1.
@@ -15,10 +15,10 @@ class UserError(Exception):
 
 
 def brief(error: object, longest: int = 150) -> str:
-    """Puts a message that is another's, or quotes a file, into a line that is safe.
+    """Makes a message from elsewhere, or one that quotes a file, one safe line.
 
-    White space becomes single spaces, what cannot be printed (a terminal might obey it)
-    its escape sequence, and what is longer than `longest` characters is cut off.
+    White space becomes single spaces, and unprintable characters, which a terminal
+    might obey, become escape sequences. Text beyond `longest` characters is cut off.
     """
     text = " ".join(str(error).split()) or type(error).__name__
     text = "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)
@@ -27,7 +27,7 @@ def brief(error: object, longest: int = 150) -> str:
 
 @contextmanager
 def plain_errors() -> Iterator[None]:
-    """Ends the program with a UserError's text alone, where there is no log yet."""
+    """Ends the program with a UserError's text alone, where no log is open yet."""
     try:
         yield
     except UserError as error:
@@ -38,8 +38,8 @@ def plain_errors() -> Iterator[None]:
 def ctrl_c_ends_at_once() -> Iterator[None]:
     """Lets Ctrl-C end the process without a page of traceback.
 
-    Nothing is lost by it: files are written whole or not at all. Only the main thread
-    may call it.
+    Nothing is lost: files are written whole or not at all. Call it from the main
+    thread only.
     """
     before = signal.signal(signal.SIGINT, signal.SIG_DFL)
     try:

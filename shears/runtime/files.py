@@ -1,8 +1,8 @@
-"""Files that are written whole or not at all, and noticed when they are damaged later.
+"""Files that are written whole or not at all; later damage is detected.
 
-Beside each file `name` that a stage writes lies `.name.sha256`, in the form of
-`sha256sum`; reading compares. A file without one (brought from elsewhere) is taken as
-it is.
+Each file `name` that a job writes has its checksum beside it in `.name.sha256`, in the
+format of `sha256sum`, and reading verifies it. A file without one (brought from
+elsewhere) is accepted as it is.
 """
 
 import csv
@@ -20,29 +20,29 @@ from pathlib import Path
 from shears.runtime.errors import UserError, brief
 
 NO_LOCKS = (errno.ENOLCK, errno.ENOTSUP, errno.ENOSYS)  # a file system without locks
-ROOM = 1 << 20  # bytes; Snakemake's own records need some
+ROOM = 1 << 20  # bytes; Snakemake needs some for its own records
 
 
 @contextmanager
 def whole_file(path: str | Path) -> Iterator[Path]:
-    """Yields a temporary path that takes `path`'s place when the block succeeds.
+    """Yields a temporary path that replaces `path` when the block succeeds.
 
     The temporary file is `.name.part`. A killed process leaves it behind; the next
     attempt overwrites it.
 
     Args:
-        path: The final name; its folder is made if it is missing.
+        path: The final name; its folder is created if it is missing.
 
     Raises:
-        OSError: The folder cannot be written, the disk is full or another process is
-            writing the same file; it names `path`, and nothing is left.
+        OSError: The folder is not writable, the disk is full or another process is
+            writing the same file. The error names `path`, and nothing is left behind.
     """
     path = Path(path)
     temporary = path.with_name(f".{path.name}.part")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with temporary.open("ab") as file:
-            # Two writers would mix their bytes. The lock goes with the process.
+            # Two writers would mix their bytes. The lock ends with the process.
             try:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except OSError as error:
@@ -64,13 +64,13 @@ def whole_file(path: str | Path) -> Iterator[Path]:
 
 
 def check_room(folder: str | Path) -> None:
-    """Checks that a disk is not as good as full, before a run begins.
+    """Checks before a run begins that its disk is not nearly full.
 
     Args:
-        folder: What a run writes to; made if it is missing.
+        folder: Where the run writes; created if it is missing.
 
     Raises:
-        UserError: Less than `ROOM` is free, or the folder cannot be made.
+        UserError: Less than `ROOM` is free, or the folder cannot be created.
     """
     try:
         Path(folder).mkdir(parents=True, exist_ok=True)
@@ -85,12 +85,12 @@ def check_room(folder: str | Path) -> None:
 
 
 def _seal(path: Path) -> Path:
-    """Names the file that holds a file's checksum."""
+    """Returns the path of the file that holds a file's checksum."""
     return path.with_name(f".{path.name}.sha256")
 
 
 def write_bytes(path: str | Path, content: bytes) -> None:
-    """Writes a whole file, and its checksum beside it."""
+    """Writes a file, whole or not at all, and its checksum beside it."""
     path = Path(path)
     # The old checksum goes first: after a kill the file has none, not a wrong one.
     _seal(path).unlink(missing_ok=True)
@@ -101,16 +101,16 @@ def write_bytes(path: str | Path, content: bytes) -> None:
 
 
 def damaged(path: str | Path, reason: object) -> UserError:
-    """Says that a file a stage made is not whole, and how to make it anew."""
-    # The file alone: what was made from it is kept when it comes out the same again.
+    """Returns the error for a damaged file of a job; it says how to make it again."""
+    # Only this file: what was made from it is kept if it comes out the same.
     return UserError(
-        f"{path}: damaged ({brief(reason)}): delete it and make it anew: "
-        f"snakemake {path} (and --configfile, if you use one)"
+        f"{path}: damaged ({brief(reason)}): delete it and make it again: "
+        f"snakemake {path} (with --configfile, if you use one)"
     )
 
 
 def verify(path: str | Path) -> None:
-    """Compares a file with the checksum beside it, if there is one.
+    """Compares a file to the checksum beside it, if there is one.
 
     Raises:
         UserError: The file is not what was written.
@@ -120,9 +120,9 @@ def verify(path: str | Path) -> None:
         expected = _seal(path).read_text(errors="replace").split()[:1]
     except FileNotFoundError:
         return
-    found = checksum(path)
-    if expected != [found]:
-        raise damaged(path, f"its sha256 is {found[:12]}..., not what was written")
+    actual = checksum(path)
+    if expected != [actual]:
+        raise damaged(path, f"its sha256 is {actual[:12]}..., not what was written")
 
 
 def read_json(path: str | Path) -> dict:
@@ -139,13 +139,13 @@ def read_json(path: str | Path) -> dict:
 
 
 def write_json(path: str | Path, content: Mapping) -> None:
-    """Writes a JSON file, keys in the order given. NaN and infinity are refused."""
+    """Writes a JSON file, its keys in the given order; refuses NaN and infinity."""
     text = json.dumps(content, indent=2, allow_nan=False) + "\n"
     write_bytes(path, text.encode())
 
 
 def write_csv(path: str | Path, rows: Iterable[Mapping]) -> None:
-    """Writes a CSV file with a header from rows that share their keys."""
+    """Writes a CSV file with a header, from rows with the same keys."""
     rows = list(rows)
     text = io.StringIO()
     writer = csv.DictWriter(text, fieldnames=list(rows[0]), lineterminator="\n")

@@ -1,4 +1,4 @@
-"""What every stage does around its work: a log, plain errors, an exit code."""
+"""What every job does around its work: a log, plain errors, an exit code."""
 
 import contextlib
 import errno
@@ -15,17 +15,17 @@ log = logging.getLogger(__name__)
 
 
 def explain(error: Exception) -> str | None:
-    """Says in a line or two what an error that a user can mend means, else None.
+    """Explains in a line or two an error that the user can fix; None for others.
 
     Args:
-        error: What a stage raised: a UserError, one of the operating system (a full
-            disk, a file that may not be read), or want of memory, on the GPU too.
+        error: What a job raised: a UserError, an operating system's error (a full disk,
+            a file that may not be read), or lack of memory, also on the GPU.
     """
     if isinstance(error, UserError):
         return str(error)
     text = brief(error)
     of_tensorflow = type(error).__module__.startswith("tensorflow")
-    # Before memory: TensorFlow calls a full disk an exhausted resource, too.
+    # First, because TensorFlow reports a full disk as an exhausted resource too.
     if of_tensorflow and "No space left on device" in text:
         return f"{text}: make room and run again"
     if isinstance(error, MemoryError) or (
@@ -36,7 +36,7 @@ def explain(error: Exception) -> str | None:
         )
     ):
         return (
-            f"out of memory ({text}): end other programs or, where a network is "
+            f"out of memory ({text}): close other programs or, if a network is being "
             "trained, lower the recipe's batch_size; then run again"
         )
     if isinstance(error, OSError):
@@ -48,20 +48,20 @@ def explain(error: Exception) -> str | None:
 
 
 @contextlib.contextmanager
-def stage(name: str, log_file: str | Path) -> Iterator[None]:
+def log_job(name: str, log_file: str | Path) -> Iterator[None]:
     """Logs to the terminal and to a file, and turns errors into one plain line.
 
     Args:
-        name: The stage, shown before each line.
-        log_file: Where the log goes; made anew.
+        name: The job, shown before each line.
+        log_file: Where the log goes; overwritten.
 
     Raises:
-        SystemExit: With 1, after an error that `explain` knows; its traceback is in the
-            log file only. Any other exception passes through: it is a defect of ours.
+        SystemExit: With 1, after an error that `explain` knows; its traceback goes to
+            the log file only. Any other exception passes through: it is our bug.
     """
     end_with_run()
     path = Path(log_file)
-    form = logging.Formatter(f"%(asctime)s {name}: %(message)s", "%H:%M:%S")
+    formatter = logging.Formatter(f"%(asctime)s {name}: %(message)s", "%H:%M:%S")
     to_terminal = logging.StreamHandler(sys.stderr)
     handlers = [to_terminal]
     try:
@@ -70,8 +70,9 @@ def stage(name: str, log_file: str | Path) -> Iterator[None]:
     except OSError as error:
         sys.exit(f"{name}: error: {explain(error)}")
     for handler in handlers:
-        handler.setFormatter(form)
-    logging.raiseExceptions = False  # a full disk is told once, below, not a line a log
+        handler.setFormatter(formatter)
+    # A full disk is reported once, below, not for every line of the log.
+    logging.raiseExceptions = False
     root = logging.getLogger()
     root.handlers = handlers
     root.setLevel(logging.WARNING)
@@ -80,15 +81,15 @@ def stage(name: str, log_file: str | Path) -> Iterator[None]:
         with ctrl_c_ends_at_once():
             yield
     except Exception as error:
-        told = explain(error)
-        if told is None:
+        explanation = explain(error)
+        if explanation is None:
             raise
-        log.error("error: %s", told)
+        log.error("error: %s", explanation)
         if not isinstance(error, UserError):
             with contextlib.suppress(OSError):
                 handlers[1].stream.write(traceback.format_exc())
         sys.exit(1)
     finally:
         root.handlers = []
-        with contextlib.suppress(OSError):  # what a full disk refused
+        with contextlib.suppress(OSError):  # the disk may be full
             handlers[1].close()

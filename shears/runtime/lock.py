@@ -1,11 +1,11 @@
-"""One run at a time in a folder, and no stage that outlives its run.
+"""One run at a time in a folder, and no job that outlives its run.
 
-A run holds a lock file (flock) for as long as its process lives. The kernel drops the
-lock with the process, however it dies, so none is ever left to be removed by hand; and
-a stage that asks for the lock learns that its run is gone.
+A run holds a lock file (flock) for as long as its process lives. The kernel releases
+the lock when the process ends, however it dies, so a stale lock never has to be removed
+by hand; and a job that asks for the lock learns that its run is gone.
 
-Snakemake plans first and says only then that it starts (`onstart`). A run therefore
-looks at the lock before it plans, and gives up when another one was at work since: its
+Snakemake plans first and only then reports that it starts (`onstart`). So a run looks
+at the lock before it plans, and gives up if another run has used the folder since: its
 plan may be out of date.
 """
 
@@ -21,12 +21,12 @@ from typing import NamedTuple, TextIO
 from shears.runtime.errors import UserError
 from shears.runtime.files import NO_LOCKS
 
-VARIABLE = "SHEARS_RUN"  # tells the stages of a run which one it is
-PATIENCE = 5  # seconds; who looks at the lock or ends for it has it for a moment
+VARIABLE = "SHEARS_RUN"  # names a run to its jobs
+PATIENCE = 5  # seconds; a process that only looks, or a dying job, holds it for less
 _held: list[TextIO] = []  # kept open until the process ends
 
 
-class Seen(NamedTuple):
+class LockState(NamedTuple):
     """What a lock looked like.
 
     Attributes:
@@ -38,44 +38,44 @@ class Seen(NamedTuple):
     held: bool = False
 
 
-def look_at_lock(folder: str | Path) -> Seen:
-    """Looks who works in a folder, or has worked in it last; changes nothing."""
+def look_at_lock(folder: str | Path) -> LockState:
+    """Finds out which run uses a folder, or used it last; changes nothing."""
     try:
         with (Path(folder) / ".shears.lock").open() as file:
-            return Seen(file.read(), not _acquire(file, fcntl.LOCK_SH))
-    except OSError:  # there is none, or there are no locks
-        return Seen()
+            return LockState(file.read(), not _acquire(file, fcntl.LOCK_SH))
+    except OSError:  # no lock file, or a file system without locks
+        return LockState()
 
 
-def hold_lock(folder: str | Path, seen: Seen) -> None:
+def hold_lock(folder: str | Path, before: LockState) -> None:
     """Locks a folder for the rest of this process' life.
 
-    Where the file system knows no locks, the run goes on without one.
+    On a file system without locks, the run continues without one.
 
     Args:
-        folder: What a run writes to; made if it is missing. `.shears.lock` is in it.
-        seen: What `look_at_lock` found before this run was planned.
+        folder: Where the run writes; created if it is missing. Holds `.shears.lock`.
+        before: What `look_at_lock` returned before this run was planned.
 
     Raises:
-        UserError: Another run holds it or has held it since, or the file cannot be
-            written.
+        UserError: Another run holds the lock or has held it since, or the file cannot
+            be written.
     """
     path = Path(folder).absolute() / ".shears.lock"
     run = f"process {os.getpid()} on {platform.node()}"
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         file = path.open("a+")
-        found = _acquire_patiently(file)
+        acquired = _acquire_patiently(file)
         file.seek(0)
         last = file.read()
-        if not found:
+        if not acquired:
             raise UserError(
-                f"{path.parent}: another run is at work in it ({last}): wait for it, "
-                "stop it, or run in another clone"
+                f"{path.parent}: another run is using this folder ({last}): wait for "
+                "it, stop it, or run in another clone"
             )
-        if seen.held or last != seen.run:
+        if before.held or last != before.run:
             raise UserError(
-                f"{path.parent}: another run ({last}) was at work in it while this "
+                f"{path.parent}: another run ({last}) was using this folder while this "
                 "one was planned: run again"
             )
         file.truncate(0)
@@ -92,7 +92,7 @@ def hold_lock(folder: str | Path, seen: Seen) -> None:
 
 
 def _acquire(file: TextIO, kind: int) -> bool:
-    """Tries to get the lock, exclusive as a run's or shared as a stage's."""
+    """Tries to get the lock: exclusive for a run, shared for a job."""
     with contextlib.suppress(BlockingIOError):
         fcntl.flock(file, kind | fcntl.LOCK_NB)
         return True
@@ -100,14 +100,14 @@ def _acquire(file: TextIO, kind: int) -> bool:
 
 
 def _acquire_patiently(file: TextIO) -> bool:
-    """Gets the lock for a run; False at once where another run has it."""
+    """Gets the lock for a run; returns False at once if another run has it."""
     deadline = time.monotonic() + PATIENCE
     while time.monotonic() < deadline:
         if _acquire(file, fcntl.LOCK_EX):
             return True
         if not _acquire(file, fcntl.LOCK_SH):
             return False
-        fcntl.flock(file, fcntl.LOCK_UN)  # or two that try would block each other
+        fcntl.flock(file, fcntl.LOCK_UN)  # else two that try would block each other
         time.sleep(0.1)
     return False
 
@@ -115,9 +115,9 @@ def _acquire_patiently(file: TextIO) -> bool:
 def end_with_run() -> None:
     """Ends this process when the run that started it dies, even by SIGKILL.
 
-    Otherwise training would go on unseen beside the run that repeats it. Does nothing
-    where no run on this machine started the process: a cluster's job may outlive the
-    run that submitted it.
+    Otherwise training would continue unseen beside the run that repeats it. Does
+    nothing if no run on this machine started the process: a cluster's job may outlive
+    the run that submitted it.
     """
     path, _, run = os.environ.get(VARIABLE, "").rpartition("|")
     if not run.endswith(f" on {platform.node()}"):
@@ -126,14 +126,14 @@ def end_with_run() -> None:
     def wait() -> None:
         try:
             file = Path(path).open()
-            # Asked again and again: the next run may be faster to get the lock than one
-            # that waits for it, and then waiting would last as long as that run.
+            # Poll rather than block: the next run may get the lock before a call that
+            # waits for it, which would then wait for as long as that run lasts.
             while file.read() == run and not _acquire(file, fcntl.LOCK_SH):
                 time.sleep(0.2)
                 file.seek(0)
-        except OSError:  # somebody has removed the file: then nothing can be told
+        except OSError:  # the lock file was removed, so there is no way to know
             return
-        # No clean-up: what is written is written whole, and the state is saved.
+        # No clean-up: files are written whole, and training has saved its state.
         os._exit(1)
 
     threading.Thread(target=wait, daemon=True).start()

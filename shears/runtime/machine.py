@@ -1,4 +1,4 @@
-"""What the work ran on: machine, versions, commit."""
+"""What a job ran on: machine, versions, commit."""
 
 import os
 import platform
@@ -9,7 +9,7 @@ from pathlib import Path
 
 
 def cpu_fields() -> dict[str, str]:
-    """Reads the first processor's fields where the system tells them (Linux)."""
+    """Reads the first processor's fields where the system reports them (Linux)."""
     try:
         first = Path("/proc/cpuinfo").read_text().split("\n\n")[0]
     except OSError:
@@ -19,29 +19,29 @@ def cpu_fields() -> dict[str, str]:
 
 
 def find_gpus(*, slurm: bool) -> int:
-    """Says how many GPUs a training stage can have for itself: one or none.
+    """Returns how many GPUs a training job can have to itself: one or none.
 
     Args:
-        slurm: Whether stages are Slurm's jobs: then the partition that jobs go to
-            counts (that of SBATCH_PARTITION, else the default one), not this machine.
+        slurm: Whether jobs run under Slurm. Then the partition they are submitted to
+            counts (SBATCH_PARTITION, else the default one), not this machine.
 
     Returns:
-        1 where there are GPUs, and on this machine libraries to use them; else 0.
+        1 if there are GPUs and, on this machine, the libraries to use them; else 0.
     """
     if slurm:
         sinfo = ["sinfo", "--noheader", "--format=%P %G"]
         rows = subprocess.run(sinfo, capture_output=True, text=True).stdout.split("\n")
-        asked = os.environ.get("SBATCH_PARTITION", "")
-        wanted = [row for row in rows if (asked and row.startswith(f"{asked} "))]
-        wanted += [row for row in rows if not asked and "* " in row]
-        return int(any("gpu" in row.partition(" ")[2] for row in wanted))
+        partition = os.environ.get("SBATCH_PARTITION", "")
+        used = [row for row in rows if partition and row.startswith(f"{partition} ")]
+        used += [row for row in rows if not partition and "* " in row]
+        return int(any("gpu" in row.partition(" ")[2] for row in used))
     hidden = os.environ.get("CUDA_VISIBLE_DEVICES") in ("", "-1")
-    there = any(Path("/proc/driver/nvidia/gpus").glob("*")) and not hidden
-    return int(there and find_spec("nvidia") is not None)
+    present = any(Path("/proc/driver/nvidia/gpus").glob("*")) and not hidden
+    return int(present and find_spec("nvidia") is not None)
 
 
 def describe() -> dict:
-    """Describes the machine and the software, for metrics and results pages."""
+    """Describes the machine and the software, for metrics and result pages."""
     cpu = cpu_fields().get("model name") or platform.processor() or platform.machine()
     return {
         "cpu": cpu,
@@ -54,7 +54,7 @@ def describe() -> dict:
 
 
 def commit() -> str | None:
-    """Names the repository's commit, with "+" behind it if tracked files differ."""
+    """Returns the repository's commit, with "+" after it if tracked files differ."""
     here = Path(__file__).parent
 
     def git(*arguments: str) -> str:

@@ -1,4 +1,4 @@
-"""A training's state on disk, from which a killed stage goes on."""
+"""Checkpoints: a training's state on disk, from which a killed job resumes."""
 
 import hashlib
 import json
@@ -16,11 +16,11 @@ from shears.runtime.files import checksum, whole_file
 log = logging.getLogger(__name__)
 
 
-def stage_key(files: Iterable[str | Path], settings: Mapping) -> str:
-    """Computes a checksum of everything that determines what a stage makes.
+def checkpoint_key(files: Iterable[str | Path], settings: Mapping) -> str:
+    """Computes a checksum of everything that a training's result depends on.
 
     Args:
-        files: Its input files, in order; their contents count, not their names.
+        files: Its input files, in order; their contents matter, not their names.
         settings: Its settings, anything JSON holds.
 
     Returns:
@@ -35,11 +35,11 @@ def stage_key(files: Iterable[str | Path], settings: Mapping) -> str:
 
 
 class State(NamedTuple):
-    """What a training is resumed from.
+    """What a training resumes from.
 
     Attributes:
-        arrays: The step's variables by name (`shears.training.trainer.Step.state`).
-        history: A row for each epoch that is done.
+        arrays: The variables by name (`TrainState.to_arrays`).
+        history: A row for each completed epoch.
         finished: Whether no epoch is left.
     """
 
@@ -49,31 +49,33 @@ class State(NamedTuple):
 
 
 class Checkpoint:
-    """One stage's state file: an uncompressed .npz, each member with its CRC-32."""
+    """A training's checkpoint: an uncompressed .npz with a CRC-32 for each member."""
 
     def __init__(self, path: str | Path, key: str):
-        """Names the file and what the state must belong to.
+        """Names the file and what it must belong to.
 
         Args:
             path: The file; it need not exist.
-            key: Of the stage (`stage_key`).
+            key: The training's (`checkpoint_key`).
         """
         self.path, self.key = Path(path), key
 
     def load(self) -> State | None:
-        """Reads the state; None if there is none, it is damaged or of another key."""
+        """Reads the state; None if there is none, it is damaged or has another key."""
         try:
             with np.load(self.path) as file:
                 about = json.loads(str(file["about"]))
                 if about["key"] != self.key:
-                    log.info("%s: of other settings or data, not used", self.path)
+                    log.info(
+                        "%s: from other settings or data; starting over", self.path
+                    )
                     return None
                 arrays = {name: file[name] for name in about["arrays"]}
             return State(arrays, about["history"], about["finished"])
         except FileNotFoundError:
             return None
         except Exception as error:  # zipfile raises nearly anything on a damaged file
-            log.warning("%s: damaged (%s): from the start", self.path, brief(error))
+            log.warning("%s: damaged (%s); starting over", self.path, brief(error))
             return None
 
     def save(self, state: State) -> None:
@@ -93,13 +95,13 @@ class Checkpoint:
 
 
 def remove_finished(paths: Iterable[str | Path], root: str | Path) -> None:
-    """Removes those of these state files that are of finished trainings.
+    """Removes those of these checkpoints whose trainings are finished.
 
-    A stage does not remove its own: killed between that and the workflow's note that
-    the stage is done, it would be trained again from the start.
+    A job does not remove its own: if it were killed before the workflow has noted that
+    it is done, it would have to train again from the start.
 
     Args:
-        paths: State files, which need not exist; a folder goes with its last one.
+        paths: Checkpoints, which need not exist; an emptied folder goes too.
         root: The folder that all of them are in.
     """
     root = Path(root)
@@ -110,9 +112,9 @@ def remove_finished(paths: Iterable[str | Path], root: str | Path) -> None:
         except FileNotFoundError:
             continue
         except OSError:
-            finished = False  # it cannot be read now, which says nothing of it
+            finished = False  # it cannot be read now, which proves nothing
         except Exception:
-            finished = True  # damaged: of no use
+            finished = True  # damaged, so useless
         if finished:
             path.unlink()
             for folder in path.parents:

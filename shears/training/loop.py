@@ -3,27 +3,33 @@
 import logging
 import shutil
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from functools import partial
-from pathlib import Path
 
 import numpy as np
 
 from shears.data.dataset import Split
-from shears.model import batch_norm, input_normalisation
-from shears.model import forward as network
-from shears.model.parameters import flatten, unflatten
+from shears.model import batch_norm, forward, input_normalisation
+from shears.model.batch_norm import BatchNorm
+from shears.model.parameters import BatchNormParameters, Parameters
 from shears.pruning.folded_masks import folded_masks
-from shears.pruning.schedule import MakeMask, MaskUpdate
+from shears.pruning.schedule import MaskPlan
 from shears.runtime.backend import tf
 from shears.runtime.errors import UserError
-from shears.training.checkpoint import Checkpoint, State
+from shears.training.checkpoint import State
+from shears.training.history import History
 from shears.training.learning_rate import learning_rate
 from shears.training.recipe import Recipe
-from shears.training.soft_targets import Lessons
-from shears.training.trainer import Forward, Step
+from shears.training.run_context import RunContext
+from shears.training.soft_targets import SoftTargets
+from shears.training.trainer import TrainedForm, Trainer
 
 log = logging.getLogger(__name__)
+
+# (weights (W,), the loss's gradient (W,) when called) -> weights and mask (W,).
+UpdateMask = Callable[
+    [np.ndarray, Callable[[], np.ndarray]], tuple[np.ndarray, np.ndarray]
+]
 
 
 def steps_per_epoch(images: int, recipe: Recipe) -> int:
@@ -33,105 +39,94 @@ def steps_per_epoch(images: int, recipe: Recipe) -> int:
 
 def train(
     vector: np.ndarray,
+    form: TrainedForm,
     training: Split,
     validation: Split,
     recipe: Recipe,
+    context: RunContext,
     *,
-    precision: str,
-    seed: int,
-    forward: Forward,
-    leave: Callable[[np.ndarray], np.ndarray] | None = None,
-    lessons: Lessons | None = None,
-    mask_updates: Mapping[int, MaskUpdate] | None = None,
-    make_mask: MakeMask | None = None,
-    checkpoint: Checkpoint | None = None,
-    tensorboard: str | Path | None = None,
-) -> tuple[np.ndarray, list[dict[str, float]]]:
-    """Trains and logs a line an epoch.
+    soft_targets: SoftTargets | None = None,
+    mask_updates: Mapping[int, UpdateMask] | None = None,
+) -> tuple[np.ndarray, History]:
+    """Trains, logs a line per epoch and saves a checkpoint after each.
 
     Args:
-        vector: (W,) float32, the weights to start from.
+        vector: (W,) float32, the weights to start from, in the form that is trained.
+        form: What is trained and what is deployed.
         training: What to train on.
-        validation: What each epoch is measured on.
+        validation: What is measured after each epoch, as it would be deployed.
         recipe: How to train.
-        precision: "float32" or "bfloat16".
-        seed: Seed of the order of images, augmentation and dropout.
-        forward: The network.
-        leave: Turns what is trained into the weights of the fixed network, which are
-            measured and given back then.
-        lessons: A teacher's answers to learn from, if there is one.
-        mask_updates: At which steps to make a new mask, and what kind of.
-        make_mask: Makes it. Each mask holds until the next one.
-        checkpoint: Where to save the state after each epoch, and to resume from.
-        tensorboard: Folder for event files, if they are wanted; made anew.
+        context: Precision, seed, checkpoint and event files.
+        soft_targets: A teacher's logits to be distilled, if there is one.
+        mask_updates: By step, what makes a new mask before it. Each mask holds until
+            the next one.
 
     Returns:
-        The trained weights, float32, and the history, one row an epoch.
+        The trained weights as they are deployed, float32, and the history.
 
     Raises:
-        UserError: The loss is not a number any more.
-        OSError: The state cannot be saved.
+        UserError: The loss is not finite any more.
+        OSError: The checkpoint cannot be saved.
     """
-    step = Step(
+    trainer = Trainer(
         vector,
         training,
         recipe,
-        precision=precision,
-        seed=seed,
-        forward=forward,
-        lessons=lessons,
+        precision=context.precision,
+        seed=context.seed,
+        forward=form.forward,
+        soft_targets=soft_targets,
     )
+    mask_updates = mask_updates or {}
     count = len(training.labels)
     per_epoch = steps_per_epoch(count, recipe)
     steps = per_epoch * recipe.epochs
     warmup = round(recipe.warmup_epochs * per_epoch)
-    history = []
-    began = time.perf_counter()
-    if checkpoint and (saved := checkpoint.load()):
-        step.restore(saved.arrays)
+    history: History = []
+    started = time.perf_counter()
+    if context.checkpoint and (saved := context.checkpoint.load()):
+        trainer.state.restore(saved.arrays)
         history = saved.history
-        began -= history[-1]["seconds"]
-        log.info("resumed after epoch %d/%d", len(history), recipe.epochs)
+        started -= history[-1]["seconds"]
+        log.info("resumes after epoch %d/%d", len(history), recipe.epochs)
     writer = None
-    if tensorboard:
-        if not history:  # or curves of two runs overlay
-            shutil.rmtree(tensorboard, ignore_errors=True)
-        writer = tf.summary.create_file_writer(str(tensorboard))
+    if context.tensorboard:
+        if not history:  # or the curves of two runs would overlay
+            shutil.rmtree(context.tensorboard, ignore_errors=True)
+        writer = tf.summary.create_file_writer(str(context.tensorboard))
 
-    def finish() -> np.ndarray:
-        return leave(step.result()) if leave else step.result()
-
-    trained = None
+    deployed = None
     for epoch in range(len(history), recipe.epochs):
-        epoch_began = time.perf_counter()
-        step.sums.assign(tf.zeros(2))
-        order = np.random.default_rng([seed, epoch]).permutation(count).astype(np.int32)
+        epoch_started = time.perf_counter()
+        trainer.sums.assign(tf.zeros(2))
+        rng = np.random.default_rng([context.seed, epoch])
+        order = rng.permutation(count).astype(np.int32)
         for i in range(per_epoch):
-            taken = epoch * per_epoch + i
-            if mask_updates and taken in mask_updates:
-                gradient = partial(step.gradient, np.roll(order, -i))
-                made = make_mask(step.vector.numpy(), gradient, mask_updates[taken])
-                step.set_mask(*made)
+            step = epoch * per_epoch + i
+            if step in mask_updates:
+                weights = trainer.state.parameters.numpy()
+                gradient = partial(trainer.gradient, np.roll(order, -i))
+                trainer.state.set_mask(*mask_updates[step](weights, gradient))
             rate = learning_rate(
-                taken,
+                step,
                 steps,
                 peak=recipe.learning_rate,
                 schedule=recipe.schedule,
                 warmup=warmup,
             )
             rows = order[i * recipe.batch_size : (i + 1) * recipe.batch_size]
-            step(tf.constant(rows), tf.constant(taken), tf.constant(rate))
-        loss, accuracy = (float(value) for value in step.sums.numpy() / per_epoch)
-        seconds = time.perf_counter() - epoch_began
+            trainer.step(tf.constant(rows), tf.constant(step), tf.constant(rate))
+        loss, accuracy = (float(value) for value in trainer.sums.numpy() / per_epoch)
+        seconds = time.perf_counter() - epoch_started
         if not np.isfinite(loss):
             raise UserError(
                 f"training diverged in epoch {epoch + 1} (loss {loss}): lower the "
                 f"recipe's learning_rate (it is {recipe.learning_rate:g}) or give it "
                 "warmup_epochs"
             )
-        trained = finish()
-        validation_loss, validation_accuracy = step.evaluate(
-            trained, validation, network.logits if leave else forward
+        deployed = form.to_deployed(trainer.result())
+        validation_loss, validation_accuracy = trainer.evaluate(
+            deployed, validation, form.deployed_forward
         )
         row = {
             "epoch": epoch + 1,
@@ -140,79 +135,101 @@ def train(
             "accuracy": accuracy,
             "validation_loss": validation_loss,
             "validation_accuracy": validation_accuracy,
-            "sparsity": float(np.mean(trained == 0)),
+            "sparsity": float(np.mean(deployed == 0)),
             "images_per_second": per_epoch * len(rows) / seconds,
-            "seconds": time.perf_counter() - began,
+            "seconds": time.perf_counter() - started,
         }
         history.append(row)
-        if checkpoint:
+        if context.checkpoint:
             finished = epoch + 1 == recipe.epochs
-            checkpoint.save(State(step.state(), history, finished))
+            state = State(trainer.state.to_arrays(), history, finished)
+            context.checkpoint.save(state)
         log.info("%s", progress_line(row, recipe.epochs))
         if writer:
             with writer.as_default(step=epoch + 1):
                 for name, value in row.items():
                     tf.summary.scalar(name, value)
             writer.flush()
-    return finish() if trained is None else trained, history
+    if deployed is None:  # resumed after the last epoch
+        deployed = form.to_deployed(trainer.result())
+    return deployed, history
 
 
 def train_network(
-    weights: Sequence[np.ndarray],
+    start: Parameters,
     training: Split,
     validation: Split,
     recipe: Recipe,
+    context: RunContext,
     *,
-    make_mask: MakeMask | None = None,
-    **options,
-) -> tuple[list[np.ndarray], list[dict[str, float]]]:
-    """Trains the fixed network (`train`), with what the recipe wants folded into it.
+    soft_targets: SoftTargets | None = None,
+    masks: MaskPlan | None = None,
+) -> tuple[Parameters, History]:
+    """Trains the fixed network (`train`), and folds into it what the recipe adds.
 
     Args:
-        weights: The twelve arrays to start from, float32, for pixels / 255.
+        start: float32, for pixels / 255.
         training: What to train on.
-        validation: What each epoch is measured on.
+        validation: What is measured after each epoch.
         recipe: How to train.
-        make_mask: Makes masks of the network's weights, those that normalised pixels
-            have if the recipe says so.
-        **options: As of `train`.
+        context: Precision, seed, checkpoint and event files.
+        soft_targets: A teacher's logits to be distilled, if there is one.
+        masks: The masks of the network's parameters; where the recipe normalises
+            pixels, of the parameters for normalised pixels.
 
     Returns:
-        The twelve trained arrays, for pixels / 255, and the history.
+        The trained parameters, for pixels / 255, and the history.
 
     Raises:
-        UserError: The loss is not a number any more.
-        OSError: The state cannot be saved.
+        UserError: The loss is not finite any more.
+        OSError: The checkpoint cannot be saved.
     """
-    vector, forward = flatten(weights), network.logits
-    pixels, folding = None, None
+    pixels = None
     if recipe.normalise:
         pixels = input_normalisation.measure_pixels(training.images)
-        if recipe.batch_norm:  # takes the mean away itself
+        if recipe.batch_norm:  # which subtracts the mean itself
             pixels = pixels._replace(mean=np.zeros_like(pixels.mean))
-        vector = input_normalisation.unfold(vector, pixels)
-        forward = partial(forward, pixels=pixels)
+        start = input_normalisation.unfold(start, pixels)
+
+    def to_plain_pixels(parameters: Parameters) -> np.ndarray:
+        if pixels:
+            parameters = input_normalisation.fold(parameters, pixels)
+        return parameters.vector
+
     if recipe.batch_norm:
-        folding = batch_norm.Folding(training.images, pixels)
-        vector = folding.insert(vector)
-        forward = partial(batch_norm.logits, pixels=pixels)
-        make_mask = make_mask and folded_masks(folding, make_mask)
+        norm = BatchNorm(training.images, pixels)
+        trained_type, logits = BatchNormParameters, batch_norm.logits
+        trained = norm.insert(start)
+        make_mask = masks and folded_masks(norm, masks.make_mask)
 
-    def leave(trained: np.ndarray) -> np.ndarray:
-        trained = folding.fold(trained) if folding else trained
-        return input_normalisation.fold(trained, pixels) if pixels else trained
+        def to_deployed(vector: np.ndarray) -> np.ndarray:
+            return to_plain_pixels(norm.fold(BatchNormParameters(vector)))
+    else:
+        trained_type, logits = Parameters, forward.logits
+        trained = start
+        make_mask = masks and masks.make_mask
 
-    trained, history = train(
-        vector,
+        def to_deployed(vector: np.ndarray) -> np.ndarray:
+            return to_plain_pixels(Parameters(vector))
+
+    def update_mask(update, vector, gradient):
+        new, mask = make_mask(
+            trained_type(vector), lambda: trained_type(gradient()), update
+        )
+        return new.vector, mask.vector
+
+    updates = masks.updates if masks else {}
+    vector, history = train(
+        trained.vector,
+        TrainedForm(partial(logits, pixels=pixels), to_deployed, forward.logits),
         training,
         validation,
         recipe,
-        forward=forward,
-        leave=leave,
-        make_mask=make_mask,
-        **options,
+        context,
+        soft_targets=soft_targets,
+        mask_updates={s: partial(update_mask, update) for s, update in updates.items()},
     )
-    return unflatten(trained), history
+    return Parameters(vector), history
 
 
 def progress_line(row: Mapping[str, float], epochs: int) -> str:

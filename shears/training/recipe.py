@@ -1,35 +1,73 @@
-"""How weights are trained."""
+"""A recipe: how weights are trained."""
 
-from dataclasses import dataclass, fields
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from shears.runtime.settings import Crop, Fraction, Settings
 
 
-@dataclass(frozen=True)
-class Recipe:
-    """How weights are trained; config.yaml says what each field means."""
+class Recipe(Settings):
+    """How weights are trained."""
 
-    epochs: int
-    batch_size: int
-    optimizer: str
-    learning_rate: float
-    schedule: str
-    warmup_epochs: float
-    beta_1: float
-    beta_2: float
-    epsilon: float
-    momentum: float
-    weight_decay: float
-    label_smoothing: float
-    dropout: tuple[float, float, float]
-    flip: bool
-    crop: int
-    distillation: float
-    temperature: float
-    averaging: float
-    normalise: bool
-    batch_norm: bool
+    epochs: Annotated[int, Field(ge=1, le=10_000)] = 24
+    """Passes over the training images."""
 
-    def __post_init__(self) -> None:
-        """Makes whole numbers floats where fractions are meant: TensorFlow minds."""
-        for field in fields(self):
-            if field.type is float:
-                object.__setattr__(self, field.name, float(getattr(self, field.name)))
+    batch_size: Annotated[int, Field(ge=1, le=10_000)] = 128
+    """Images per step."""
+
+    optimizer: Literal["adam", "sgd"] = "adam"
+    """The optimizer."""
+
+    learning_rate: Annotated[float, Field(gt=0, le=10)]
+    """The peak learning rate."""
+
+    schedule: Literal["constant", "cosine"] = "cosine"
+    """How the learning rate changes over the epochs."""
+
+    warmup_epochs: Annotated[float, Field(ge=0, le=1000)] = 0.0
+    """Epochs over which the learning rate rises linearly to its peak."""
+
+    beta_1: Fraction = 0.9
+    """Adam's decay rate of the first moment."""
+
+    beta_2: Fraction = 0.999
+    """Adam's decay rate of the second moment."""
+
+    epsilon: Annotated[float, Field(gt=0, le=1)] = 1e-7
+    """Adam's epsilon-hat."""
+
+    momentum: Fraction = 0.0
+    """Momentum of sgd."""
+
+    weight_decay: Annotated[float, Field(ge=0, le=10)] = 0.0
+    """Decoupled weight decay, multiplied by the learning rate."""
+
+    label_smoothing: Fraction = 0.0
+    """Fraction of the target that is spread over all classes."""
+
+    dropout: Annotated[
+        tuple[Fraction, ...], Field(strict=False, min_length=3, max_length=3)
+    ] = (0.25, 0.25, 0.5)
+    """Dropout rates after the two poolings and the dense layer."""
+
+    flip: bool = False
+    """Whether half of the images are mirrored left to right."""
+
+    crop: Crop = 0
+    """Pixels that images are shifted by at most, edges reflected."""
+
+    normalise: bool = False
+    """Whether pixels are normalised; folded into the first layer afterwards."""
+
+    batch_norm: bool = False
+    """Whether hidden layers have batch norm while training; folded afterwards."""
+
+    distillation: Annotated[float, Field(ge=0, le=1)] = 0.9
+    """Weight of the soft targets in the loss, where there is a teacher."""
+
+    temperature: Annotated[float, Field(gt=0, le=1000)] = 3.0
+    """What logits are divided by in the soft targets' part of the loss."""
+
+    ema_decay: Fraction = 0.0
+    """Decay per step of the moving average of weights; 0 for none."""

@@ -1,9 +1,9 @@
-"""A teacher's answers to views of the training images, to be learnt from.
+"""Soft targets: a teacher's logits for augmented views of the training images.
 
-A view is one way to shift and mirror an image. The teacher is asked once about a fixed
-number of views of each image; whoever learns from it draws among these. So its cost
-does not grow with the number of students, and it sees what they see
-(Beyer et al. 2022, section 3.1: a consistent teacher).
+The logits are saved once, for a fixed number of views of each image; a student draws
+among these views. So the teacher's cost does not grow with the number of students, and
+teacher and student see the same view (Beyer et al. 2022, section 3.1: a consistent
+teacher).
 """
 
 import io
@@ -15,7 +15,8 @@ from typing import NamedTuple
 import h5py
 import numpy as np
 
-from shears.data.augmentation import ImageTable, draw_views
+from shears.data.augmentation import ImageTable
+from shears.data.views import ViewSettings, draw_views
 from shears.runtime.backend import tf
 from shears.runtime.errors import brief
 from shears.runtime.files import damaged, verify, write_bytes
@@ -25,8 +26,8 @@ log = logging.getLogger(__name__)
 BATCH = 500
 
 
-class Lessons(NamedTuple):
-    """What a teacher says.
+class SoftTargets(NamedTuple):
+    """A teacher's logits.
 
     Attributes:
         views: (N, V, 3) uint8: first line, first column, mirrored or not.
@@ -39,74 +40,76 @@ class Lessons(NamedTuple):
     crop: int
 
 
-def write_lessons(path: str | Path, lessons: Lessons) -> None:
-    """Writes one HDF5 file; the same lessons give the same bytes."""
+def compute_soft_targets(
+    forward: Callable[[tf.Tensor], tf.Tensor],
+    images: np.ndarray,
+    settings: ViewSettings,
+) -> SoftTargets:
+    """Computes a teacher's logits for views of every image.
+
+    Args:
+        forward: The teacher: pixels / 255 (B, 32, 32, 3) float32 to logits (B, 10).
+        images: (N, 32, 32, 3) uint8.
+        settings: Which views.
+    """
+    count, crop = settings.count, settings.crop
+    views = draw_views(
+        len(images), count, crop=crop, flip=settings.flip, seed=settings.seed
+    )
+    table = ImageTable(images, crop)
+
+    @tf.function(reduce_retracing=True)
+    def logits_of(rows: tf.Tensor, views: tf.Tensor) -> tf.Tensor:
+        cut = table.cut(rows, views[:, :2], views[:, 2] > 0)
+        return forward(tf.cast(cut, tf.float32) / 255)
+
+    logits = np.empty((*views.shape[:2], 10), np.float16)
+    for view in range(count):
+        for start in range(0, len(images), BATCH):
+            rows = np.arange(start, min(start + BATCH, len(images)), dtype=np.int32)
+            of_rows = views[rows, view].astype(np.int32)
+            logits[rows, view] = logits_of(
+                tf.constant(rows), tf.constant(of_rows)
+            ).numpy()
+        log.info("computed the logits of view %d/%d", view + 1, count)
+    return SoftTargets(views, logits, crop)
+
+
+def write_soft_targets(path: str | Path, targets: SoftTargets) -> None:
+    """Writes one HDF5 file; the same soft targets give the same bytes."""
     content = io.BytesIO()
     with h5py.File(content, "w") as file:
-        file.create_dataset("views", data=lessons.views, track_times=False)
-        file.create_dataset("logits", data=lessons.logits, track_times=False)
-        file.attrs["crop"] = lessons.crop
+        file.create_dataset("views", data=targets.views, track_times=False)
+        file.create_dataset("logits", data=targets.logits, track_times=False)
+        file.attrs["crop"] = targets.crop
     write_bytes(path, content.getbuffer())
 
 
-def read_lessons(path: str | Path | None, images: int) -> Lessons | None:
-    """Reads what `write_lessons` wrote about so many images; None if there is no file.
+def read_soft_targets(path: str | Path | None, images: int) -> SoftTargets | None:
+    """Reads what `write_soft_targets` wrote; None if there is no teacher.
+
+    Args:
+        path: The file, or None.
+        images: How many images it must be about.
 
     Raises:
-        UserError: The file is damaged or of other images.
+        UserError: The file is damaged or about other images.
     """
     if path is None:
         return None
     verify(path)
     try:
         with h5py.File(path, "r") as file:
-            lessons = Lessons(
+            targets = SoftTargets(
                 file["views"][:], file["logits"][:], int(file.attrs["crop"])
             )
-        count = lessons.logits.shape[1]
-        if lessons.views.shape != (images, count, 3):
-            raise ValueError(f"views of shape {lessons.views.shape}")
-        if lessons.logits.shape != (images, count, 10):
-            raise ValueError(f"logits of shape {lessons.logits.shape}")
-        return lessons
-    except (MemoryError, PermissionError):  # the file is not to blame
+        count = targets.logits.shape[1]
+        if targets.views.shape != (images, count, 3):
+            raise ValueError(f"views of shape {targets.views.shape}")
+        if targets.logits.shape != (images, count, 10):
+            raise ValueError(f"logits of shape {targets.logits.shape}")
+        return targets
+    except (MemoryError, PermissionError):  # not the file's fault
         raise
     except Exception as error:  # h5py raises nearly anything on a damaged file
-        raise damaged(path, f"a teacher's answers: {brief(error)}") from error
-
-
-def ask(
-    forward: Callable[[tf.Tensor], tf.Tensor],
-    images: np.ndarray,
-    *,
-    count: int,
-    crop: int,
-    flip: bool,
-    seed: int,
-) -> Lessons:
-    """Asks a teacher about views of every image.
-
-    Args:
-        forward: The teacher: pixels / 255 (B, 32, 32, 3) float32 to logits (B, 10).
-        images: (N, 32, 32, 3) uint8.
-        count: How many of each image.
-        crop: Pixels that they are shifted by at most.
-        flip: Whether some are mirrored.
-        seed: Of the draw.
-    """
-    drawn = draw_views(len(images), count, crop=crop, flip=flip, seed=seed)
-    table = ImageTable(images, crop)
-
-    @tf.function(reduce_retracing=True)
-    def answer(rows: tf.Tensor, views: tf.Tensor) -> tf.Tensor:
-        cut = table.cut(rows, views[:, :2], views[:, 2] > 0)
-        return forward(tf.cast(cut, tf.float32) / 255)
-
-    answers = np.empty((*drawn.shape[:2], 10), np.float16)
-    for view in range(count):
-        for start in range(0, len(images), BATCH):
-            rows = np.arange(start, min(start + BATCH, len(images)), dtype=np.int32)
-            seen = drawn[rows, view].astype(np.int32)
-            answers[rows, view] = answer(tf.constant(rows), tf.constant(seen)).numpy()
-        log.info("asked about view %d/%d", view + 1, count)
-    return Lessons(drawn, answers, crop)
+        raise damaged(path, f"a teacher's logits: {brief(error)}") from error

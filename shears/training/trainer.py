@@ -1,31 +1,81 @@
-"""A training step, compiled, over data that is resident in memory."""
+"""The trainer: the state of a training and its compiled step, data held in memory."""
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
 from shears.data.augmentation import ImageTable
 from shears.data.dataset import Split
-from shears.model.architecture import CLASSES
 from shears.runtime.backend import tf
+from shears.training.losses import cross_entropy, distillation_loss
 from shears.training.recipe import Recipe
-from shears.training.soft_targets import Lessons
+from shears.training.soft_targets import SoftTargets
 
 EVALUATION_BATCH = 1000
-# The variables of a `Step` that last.
-STATE = ("vector", "mask", "first", "second", "average")
-GRADIENT_IMAGES = 5120  # that a gradient for choosing weights is the mean of
+GRADIENT_IMAGES = 5120  # over which the gradient that masks are made by is averaged
 GRADIENT_BATCH = 512
+SEEDS_PER_STEP = 8  # 0 to 2 are dropout's, 3 and 4 the augmentation's
+NO_DROPOUT = (0.0, 0.0, 0.0)
 
 # (weights (W,), images (B, 32, 32, 3), dropout rates, seed (2,)) -> logits (B, 10)
 Forward = Callable[[tf.Tensor, tf.Tensor, Sequence[float], tf.Tensor | None], tf.Tensor]
 
 
-class Step:
-    """The weights, the optimizer's state and the compiled update.
+@dataclass(frozen=True)
+class TrainedForm:
+    """The form that a network has while it is trained, and how it leaves it.
 
-    Every random number comes from the seed and a counter of steps, none from a stream.
+    Attributes:
+        forward: Computes the logits of what is trained.
+        to_deployed: Turns what is trained, (W,) float32, into what is deployed.
+        deployed_forward: Computes the logits of what is deployed.
     """
+
+    forward: Forward
+    to_deployed: Callable[[np.ndarray], np.ndarray]
+    deployed_forward: Forward
+
+
+class TrainState:
+    """The variables that the next steps depend on, (W,) float32 each.
+
+    Random numbers come from the seed and the step's number, so they have no state.
+
+    Attributes:
+        parameters: The weights.
+        mask: 0 where a weight is pruned, else 1.
+        mu: Adam's first moment, or sgd's velocity.
+        nu: Adam's second moment.
+        ema: The moving average of the weights.
+    """
+
+    def __init__(self, vector: np.ndarray):
+        """Starts from weights (W,) float32, without a mask."""
+        self.parameters = tf.Variable(vector)
+        self.mask = tf.Variable(tf.ones_like(self.parameters))
+        self.mu = tf.Variable(tf.zeros_like(self.parameters))
+        self.nu = tf.Variable(tf.zeros_like(self.parameters))
+        self.ema = tf.Variable(vector)
+
+    def to_arrays(self) -> dict[str, np.ndarray]:
+        """Copies the variables, by name."""
+        return {name: variable.numpy() for name, variable in vars(self).items()}
+
+    def restore(self, arrays: Mapping[str, np.ndarray]) -> None:
+        """Sets the variables to what `to_arrays` copied."""
+        for name, variable in vars(self).items():
+            variable.assign(arrays[name])
+
+    def set_mask(self, vector: np.ndarray, mask: np.ndarray) -> None:
+        """Sets weights and mask, (W,) float32 each; the moving average starts again."""
+        self.mask.assign(mask)
+        self.parameters.assign(vector * mask)
+        self.ema.assign(self.parameters)
+
+
+class Trainer:
+    """A training: its state, its data and the compiled step."""
 
     def __init__(
         self,
@@ -36,7 +86,7 @@ class Step:
         precision: str,
         seed: int,
         forward: Forward,
-        lessons: Lessons | None = None,
+        soft_targets: SoftTargets | None = None,
     ):
         """Puts weights and data where the step runs.
 
@@ -48,86 +98,84 @@ class Step:
                 float32 in both.
             seed: Seed of augmentation and dropout.
             forward: The network.
-            lessons: A teacher's answers; their views replace flip and crop.
+            soft_targets: A teacher's; their views replace the recipe's flip and crop.
         """
         self.recipe, self.seed, self.forward = recipe, seed, forward
         self.dtype = tf.as_dtype(precision)
-        self.vector = tf.Variable(vector)
-        self.mask = tf.Variable(tf.ones_like(self.vector))
-        self.first = tf.Variable(tf.zeros_like(self.vector))  # Adam's m, momentum
-        self.second = tf.Variable(tf.zeros_like(self.vector))  # Adam's v
-        self.average = tf.Variable(vector)
-        self.sums = tf.Variable(tf.zeros(2))  # loss, correct answers
-        self.images = ImageTable(data.images, lessons.crop if lessons else recipe.crop)
+        self.state = TrainState(vector)
+        self.sums = tf.Variable(tf.zeros(2))  # cross-entropy, correct predictions
+        crop = soft_targets.crop if soft_targets else recipe.crop
+        self.images = ImageTable(data.images, crop)
         self.labels = tf.constant(data.labels.astype(np.int32))
-        self.lessons = lessons
-        if lessons:
-            self.views = tf.constant(lessons.views.astype(np.int32))
-            self.answers = tf.constant(lessons.logits)
-
-    def state(self) -> dict[str, np.ndarray]:
-        """Copies what the next steps depend on, by name; each (W,).
-
-        Random numbers come from the seed and the step's number, so they have no state.
-        """
-        return {name: getattr(self, name).numpy() for name in STATE}
-
-    def restore(self, arrays: Mapping[str, np.ndarray]) -> None:
-        """Goes back to a copied state."""
-        for name in STATE:
-            getattr(self, name).assign(arrays[name])
-
-    def set_mask(self, vector: np.ndarray, mask: np.ndarray) -> None:
-        """Sets weights and mask, both (W,) float32; a mean of weights begins anew."""
-        self.mask.assign(mask)
-        self.vector.assign(vector * mask)
-        self.average.assign(self.vector)
+        self.soft_targets = soft_targets
+        if soft_targets:
+            self.views = tf.constant(soft_targets.views.astype(np.int32))
+            self.teacher_logits = tf.constant(soft_targets.logits)
 
     def result(self) -> np.ndarray:
-        """The weights that training gives: (W,) float32."""
-        return (self.average if self.recipe.averaging else self.vector).numpy()
+        """The trained weights, or their moving average: (W,) float32."""
+        state = self.state
+        return (state.ema if self.recipe.ema_decay else state.parameters).numpy()
 
-    def _augment(self, rows: tf.Tensor, seed: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+    def augment(self, rows: tf.Tensor, seed: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         """Draws a view of each image of a batch.
 
-        Returns:
-            (B, 32, 32, 3) uint8 and (B,) int32, which of the teacher's views it is.
-        """
-        count = tf.shape(rows)[0]
-        if self.lessons:
-            views = self.lessons.views.shape[1]
-            which = tf.random.stateless_uniform((count,), seed, 0, views, tf.int32)
-            view = tf.gather_nd(self.views, tf.stack([rows, which], 1))  # (B, 3)
-            return self.images.cut(rows, view[:, :2], view[:, 2] > 0), which
-        offsets = tf.random.stateless_uniform(
-            (2, count), seed, 0, 2 * self.recipe.crop + 1, tf.int32
-        )
-        mirrored = tf.zeros((count,), tf.bool)
-        if self.recipe.flip:
-            mirrored = tf.random.stateless_uniform((count,), seed + [0, 1]) < 0.5
-        return self.images.cut(rows, tf.transpose(offsets), mirrored), rows
+        Args:
+            rows: (B,) int32, the images.
+            seed: (2,) int32.
 
-    def _losses(
-        self, outputs: tf.Tensor, rows: tf.Tensor, which: tf.Tensor
-    ) -> tf.Tensor:
-        """Computes the loss of each image of a batch: (B,) float32."""
+        Returns:
+            (B, 32, 32, 3) uint8, and (B,) int32: which of the soft targets' views.
+        """
+        if not self.soft_targets:
+            return self.images.random_views(rows, self.recipe.flip, seed), rows
+        count = tf.shape(rows)[0]
+        views = self.soft_targets.views.shape[1]
+        which = tf.random.stateless_uniform((count,), seed, 0, views, tf.int32)
+        view = tf.gather_nd(self.views, tf.stack([rows, which], 1))  # (B, 3)
+        return self.images.cut(rows, view[:, :2], view[:, 2] > 0), which
+
+    def losses(self, logits: tf.Tensor, rows: tf.Tensor, which: tf.Tensor) -> tf.Tensor:
+        """Computes the loss of each image of a batch.
+
+        Args:
+            logits: (B, 10) float32.
+            rows: (B,) int32, the images.
+            which: (B,) int32, which of the soft targets' views.
+
+        Returns:
+            (B,) float32.
+        """
         recipe = self.recipe
-        targets = tf.one_hot(tf.gather(self.labels, rows), CLASSES)
-        targets *= 1 - recipe.label_smoothing
-        targets += recipe.label_smoothing / CLASSES
-        losses = tf.nn.softmax_cross_entropy_with_logits(targets, outputs)
-        if not self.lessons:
-            return losses
-        # Hinton et al. 2015, section 2: T^2 keeps the gradient's size.
-        heat = recipe.temperature
-        answers = tf.gather_nd(self.answers, tf.stack([rows, which], 1))
-        answers = tf.nn.softmax(tf.cast(answers, tf.float32) / heat)
-        soft = tf.nn.softmax_cross_entropy_with_logits(answers, outputs / heat)
-        share = recipe.distillation
-        return share * heat**2 * soft + (1 - share) * losses
+        labels = tf.gather(self.labels, rows)
+        hard_loss = cross_entropy(labels, logits, recipe.label_smoothing)
+        if not self.soft_targets:
+            return hard_loss
+        return distillation_loss(
+            logits,
+            tf.gather_nd(self.teacher_logits, tf.stack([rows, which], 1)),
+            hard_loss,
+            distillation=recipe.distillation,
+            temperature=recipe.temperature,
+        )
+
+    def _forward_and_gradient(
+        self, rows: tf.Tensor, number: tf.Tensor, *, with_dropout: bool
+    ) -> tuple[tf.Tensor, tf.Tensor]:
+        """Computes logits (B, 10) and the gradient (W,) of a batch's mean loss."""
+        seed = tf.stack([self.seed, SEEDS_PER_STEP * number])
+        images, which = self.augment(rows, seed + [0, 3])
+        images = tf.cast(images, self.dtype) / 255
+        dropout = self.recipe.dropout if with_dropout else NO_DROPOUT
+        with tf.GradientTape() as tape:
+            logits = self.forward(
+                self.state.parameters, images, dropout, seed if with_dropout else None
+            )
+            loss = tf.reduce_mean(self.losses(logits, rows, which))
+        return logits, tape.gradient(loss, self.state.parameters)
 
     @tf.function
-    def __call__(self, rows: tf.Tensor, step: tf.Tensor, rate: tf.Tensor) -> None:
+    def step(self, rows: tf.Tensor, step: tf.Tensor, rate: tf.Tensor) -> None:
         """Takes one step.
 
         Args:
@@ -135,44 +183,31 @@ class Step:
             step: int32 scalar, steps taken before.
             rate: float32 scalar, the learning rate.
         """
-        recipe = self.recipe
-        # Eight counters a step: 0 to 2 for dropout, 3 to shift, 4 to mirror.
-        seed = tf.stack([self.seed, 8 * step])
-        images, which = self._augment(rows, seed + [0, 3])
-        images = tf.cast(images, self.dtype) / 255
-        with tf.GradientTape() as tape:
-            outputs = self.forward(self.vector, images, recipe.dropout, seed)
-            loss = tf.reduce_mean(self._losses(outputs, rows, which))
-        gradient = tape.gradient(loss, self.vector)
+        recipe, state = self.recipe, self.state
+        logits, gradient = self._forward_and_gradient(rows, step, with_dropout=True)
         if recipe.weight_decay:  # decoupled (Loshchilov and Hutter 2019, algorithm 2)
-            self.vector.assign(self.vector * (1 - rate * recipe.weight_decay))
+            state.parameters.assign(state.parameters * (1 - rate * recipe.weight_decay))
         self._update(gradient, step, rate)
-        self.vector.assign(self.vector * self.mask)
-        if recipe.averaging:  # exponential (Polyak and Juditsky 1992's, weighted)
-            self.average.assign_sub(
-                (1 - recipe.averaging) * (self.average - self.vector)
+        state.parameters.assign(state.parameters * state.mask)
+        if recipe.ema_decay:  # (Polyak and Juditsky 1992, with exponential weights)
+            state.ema.assign_sub(
+                (1 - recipe.ema_decay) * (state.ema - state.parameters)
             )
-        # What is told is the labels' cross-entropy, whatever is learnt from: it can be
-        # compared with validation's.
+        # The history has the labels' cross-entropy, whatever the loss is, so that it
+        # can be compared with validation's.
         labels = tf.gather(self.labels, rows)
-        told = tf.nn.sparse_softmax_cross_entropy_with_logits(labels, outputs)
-        correct = tf.equal(tf.argmax(outputs, 1, tf.int32), labels)
+        label_losses = tf.nn.sparse_softmax_cross_entropy_with_logits(labels, logits)
+        correct = tf.equal(tf.argmax(logits, 1, tf.int32), labels)
         correct = tf.reduce_mean(tf.cast(correct, tf.float32))
-        self.sums.assign_add(tf.stack([tf.reduce_mean(told), correct]))
+        self.sums.assign_add(tf.stack([tf.reduce_mean(label_losses), correct]))
 
     @tf.function
     def _gradient(self, rows: tf.Tensor, number: tf.Tensor) -> tf.Tensor:
         """Computes the gradient of a batch's mean loss without dropout: (W,)."""
-        seed = tf.stack([self.seed, 8 * number])
-        images, which = self._augment(rows, seed + [0, 3])
-        images = tf.cast(images, self.dtype) / 255
-        with tf.GradientTape() as tape:
-            outputs = self.forward(self.vector, images, (0.0, 0.0, 0.0), None)
-            loss = tf.reduce_mean(self._losses(outputs, rows, which))
-        return tape.gradient(loss, self.vector)
+        return self._forward_and_gradient(rows, number, with_dropout=False)[1]
 
     def gradient(self, order: np.ndarray) -> np.ndarray:
-        """Computes the gradient by which weights are chosen, masked ones included.
+        """Computes the gradient that masks are made by, of pruned weights too.
 
         Args:
             order: (N,) int32, training images; the first `GRADIENT_IMAGES` count.
@@ -181,7 +216,7 @@ class Step:
             (W,) float32, of the mean loss.
         """
         batches = range(0, min(len(order), GRADIENT_IMAGES), GRADIENT_BATCH)
-        total = np.zeros(self.vector.shape, np.float32)
+        total = np.zeros(self.state.parameters.shape, np.float32)
         for start in batches:
             rows = order[start : start + GRADIENT_BATCH]
             total += self._gradient(tf.constant(rows), tf.constant(start)).numpy()
@@ -189,11 +224,11 @@ class Step:
 
     def _update(self, gradient: tf.Tensor, step: tf.Tensor, rate: tf.Tensor) -> None:
         """Applies TensorFlow's fused update: one pass over the flat vector."""
-        recipe = self.recipe
+        recipe, state = self.recipe, self.state
         if recipe.optimizer == "sgd":
             tf.raw_ops.ResourceApplyKerasMomentum(
-                var=self.vector.handle,
-                accum=self.first.handle,
+                var=state.parameters.handle,
+                accum=state.mu.handle,
                 lr=rate,
                 grad=gradient,
                 momentum=recipe.momentum,
@@ -203,9 +238,9 @@ class Step:
         # Kingma and Ba 2015, the order at the end of section 2: epsilon is their
         # epsilon-hat, as in Keras.
         tf.raw_ops.ResourceApplyAdam(
-            var=self.vector.handle,
-            m=self.first.handle,
-            v=self.second.handle,
+            var=state.parameters.handle,
+            m=state.mu.handle,
+            v=state.nu.handle,
             beta1_power=tf.pow(recipe.beta_1, taken),
             beta2_power=tf.pow(recipe.beta_2, taken),
             lr=rate,
@@ -216,18 +251,18 @@ class Step:
         )
 
     @tf.function
-    def evaluate_batch(
+    def _evaluate_batch(
         self,
         vector: tf.Tensor,
         images: tf.Tensor,
         labels: tf.Tensor,
         forward: Forward,
     ) -> tf.Tensor:
-        """Sums loss and correct answers over a batch: (2,) float32."""
+        """Sums loss and correct predictions over a batch: (2,) float32."""
         images = tf.cast(images, self.dtype) / 255
-        outputs = forward(vector, images, (0.0, 0.0, 0.0), None)
-        loss = tf.nn.sparse_softmax_cross_entropy_with_logits(labels, outputs)
-        correct = tf.equal(tf.argmax(outputs, 1, tf.int32), labels)
+        logits = forward(vector, images, NO_DROPOUT, None)
+        loss = tf.nn.sparse_softmax_cross_entropy_with_logits(labels, logits)
+        correct = tf.equal(tf.argmax(logits, 1, tf.int32), labels)
         return tf.stack(
             [tf.reduce_sum(loss), tf.reduce_sum(tf.cast(correct, "float32"))]
         )
@@ -241,5 +276,5 @@ class Step:
             batch = slice(start, start + EVALUATION_BATCH)
             labels = data.labels[batch].astype(np.int32)
             images = tf.constant(data.images[batch])
-            sums += self.evaluate_batch(vector, images, labels, forward).numpy()
+            sums += self._evaluate_batch(vector, images, labels, forward).numpy()
         return tuple(float(value) for value in sums / len(data.labels))

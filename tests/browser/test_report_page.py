@@ -23,7 +23,7 @@ SCORES = "table#table tbody td:nth-child(8)"
 
 @pytest.fixture(scope="module")
 def address(tmp_path_factory):
-    """A page of 42 candidates."""
+    """Writes a report on 42 candidates; returns its address."""
     folder = tmp_path_factory.mktemp("browser")
     write_files(folder)
     more = [
@@ -46,7 +46,7 @@ def chromium():
 
 @pytest.fixture
 def show(chromium, address):
-    """Opens the page as it is asked to; what goes wrong is in `page.troubles`."""
+    """Returns a function that opens the page; problems are in `page.problems`."""
     contexts = []
 
     def show(size="desktop", scheme="light"):
@@ -56,19 +56,20 @@ def show(chromium, address):
         )
         contexts.append(context)
         page = context.new_page()
-        page.troubles = []
-        page.on("pageerror", lambda error: page.troubles.append(str(error)))
+        page.problems = []
+        page.on("pageerror", lambda error: page.problems.append(str(error)))
         page.on(
             "console",
-            lambda told: (
-                told.type in ("error", "warning") and page.troubles.append(told.text)
+            lambda message: (
+                message.type in ("error", "warning")
+                and page.problems.append(message.text)
             ),
         )
         page.on(
             "request",
-            lambda asked: (
-                asked.url.startswith(("data:", "blob:", address))
-                or page.troubles.append(asked.url)
+            lambda request: (
+                request.url.startswith(("data:", "blob:", address))
+                or page.problems.append(request.url)
             ),
         )
         page.goto(address)
@@ -86,9 +87,9 @@ def show(chromium, address):
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("size", SIZES)
-def test_it_opens_from_disk_without_a_request_an_error_or_a_barrier(show, size, scheme):
+def test_it_opens_from_disk_without_requests_errors_or_barriers(show, size, scheme):
     page = show(size, scheme)
-    assert page.troubles == []
+    assert page.problems == []
     width = page.evaluate("document.scrollingElement.scrollWidth")
     assert width <= SIZES[size][0]  # nothing sticks out
     found = axe.Axe().run(page).response["violations"]
@@ -101,7 +102,7 @@ def test_it_opens_from_disk_without_a_request_an_error_or_a_barrier(show, size, 
 
 
 def numbers(page) -> list[float]:
-    """The test scores that the table shows, from above."""
+    """Reads the test scores in the table, from top to bottom."""
     return [float(text) for text in page.locator(SCORES).all_inner_texts()]
 
 
@@ -109,7 +110,7 @@ def test_the_table_sorts_by_mouse_and_by_keyboard(show):
     page = show()
     header = page.locator("#table thead th").nth(7)
     header.click()
-    # The header changes before the rows do, so they are waited for.
+    # The header changes before the rows do: wait for them, too.
     sync_api.expect(header).to_have_attribute("aria-sort", "ascending")
     sync_api.expect(page.locator(SCORES).first).to_have_text("0.4250")
     rising = numbers(page)
@@ -133,22 +134,22 @@ def test_the_table_filters_and_has_pages(show):
     sync_api.expect(page.locator(SCORES)).to_have_count(17)
 
 
-def test_hover_tells_of_a_candidate(show):
+def test_hovering_describes_a_candidate(show):
     page = show()
     point = page.locator("#frontier .mark-symbol.role-mark path").last
     point.scroll_into_view_if_needed()
     point.hover(force=True)
     tooltip = page.locator("#vg-tooltip-element.visible")
     tooltip.wait_for(timeout=5000)
-    told = tooltip.inner_text()
-    assert "candidate" in told
-    assert "sparsity" in told
+    text = tooltip.inner_text()
+    assert "candidate" in text
+    assert "sparsity" in text
 
 
-def test_the_frontier_can_be_seen_by_validation(show):
+def test_the_frontier_can_show_validation_accuracy(show):
     page = show()
     label = page.locator("#frontier .vega-bindings label", has_text="validation")
     assert page.locator("#frontier input[value=test]").is_checked()
     label.click()
     assert page.locator("#frontier input[value=validation]").is_checked()
-    assert page.troubles == []
+    assert page.problems == []

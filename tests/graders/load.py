@@ -1,10 +1,10 @@
-"""Loads a weights file as a grader does, with the TensorFlow of whoever runs it.
+"""Loads a weights file as a grader does, with the TensorFlow that it finds installed.
 
     PYTHON tests/graders/load.py WEIGHTS IMAGES FOUND
 
-Leaves the weights and the answers to IMAGES (.npy) by `load_weights` into the
-assignment's network and by `load_model` in FOUND (.npz). Needs nothing of this project,
-and no newer syntax than Python 3.6 has.
+Writes to FOUND (.npz) the weights and the outputs for IMAGES (.npy), once by
+`load_weights` into the assignment's network and once by `load_model`. It needs nothing
+of this project but tools/keras_files.py, and no newer syntax than Python 3.6 has.
 """
 
 import importlib.util

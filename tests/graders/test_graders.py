@@ -1,7 +1,7 @@
 """The packaged file in genuine TensorFlows, old ones too. `make test-graders`.
 
-Each is installed from its lock file into .venv-graders/, once. What cannot be there,
-such as TensorFlow 2.2 without a Python 3.8, is skipped, and the reason is told.
+Each is installed from its lock file into .venv-graders/, once. One that cannot be
+installed, such as TensorFlow 2.2 without a Python 3.8, is skipped with the reason.
 """
 
 import os
@@ -15,10 +15,10 @@ import numpy as np
 import pytest
 
 from shears.weight_files.canonical import read_weights, write_weights
-from tests.conftest import make_weights
+from tests.conftest import make_parameters
 
 ROOT = Path(__file__).parents[2]
-# Name: the Python it runs on (None: this one), whether Keras 2 is asked for.
+# For each name the Python it runs on (None: this one) and whether it is Keras 2.
 GRADERS = {
     "tensorflow-2.2": ("3.8", False),
     "tensorflow-2.15": ("3.11", False),
@@ -28,19 +28,19 @@ GRADERS = {
 
 
 def find_python(version: str) -> str | None:
-    """Finds a Python of a version, on the path or among pyenv's."""
+    """Finds a Python of a version, on the path or among those of pyenv."""
     found = shutil.which(f"python{version}")
     pyenv = Path(os.environ.get("PYENV_ROOT", Path.home() / ".pyenv")) / "versions"
     others = sorted(pyenv.glob(f"{version}.*/bin/python"))
     for candidate in [*filter(None, [found]), *map(str, others)]:
-        said = subprocess.run([candidate, "-V"], capture_output=True, text=True)
-        if said.returncode == 0 and f"Python {version}." in said.stdout:
+        ran = subprocess.run([candidate, "-V"], capture_output=True, text=True)
+        if ran.returncode == 0 and f"Python {version}." in ran.stdout:
             return candidate
     return None
 
 
 def install(name: str) -> tuple[str, dict[str, str]]:
-    """Installs a grader if it is not there: the Python to run, and its environment."""
+    """Installs a grader if need be; returns its Python and environment variables."""
     version, legacy = GRADERS[name]
     environment = {k: v for k, v in os.environ.items() if k != "TF_USE_LEGACY_KERAS"}
     lock = ROOT / f"envs/graders/{name}.lock"
@@ -63,7 +63,7 @@ def install(name: str) -> tuple[str, dict[str, str]]:
         pytest.skip(f"{name} has no packages for {platform.platform()}")
     python = find_python(version)
     if python is None:
-        pytest.skip(f"no Python {version} here, and {name} runs on no newer")
+        pytest.skip(f"found no Python {version}, and {name} runs on no newer one")
     if not fresh:
         shutil.rmtree(place, ignore_errors=True)
         subprocess.run([python, "-m", "venv", str(place)], check=True)
@@ -73,10 +73,10 @@ def install(name: str) -> tuple[str, dict[str, str]]:
 
 
 @pytest.fixture(scope="module")
-def handed_in(tmp_path_factory):
-    """The reference run's submission and one that was just written; some images."""
+def submissions(tmp_path_factory):
+    """Writes a weights file and images; the other file is the reference run's."""
     folder = tmp_path_factory.mktemp("graders")
-    write_weights(folder / "written.h5", make_weights(0, zeros=0.98))
+    write_weights(folder / "written.h5", make_parameters(0, zeros=0.98))
     files = [folder / "written.h5", *ROOT.glob("reference/my_model_weights.h5")]
     images = np.random.default_rng(0).random((16, 32, 32, 3)).astype(np.float32)
     np.save(folder / "images.npy", images)
@@ -94,14 +94,16 @@ def load(name: str, file: Path, folder: Path) -> dict[str, np.ndarray]:
 
 
 @pytest.mark.parametrize("name", GRADERS)
-def test_it_loads_in_both_ways_with_every_bit_and_the_same_answers(handed_in, name):
-    folder, files = handed_in
+def test_both_ways_of_loading_give_every_bit_and_the_same_predictions(
+    submissions, name
+):
+    folder, files = submissions
     for file in files:
         expected = load("keras", file, folder)["load_weights"]
         found = load(name, file, folder)
         for way in ("load_weights", "load_model"):
-            for i, array in enumerate(read_weights(file)):
+            for i, array in enumerate(read_weights(file).arrays):
                 assert found[f"{way}_{i:02}"].tobytes() == array.tobytes()
-            # Versions add up in another order: equal up to rounding.
+            # Versions add up in different orders, so outputs are equal up to rounding.
             np.testing.assert_allclose(found[way], expected, rtol=1e-4, atol=1e-6)
             np.testing.assert_array_equal(found[way].argmax(1), expected.argmax(1))

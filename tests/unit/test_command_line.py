@@ -5,28 +5,26 @@ import subprocess
 import sys
 from pathlib import Path
 
-import h5py
 import numpy as np
 import pytest
 
 from shears.cli import main
-from shears.data.dataset import Split, write_dataset
-from shears.evaluation.grading import score_file
-from shears.model.architecture import PARAMETERS
-from shears.model.parameters import count_zeros
+from shears.data.dataset import Split, read_split, write_dataset
+from shears.evaluation.grading import GradedNetwork
+from shears.model.architecture import NAMES, PARAMETERS
 from shears.runtime.files import checksum
 from shears.weight_files.canonical import write_weights
-from tests.conftest import make_weights
+from tests.conftest import make_parameters
 
 ROOT = Path(__file__).resolve().parents[2]
 
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
-    """Two files of weights and few test images."""
+    """Writes two weights files and a few test images."""
     folder = tmp_path_factory.mktemp("command")
-    write_weights(folder / "a.h5", make_weights(0, zeros=0.9))
-    write_weights(folder / "b.h5", make_weights(0, zeros=0.95))
+    write_weights(folder / "a.h5", make_parameters(0, zeros=0.9))
+    write_weights(folder / "b.h5", make_parameters(0, zeros=0.95))
     rng = np.random.default_rng(0)
     images = rng.integers(0, 256, (60, 32, 32, 3), dtype=np.uint8)
     labels = np.arange(60, dtype=np.uint8) % 10
@@ -35,20 +33,18 @@ def folder(tmp_path_factory):
 
 
 def run(capsys, *arguments) -> tuple[int, str, str]:
-    """Exit code, standard output and standard error of a command."""
+    """Runs a command; returns exit code, standard output and standard error."""
     code = main(list(map(str, arguments)))
     shown = capsys.readouterr()
     return code, shown.out, shown.err
 
 
-def test_score_says_what_the_workflow_says(capsys, folder):
+def test_score_agrees_with_the_workflow(capsys, folder):
     file, data = folder / "a.h5", folder / "data.h5"
     code, out, err = run(capsys, "score", file, "--data", data, "--json")
     assert (code, err) == (0, "")
     found = json.loads(out)
-    with h5py.File(data) as opened:
-        test = Split(opened["test/images"][:], opened["test/labels"][:])
-    expected, _ = score_file(file, test)
+    expected, _ = GradedNetwork.from_file(file).score(read_split(data, "test"))
     assert {key: found[key] for key in expected} == expected
     assert found["sha256"] == checksum(file)
     assert found["bytes"] == file.stat().st_size
@@ -61,32 +57,32 @@ def test_score_says_what_the_workflow_says(capsys, folder):
 
 def test_inspect_counts_the_zeros_of_each_array(capsys, folder):
     code, out, _ = run(capsys, "inspect", folder / "a.h5", "--json")
-    layers = json.loads(out)["layers"]
-    weights = make_weights(0, zeros=0.9)
+    rows = json.loads(out)["arrays"]
+    arrays = make_parameters(0, zeros=0.9).arrays
     assert code == 0
-    assert [x["zeros"] for x in layers] == [int((w == 0).sum()) for w in weights]
+    assert [row["name"] for row in rows] == list(NAMES)
+    assert [row["zeros"] for row in rows] == [int((a == 0).sum()) for a in arrays]
     _, out, _ = run(capsys, "inspect", folder / "a.h5")
-    assert f"{layers[8]['zeros']:,}" in out
+    assert f"{rows[8]['zeros']:,}" in out
 
 
 def test_compare_counts_what_differs(capsys, folder):
-    a, b = (make_weights(0, zeros=share) for share in (0.9, 0.95))
+    a, b = (make_parameters(0, zeros=share) for share in (0.9, 0.95))
     code, out, _ = run(capsys, "compare", folder / "a.h5", folder / "b.h5", "--json")
     found = json.loads(out)
     assert code == 0
-    assert found["zeros"] == [count_zeros(a), count_zeros(b)]
-    pairs = list(zip(a, b, strict=True))
-    assert found["different"] == sum(int((x != y).sum()) for x, y in pairs)
-    both = sum(int(((x == 0) & (y == 0)).sum()) for x, y in pairs)
-    assert found["zeros_in_both"] == both
-    assert found["layers"][0]["largest_difference"] == pytest.approx(
-        np.abs(a[0] - b[0]).max(), rel=1e-6
+    assert found["zeros"] == [a.count_zeros(), b.count_zeros()]
+    assert found["different"] == int((a.vector != b.vector).sum())
+    both = (a.vector == 0) & (b.vector == 0)
+    assert found["zeros_in_both"] == int(both.sum())
+    assert found["arrays"][0]["largest_difference"] == pytest.approx(
+        np.abs(a.kernels[0] - b.kernels[0]).max(), rel=1e-6
     )
     _, out, _ = run(capsys, "compare", folder / "a.h5", folder / "a.h5")
     assert f"weights that differ: 0 of {PARAMETERS:,}" in out
 
 
-def test_a_bad_file_ends_in_2_with_one_line(capsys, folder, tmp_path):
+def test_a_bad_file_gives_exit_code_2_and_one_line(capsys, folder, tmp_path):
     bad = Path(shutil.copyfile(folder / "a.h5", tmp_path / "bad.h5"))
     bad.write_bytes(bad.read_bytes()[:-9])
     for arguments in (
@@ -100,7 +96,7 @@ def test_a_bad_file_ends_in_2_with_one_line(capsys, folder, tmp_path):
         assert err.count("\n") == 1
 
 
-def test_without_test_images_it_says_where_they_come_from(
+def test_without_test_images_the_error_says_where_to_get_them(
     capsys, folder, tmp_path, monkeypatch
 ):
     monkeypatch.chdir(tmp_path)
@@ -111,7 +107,7 @@ def test_without_test_images_it_says_where_they_come_from(
     assert "--data" in err
 
 
-def test_the_workflows_data_are_found(capsys, folder, tmp_path, monkeypatch):
+def test_the_workflows_data_are_found_by_default(capsys, folder, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "results").mkdir()
     shutil.copyfile(folder / "data.h5", tmp_path / "results/dataset.h5")
@@ -120,7 +116,7 @@ def test_the_workflows_data_are_found(capsys, folder, tmp_path, monkeypatch):
     assert json.loads(out)["data"] == "results/dataset.h5"
 
 
-def test_it_runs_as_a_module_and_refuses_without_tensorflow(folder, tmp_path):
+def test_it_runs_as_a_module_and_refuses_without_importing_tensorflow(folder, tmp_path):
     (tmp_path / "bad.h5").write_bytes(b"no weights")
     command = [sys.executable, "-X", "importtime", "-m", "shears", "score"]
     ran = subprocess.run(
@@ -128,5 +124,5 @@ def test_it_runs_as_a_module_and_refuses_without_tensorflow(folder, tmp_path):
     )
     assert ran.returncode == 2
     assert "refused: " in ran.stderr
-    # A refusal takes no seconds: TensorFlow's import alone takes five.
+    # Importing TensorFlow alone takes five seconds.
     assert "tensorflow" not in ran.stderr

@@ -14,7 +14,8 @@ from pathlib import Path
 import yaml
 from snakemake.utils import update_config
 
-ROOT = Path(__file__).parents[2]
+from tests import ROOT
+
 PROJECT = (
     "Snakefile config.yaml config envs notebooks profiles report rules schemas scripts "
     "shears"
@@ -31,21 +32,27 @@ def copy_project(folder: Path, **changes) -> Path:
             shutil.copytree(source, folder / name, ignore=ignore)
         else:
             shutil.copy2(source, folder / name)
-    config = yaml.safe_load((ROOT / "config.yaml").read_text())
-    small = yaml.safe_load((ROOT / "tests/workflow/small.yaml").read_text())
-    update_config(config, small)
+    config = small_configuration()
     update_config(config, changes)
     (folder / "config.yaml").write_text(yaml.safe_dump(config))
     return folder
 
 
-# Of the processor time of a dry run, importing Snakemake is half: it is imported once.
+def small_configuration() -> dict:
+    """Reads config.yaml with the changes of small.yaml."""
+    config = yaml.safe_load((ROOT / "config.yaml").read_text())
+    small = yaml.safe_load((ROOT / "tests/workflow/small.yaml").read_text())
+    update_config(config, small)
+    return config
+
+
+# Half of a dry run's processor time is importing Snakemake: it is imported once.
 _FORKS = multiprocessing.get_context("forkserver")
 _FORKS.set_forkserver_preload(["snakemake.cli"])
 
 
 def _plan(folder: Path, arguments: tuple[str, ...], printed: Path) -> None:
-    """Makes a dry run of Snakemake in this process, what it prints into a file."""
+    """Dry-runs Snakemake in this process; what it prints goes to a file."""
     from snakemake.cli import main
 
     with printed.open("w") as file:

@@ -1,11 +1,18 @@
-"""Which edit reruns which stages: the table in docs/reliability.md, and its test."""
+"""Which edit reruns which rules: the table in docs/reliability.md, and its test."""
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, get_args
 
 import yaml
+from pydantic import BaseModel
+from pydantic.fields import FieldInfo
 from snakemake.utils import update_config
+
+from shears.config import parse_configuration
+from shears.pruning.rounds import MaskSettings
+from shears.training.recipe import Recipe
+from tests.workflow.project import small_configuration
 
 # Jobs of the finished small workflow: a teacher, a baseline and two rounds, one data
 # set's cells.
@@ -17,15 +24,15 @@ LAST_ROUND = {"prune_round": 1, "score_candidate": 1, **CHOICE}
 SCORES = {"score_candidate": 3, **CHOICE}
 ROUNDS = {"prune_round": 2, "score_candidate": 2, **CHOICE}
 BASELINE = {"train_baseline": 1, "prune_round": 2, "score_candidate": 3, **CHOICE}
-ANSWERS = {"ask_teacher": 1, **BASELINE}
-TRAINING = {"train_teacher": 1, **ANSWERS}
+LOGITS = {"save_teacher_logits": 1, **BASELINE}
+TRAINING = {"train_teacher": 1, **LOGITS}
 DATA = {"prepare_dataset": 1, **TRAINING}
 PLOTS = {"plot_optimizers": 1, **REPORT}
 CELLS = {"benchmark_optimizer": 8, **PLOTS}
 NOTEBOOK = {"run_notebook": 1, **PACK}
 PART_A = {**CELLS, **NOTEBOOK}
 EVERYTHING = {**DATA, **PART_A}
-OWN = {"ask_baseline": 1, **ROUNDS}
+OWN = {"save_baseline_logits": 1, **ROUNDS}
 NOTHING: dict[str, int] = {}
 
 WORDS = (
@@ -37,9 +44,9 @@ WORDS = (
         "teacher, baseline, rounds, optimizers' cells and what follows",
     ),
     (TRAINING, "teacher, baseline, rounds and what follows"),
-    (ANSWERS, "the teacher's answers, baseline, rounds and what follows"),
+    (LOGITS, "the teacher's logits, baseline, rounds and what follows"),
     (BASELINE, "baseline, rounds and what follows"),
-    (OWN, "the dense network's answers, rounds and what follows"),
+    (OWN, "the baseline's logits, rounds and what follows"),
     (ROUNDS, "rounds and what follows"),
     (LAST_ROUND, "the last round and what follows"),
     (SCORES, "scores, choice, submission, report"),
@@ -50,10 +57,10 @@ WORDS = (
     (PACK, "the submission's archive"),
     (
         PART_A,
-        "optimizers' cells, their pictures, report, notebook, the submission's archive",
+        "optimizers' cells, their plots, report, notebook, the submission's archive",
     ),
-    (CELLS, "optimizers' cells, their pictures, report"),
-    (PLOTS, "the optimizers' pictures, report"),
+    (CELLS, "optimizers' cells, their plots, report"),
+    (PLOTS, "the optimizers' plots, report"),
     (NOTEBOOK, "notebook, the submission's archive"),
     (NOTHING, "nothing"),
 )
@@ -127,7 +134,7 @@ def rounds(*pairs: tuple[float, int]) -> Callable[[Path], None]:
     return settings(pruning={"rounds": entries})
 
 
-def pruned_otherwise(key: str, value: object) -> Callable[[Path], None]:
+def other_pruning(key: str, value: object) -> Callable[[Path], None]:
     """Changes a value of `pruning`, so that the configuration holds together."""
     changes = {"pruning": {key: value}}
     if key == "baseline":
@@ -138,43 +145,35 @@ def pruned_otherwise(key: str, value: object) -> Callable[[Path], None]:
     return settings(**changes)
 
 
-RECIPE = {
-    "epochs": 5,
-    "batch_size": 33,
-    "optimizer": "sgd",
-    "learning_rate": 0.002,
-    "schedule": "constant",
-    "warmup_epochs": 0.25,
-    "beta_1": 0.8,
-    "beta_2": 0.98,
-    "epsilon": 1e-6,
-    "momentum": 0.5,
-    "weight_decay": 0.01,
-    "label_smoothing": 0.01,
-    "dropout": [0.2, 0.2, 0.2],
-    "flip": False,
-    "crop": 1,
-    "normalise": False,
-    "batch_norm": False,
-    "distillation": 0.5,
-    "temperature": 2,
-    "averaging": 0.9,
-}
+def other_value(field: FieldInfo, value: object) -> object:
+    """Finds another value that a key can have."""
+    if isinstance(value, bool):
+        return not value
+    if isinstance(value, str):
+        return next(v for v in get_args(field.annotation) if v != value)
+    if isinstance(value, tuple):
+        return [value[0] + 0.1, *value[1:]]
+    if isinstance(value, int):
+        return value + 1
+    return 0.9 * value or 0.01
+
+
+def other_values(model: type[BaseModel], values: BaseModel) -> dict[str, object]:
+    """Finds another value for each key of a class."""
+    return {
+        key: other_value(field, getattr(values, key))
+        for key, field in model.model_fields.items()
+    }
+
+
+SMALL = parse_configuration(small_configuration())
+RECIPE = other_values(Recipe, SMALL.recipes["strong"])
 METHOD = {
+    **other_values(MaskSettings, SMALL.pruning),
     "baseline": "plain",
     "recipe": "assignment",
     "teacher": "none",
-    "saliency": "random",
-    "allocation": "global",
-    "densities": [1, 1, 1, 1, 1, 2],
-    "floor": 0.001,
-    "remove_dead_units": False,
-    "ramp": 0.25,
-    "mask_updates": 6,
-    "regrowth": 0.1,
-    "start": "initial",
     "mask_of": "lamp",
-    "shuffled": True,
 }
 METHOD_JOBS = {"baseline": BASELINE}
 STUDY = {"updates": 3000, "lowest_rate": 0.001, "highest_rate": 10, "rates": 6}
@@ -238,7 +237,7 @@ KEYS = [
     Edit("`teacher: width`", settings(teacher={"width": 0.25}), TRAINING),
     Edit("`teacher: seed`", settings(teacher={"seed": 1}), TRAINING),
     *[
-        Edit(f"`views: {key}`", settings(views={key: value}), ANSWERS)
+        Edit(f"`views: {key}`", settings(views={key: value}), LOGITS)
         for key, value in (("count", 3), ("crop", 1), ("flip", True), ("seed", 1))
     ],
     Edit(
@@ -255,18 +254,20 @@ KEYS = [
     *[
         Edit(
             f"`pruning: {key}`",
-            pruned_otherwise(key, value),
+            other_pruning(key, value),
             METHOD_JOBS.get(key, ROUNDS),
         )
         for key, value in METHOD.items()
     ],
     Edit("`pruning: teacher`: own", settings(pruning={"teacher": "own"}), OWN),
     Edit(
-        "`methods`: what one changes", settings(methods={"lamp": {"ramp": 0.1}}), ROUNDS
+        "`methods`: what one changes",
+        settings(methods={"lamp": {"end_step": 0.1}}),
+        ROUNDS,
     ),
     Edit(
         "`methods`: one that is not run",
-        settings(methods={"erk": {"ramp": 0.1}}),
+        settings(methods={"erk": {"end_step": 0.1}}),
         NOTHING,
     ),
     Edit("`run`: a second method", settings(run=["lamp", "global"]), ROUNDS),
@@ -315,6 +316,7 @@ MODULES = {
     "data/dataset": DATA,
     "data/digits": DATA,
     "data/download": NOTHING,
+    "data/views": TRAINING,
     "evaluation/__init__": SCORES,
     "evaluation/analysis": REPORT,
     "evaluation/grading": SCORES,
@@ -335,13 +337,17 @@ MODULES = {
     "optimizer_study/study": CELLS,
     "plan": NOTHING,
     "pruning/__init__": TRAINING,
+    "pruning/allocation": ROUNDS,
     "pruning/dead_units": ROUNDS,
     "pruning/folded_masks": TRAINING,
     "pruning/masks": ROUNDS,
     "pruning/rounds": ROUNDS,
+    "pruning/saliency": ROUNDS,
     "pruning/schedule": TRAINING,
     "reporting/__init__": PACKAGE,
+    "reporting/candidates": REPORT,
     "reporting/charts": REPORT,
+    "reporting/network_charts": REPORT,
     "reporting/report": REPORT,
     "reporting/submission": PACKAGE,
     "runtime/__init__": EVERYTHING,
@@ -353,10 +359,13 @@ MODULES = {
     "runtime/job_log": EVERYTHING,
     "runtime/lock": EVERYTHING,
     "runtime/machine": {**TRAINING, **CELLS},
+    "runtime/settings": TRAINING,
     "training/__init__": TRAINING,
     "training/checkpoint": TRAINING,
+    "training/history": TRAINING,
     "training/learning_rate": TRAINING,
     "training/loop": TRAINING,
+    "training/losses": TRAINING,
     "training/outputs": BASELINE,
     "training/recipe": TRAINING,
     "training/run_context": TRAINING,
@@ -364,12 +373,11 @@ MODULES = {
     "training/trainer": TRAINING,
     "weight_files/__init__": BASELINE,
     "weight_files/canonical": BASELINE,
-    "weight_files/model_config": NOTHING,
-    "weight_files/reader": NOTHING,
+    "weight_files/hdf5": BASELINE,
+    "weight_files/model_config": BASELINE,
+    "weight_files/reader": BASELINE,
 }
 SCRIPTS = {
-    "ask_baseline": NOTHING,
-    "ask_teacher": ANSWERS,
     "benchmark_optimizer": CELLS,
     "choose_submission": CHOICE,
     "download_cifar10": NOTHING,
@@ -379,6 +387,8 @@ SCRIPTS = {
     "prepare_dataset": DATA,
     "prune_round": ROUNDS,
     "run_notebook": NOTEBOOK,
+    "save_baseline_logits": NOTHING,
+    "save_teacher_logits": LOGITS,
     "score_candidate": SCORES,
     "score_report": REPORT,
     "train_baseline": BASELINE,
@@ -411,7 +421,7 @@ FILES = [
         NOTHING,
     ),
     Edit(
-        "`schemas/config.schema.yaml`, but for defaults in use",
+        "`schemas/config.schema.yaml`",
         text("schemas/config.schema.yaml", "# edited\n"),
         NOTHING,
     ),
@@ -425,7 +435,7 @@ EDITS = KEYS + FILES
 
 
 def words(jobs: Mapping[str, int]) -> str:
-    """Says in words which stages rerun."""
+    """Says in words which rules rerun."""
     if "download_cifar10" in jobs:
         return "everything, the download too"
     return next(said for known, said in WORDS if known == jobs)
@@ -444,7 +454,7 @@ def table() -> str:
 
 
 def _shorten(edits: list[str]) -> str:
-    """Joins edits, those that begin alike behind one beginning."""
+    """Joins edits; those that begin alike share one beginning."""
     groups: dict[str, list[str]] = {}
     for edit in edits:
         start, colon, rest = edit.partition(": ")

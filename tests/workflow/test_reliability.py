@@ -1,4 +1,4 @@
-"""Runs that are killed, doubled, damaged and short of room.
+"""Runs that are killed, started twice, damaged or out of disk space.
 
 `make reliability` does the same fifty times over; docs/reliability.md has its figures.
 """
@@ -22,7 +22,7 @@ from tools.kill_runs import kill_runs, products
 
 
 def start(folder: Path) -> subprocess.Popen:
-    # A background job of a shell that is not interactive ignores SIGINT: undo that.
+    # A background job of a non-interactive shell ignores SIGINT: undo that.
     return subprocess.Popen(
         [sys.executable, "-m", "snakemake", "--cores", "all"],
         cwd=folder,
@@ -45,24 +45,24 @@ def wait_for(run: subprocess.Popen, text: str) -> str:
 
 
 def test_a_run_killed_three_times_ends_in_the_same_bytes(finished):
-    seed = time.time_ns() % 10_000  # other moments each time; told when it fails
-    # Without Part A, which is not trained: `make reliability` kills that, too.
+    seed = time.time_ns() % 10_000  # other moments each time; shown when it fails
+    # Without Part A, which trains nothing: `make reliability` kills that, too.
     expected = {
         name: content
         for name, content in products(finished[0]).items()
         if "assignment_notebook" not in name
     }
     without = {"data_sets": []}
-    found = kill_runs(3, seed, longest=20, expected=expected, optimizers=without)
-    assert sum(found["kills"].values()) == 3, seed
-    assert found["differ"] == []
-    assert found["repeated"] == 0
-    assert found["left"] == []
+    outcome = kill_runs(3, seed, longest=20, expected=expected, optimizers=without)
+    assert sum(outcome["kills"].values()) == 3, seed
+    assert outcome["differ"] == []
+    assert outcome["repeated"] == 0
+    assert outcome["left"] == []
 
 
 @pytest.fixture
 def fresh(finished, tmp_path) -> Path:
-    """A project with the data and the baseline, its rounds still to be made."""
+    """A project with the data and the baseline, whose rounds are still to be made."""
     project = shutil.copytree(finished[0], tmp_path / "project", symlinks=True)
     shutil.rmtree(project / "results/lamp")
     for name in ("choice.json", "submission/my_model_weights.h5", "report.html"):
@@ -76,7 +76,8 @@ def test_a_second_run_in_a_folder_is_refused_and_does_no_harm(fresh, finished):
     second = snakemake(fresh)
     assert second.returncode == 1
     last = second.stdout.splitlines()[-1]
-    assert f"error: {fresh}: another run is at work in it (process {first.pid}" in last
+    assert f"error: {fresh}: another run is using this folder (process" in last
+    assert str(first.pid) in last
     assert "Traceback" not in second.stdout
     printed += first.stdout.read()
     assert first.wait() == 0, printed
@@ -87,24 +88,24 @@ def test_a_second_run_in_a_folder_is_refused_and_does_no_harm(fresh, finished):
         assert (fresh / name).read_bytes() == (finished[0] / name).read_bytes()
 
 
-def test_a_killed_stage_is_told_and_made_up_for(fresh):
+def test_a_killed_job_is_reported_and_repeated(fresh):
     run = start(fresh)
-    wait_for(run, "Pruning by lamp to a sparsity")
+    wait_for(run, "Pruning with lamp to a sparsity")
     deadline = time.monotonic() + 10
-    while not (stages := psutil.Process(run.pid).children(recursive=True)):
+    while not (jobs_of_run := psutil.Process(run.pid).children(recursive=True)):
         assert time.monotonic() < deadline
-    for stage in stages:
-        stage.kill()
+    for process in jobs_of_run:
+        process.kill()
     printed = run.stdout.read()
     assert run.wait() == 1
-    assert "error: a stage was killed, most often for want of memory" in printed
-    assert "What is finished is kept" in printed
+    assert "error: a job was killed, most often for lack of memory" in printed
+    assert "Finished files are kept" in printed
     assert "Traceback" not in printed
     assert snakemake(fresh).returncode == 0
 
 
 @pytest.mark.parametrize("sign", [signal.SIGINT, signal.SIGTERM])
-def test_an_interrupted_run_ends_plainly_and_goes_on_later(fresh, sign):
+def test_an_interrupted_run_ends_plainly_and_resumes_later(fresh, sign):
     config = fresh / "config.yaml"  # long enough not to end before the signal comes
     config.write_text(config.read_text().replace("epochs: 1\n", "epochs: 5\n", 1))
     run = start(fresh)
@@ -114,16 +115,16 @@ def test_an_interrupted_run_ends_plainly_and_goes_on_later(fresh, sign):
     assert run.wait() != 0
     assert printed.count("Traceback") == 0, printed
     assert list(fresh.glob("results/lamp/seed_0/round_*/weights.h5")) == []
-    # Of another stage, killed before Snakemake could note that it was done.
+    # Of another job, killed before Snakemake could note that it was done.
     other = fresh / "checkpoints/lamp/seed_0/round_2.npz"
     Checkpoint(other, "key").save(State({}, [], finished=True))
     again = snakemake(fresh, "results/lamp/seed_0/round_1/weights.h5")
     assert again.returncode == 0
     assert list(other.parent.iterdir()) == [other]
-    assert re.search("resumed after epoch [1-4]/5", again.stdout)
+    assert re.search("resumes after epoch [1-4]/5", again.stdout)
 
 
-# What is damaged, and the stage that reads it.
+# What is damaged, and the rule that reads it.
 DAMAGE = {
     "results/dataset.h5": "score_candidate",
     "results/lamp/seed_0/round_1/weights.h5": "score_candidate",
@@ -132,7 +133,7 @@ DAMAGE = {
 
 
 @pytest.mark.parametrize("name", DAMAGE)
-def test_a_flipped_bit_is_noticed_named_and_mended(finished, tmp_path, name):
+def test_a_flipped_bit_is_noticed_named_and_repaired(finished, tmp_path, name):
     project = shutil.copytree(finished[0], tmp_path / "project", symlinks=True)
     path = project / name
     content = bytearray(path.read_bytes())
@@ -142,20 +143,22 @@ def test_a_flipped_bit_is_noticed_named_and_mended(finished, tmp_path, name):
     os.utime(path, ns=(times.st_atime_ns, times.st_mtime_ns))  # as a disk does it
     run = snakemake(project, "--forcerun", DAMAGE[name])
     assert run.returncode == 1
-    (told, *_) = [line for line in run.stdout.splitlines() if f"error: {name}" in line]
-    assert "damaged (its sha256 is" in told
-    assert f"delete it and make it anew: snakemake {name}" in told
+    (message, *_) = [
+        line for line in run.stdout.splitlines() if f"error: {name}" in line
+    ]
+    assert "damaged (its sha256 is" in message
+    assert f"delete it and make it again: snakemake {name}" in message
     assert "Traceback" not in run.stdout
     path.unlink()
     assert snakemake(project, name).returncode == 0
-    # It came out the same, so nothing that was made from it is made anew.
+    # It came out the same, so nothing that was made from it runs again.
     left = jobs(project)
     assert left.pop(DAMAGE[name], 0) <= 3
     assert not {"train_baseline", "prune_round"} & left.keys()
     assert snakemake(project).returncode == 0
 
 
-def test_other_candidates_go_on_with_keep_going(finished, tmp_path):
+def test_other_candidates_continue_with_keep_going(finished, tmp_path):
     project = shutil.copytree(finished[0], tmp_path / "project", symlinks=True)
     (project / "results/lamp/seed_0/round_2/weights.h5").write_bytes(b"damaged")
     others = ("dense/seed_0", "lamp/seed_0/round_1")
@@ -171,22 +174,23 @@ def test_other_candidates_go_on_with_keep_going(finished, tmp_path):
     assert all(path.exists() for path in scores)
 
 
-def test_a_full_disk_is_told_and_the_run_goes_on_when_there_is_room():
-    stages = ("prepare_dataset", "train_teacher", "ask_teacher")
+def test_a_full_disk_is_reported_and_the_run_resumes_when_there_is_room():
+    names = ("prepare_dataset", "train_teacher", "save_teacher_logits")
     try:
-        runs = full_disk_runs(whole=False, stages=stages)
+        runs = full_disk_runs(whole=False, jobs=names)
     except PermissionError as error:
         pytest.skip(f"{error}: only root may")
-    for stage, found in runs.items():
-        assert found["failed"] and found["told"], found["printed"]
-        assert f"{stage}: error: " in found["printed"]
-        assert "No space left on device: make room and run again" in found["printed"]
-        assert not found["traceback"], found["printed"]
-        assert found["left"] == []
-        assert found["succeeded"]
+    for name, run in runs.items():
+        printed = run["printed"]
+        assert run["failed"] and run["reported"], printed
+        assert f"{name}: error: " in printed
+        assert "No space left on device: make room and run again" in printed
+        assert not run["traceback"], printed
+        assert run["left"] == []
+        assert run["succeeded"]
 
 
-def test_a_disk_that_is_full_from_the_start_is_told_before_anything_runs(tmp_path):
+def test_a_disk_that_is_full_from_the_start_is_reported_before_anything_runs(tmp_path):
     project = copy_project(tmp_path / "project")
     snakefile = project / "shears/runtime/files.py"
     text = snakefile.read_text()

@@ -7,10 +7,13 @@ from pathlib import Path
 from queue import SimpleQueue
 
 import pytest
-import yaml
 
-from tests.workflow.project import PROJECT, ROOT, copy_project, jobs, snakemake
-from tests.workflow.reruns import EDITS, MODULES, RECIPE, SCRIPTS, Edit, table
+from shears.config import BaselineSettings, Configuration
+from shears.runtime.settings import Settings
+from shears.training.recipe import Recipe
+from tests import ROOT
+from tests.workflow.project import PROJECT, copy_project, jobs, snakemake
+from tests.workflow.reruns import EDITS, MODULES, SCRIPTS, Edit, table
 
 TWO = 2  # dry runs at a time
 
@@ -56,18 +59,23 @@ def test_an_edit_reruns_what_depends_on_it_and_nothing_else(planned, edit):
 
 
 def test_the_table_has_every_key_module_and_script():
-    schema = yaml.safe_load((ROOT / "schemas/config.schema.yaml").read_text())
-    told = {edit.what for edit in EDITS}
-    for key, entry in schema["properties"].items():
-        for name in entry.get("properties", {}):
-            assert any(what.startswith(f"`{key}: {name}`") for what in told), name
-        if key != "recipes" and "properties" not in entry:
-            assert any(what.startswith(f"`{key}") for what in told), key
-    for name in schema["$defs"]["method"]["properties"]:
-        assert any(what.startswith(f"`pruning: {name}`") for what in told), name
-    for name in schema["properties"]["baselines"]["additionalProperties"]["properties"]:
-        assert f"`baselines: dense: {name}`" in told
-    assert RECIPE.keys() == schema["$defs"]["recipe"]["properties"].keys()
+    listed = [edit.what for edit in EDITS]
+
+    def is_listed(key: str) -> bool:
+        return any(what.startswith(f"`{key}`") for what in listed)
+
+    for key, field in Configuration.model_fields.items():
+        if isinstance(field.annotation, type) and issubclass(
+            field.annotation, Settings
+        ):
+            for name in field.annotation.model_fields:
+                assert is_listed(f"{key}: {name}"), (key, name)
+        elif key not in ("recipes", "baselines", "methods"):
+            assert is_listed(key), key
+    for name in BaselineSettings.model_fields:
+        assert is_listed(f"baselines: dense: {name}"), name
+    for name in Recipe.model_fields:
+        assert f"the baseline's recipe: `{name}`" in listed, name
     package = ROOT / "shears"
     assert MODULES.keys() == {
         path.relative_to(package).with_suffix("").as_posix()
@@ -103,4 +111,4 @@ def test_the_archive_reruns_everything_and_its_date_nothing(tmp_path, good_archi
         file.write(b"x")
     planned = snakemake(project, "-n", dataset).stdout
     assert "Preparing the images of cifar10" in planned
-    assert "Getting the CIFAR-10 archive" not in planned
+    assert "Fetching the CIFAR-10 archive" not in planned

@@ -16,8 +16,9 @@ from shears.data.dataset import read_split
 from shears.optimizer_study.notebook import read_notebook
 from shears.pruning.masks import zeros_for
 from shears.weight_files.canonical import read_weights
+from tests import ROOT
 from tests.grade import grade
-from tests.workflow.project import ROOT, copy_project, edited, jobs, snakemake
+from tests.workflow.project import copy_project, edited, jobs, snakemake
 
 AFTERWARDS = {
     "choose_submission": 1,
@@ -71,7 +72,7 @@ def test_rounds_have_exactly_their_zeros_and_pruned_stays_pruned(finished):
         weights = read_weights(
             project / f"results/lamp/seed_0/round_{number}/weights.h5"
         )
-        zero = np.concatenate([array.ravel() == 0 for array in weights])
+        zero = weights.vector == 0
         assert zero.sum() == zeros_for(sparsity)
         if before is not None:
             assert zero[before].all()
@@ -84,7 +85,7 @@ def test_memory_stays_below_4_gib(finished):
     assert len(tables) == 23  # every job
     for table in tables:
         (row,) = csv.DictReader(table.open(), delimiter="\t")
-        # A stage may end before Snakemake has looked at it; training does not.
+        # A job may end before Snakemake has looked at it; training does not.
         least = 100 if table.stem.startswith(("train", "prune")) else 0
         memory = 0 if row["max_rss"] == "NA" else float(row["max_rss"])
         assert least <= memory < 4096  # MiB
@@ -101,8 +102,8 @@ def test_editing_the_last_rounds_sparsity_runs_it_and_what_follows(finished):
         expected = {"prune_round": 1, "score_candidate": 1, **AFTERWARDS}
         assert jobs(project) == expected
         planned = snakemake(project, "-n").stdout
-        assert "Pruning by lamp to a sparsity of 0.91 in" in planned
-        assert "Pruning by lamp to a sparsity of 0.8 in" not in planned
+        assert "Pruning with lamp to a sparsity of 0.91 in" in planned
+        assert "Pruning with lamp to a sparsity of 0.8 in" not in planned
 
 
 def test_the_choice_does_not_depend_on_test_scores(finished):
@@ -147,7 +148,7 @@ def test_part_a_is_in_the_report_and_its_notebook_in_the_submission(finished):
     assert not any(output.output_type == "error" for output in outputs)
 
 
-def test_the_archive_has_what_is_handed_in_and_says_what_to_do(finished):
+def test_the_zip_file_has_the_submission_and_says_what_to_do(finished):
     project, _ = finished
     folder = project / "results/submission"
     manifest = json.loads((folder / "manifest.json").read_text())
@@ -167,8 +168,8 @@ def test_snakemakes_own_report_has_categories_and_captions(finished, tmp_path):
     run = snakemake(project, "--report", str(tmp_path / "report.html"))
     assert run.returncode == 0, run.stdout
     page = (tmp_path / "report.html").read_text()
-    for told in ("Submission", "Figures", "What to hand in and why", "scores: a chart"):
-        assert told in page, told
+    for text in ("Submission", "Figures", "What to hand in and why", "scores: a chart"):
+        assert text in page, text
 
 
 def test_part_a_can_be_left_out(project, tmp_path):
@@ -183,7 +184,7 @@ def test_the_shipped_configurations_plan_the_whole_workflow(project, tmp_path):
     shutil.copy2(ROOT / "config.yaml", whole)
     planned = jobs(whole)
     assert planned["download_cifar10"] == planned["train_baseline"] == 1
-    assert planned["train_teacher"] == planned["ask_teacher"] == 1
+    assert planned["train_teacher"] == planned["save_teacher_logits"] == 1
     assert planned["score_candidate"] == planned["prune_round"] + 1
     demo = jobs(whole, "--configfile", "config/demo.yaml")
     assert "download_cifar10" not in demo
@@ -197,8 +198,8 @@ def test_all_methods_and_several_seeds_are_planned_with_one_teacher(tmp_path):
         tmp_path / "all", seeds=[0, 1, 2], run=list(methods), methods=changed
     )
     planned = jobs(project)
-    assert planned["train_teacher"] == planned["ask_teacher"] == 1
-    assert planned["train_baseline"] == planned["ask_baseline"] == 3
+    assert planned["train_teacher"] == planned["save_teacher_logits"] == 1
+    assert planned["train_baseline"] == planned["save_baseline_logits"] == 3
     assert planned["prune_round"] == 3 * len(methods) * 2
     assert planned["score_candidate"] == planned["prune_round"] + 3
 
@@ -211,7 +212,7 @@ def test_without_a_teacher_its_recipe_need_not_be_there(tmp_path):
         teacher={"recipe": "none_at_all"},
     )
     planned = jobs(project)
-    assert not {"train_teacher", "ask_teacher"} & set(planned)
+    assert not {"train_teacher", "save_teacher_logits"} & set(planned)
     assert planned["train_baseline"] == 1
 
 
@@ -223,7 +224,7 @@ def test_a_round_that_is_not_configured_is_refused_plainly(project):
     assert "IndexError" not in run.stdout
 
 
-def test_a_method_learns_from_the_dense_network_and_takes_anothers_mask(
+def test_a_method_has_its_baseline_as_teacher_and_takes_anothers_mask(
     finished, tmp_path
 ):
     project = shutil.copytree(finished[0], tmp_path / "project", symlinks=True)
@@ -234,11 +235,11 @@ def test_a_method_learns_from_the_dense_network_and_takes_anothers_mask(
     (project / "config.yaml").write_text(yaml.safe_dump(config))
     run = snakemake(project, "results/mask_from_scratch/seed_0/round_2/weights.h5")
     assert run.returncode == 0, run.stdout
-    # Not the first round: each begins with untrained weights.
+    # Not the first round: each starts from the initial weights.
     assert run.stdout.count("Execute 1 jobs") == 2
-    assert "ask_baseline dense: asked about view 2/2" in run.stdout
+    assert "save_baseline_logits dense: computed the logits of view 2/2" in run.stdout
     zero = [
-        np.concatenate([array.ravel() == 0 for array in read_weights(path)])
+        read_weights(path).vector == 0
         for path in (project / "results").glob("*/seed_0/round_2/weights.h5")
     ]
     assert len(zero) == 2
@@ -259,7 +260,7 @@ def test_a_method_learns_from_the_dense_network_and_takes_anothers_mask(
         ("precision: auto", "precision: [auto", "config.yaml: line "),
     ],
 )
-def test_a_bad_configuration_is_told_plainly(project, before, after, message):
+def test_a_bad_configuration_is_reported_plainly(project, before, after, message):
     with edited(project / "config.yaml", before, after):
         run = snakemake(project, "-n")
     assert run.returncode != 0
@@ -280,7 +281,7 @@ def test_the_archive_becomes_the_data_set_through_the_workflow(tmp_path, good_ar
 
 
 @pytest.mark.parametrize("name", ["none.tar.gz", "config.yaml"])
-def test_a_bad_archive_is_told_plainly_and_leaves_no_file(project, name):
+def test_a_bad_archive_is_reported_plainly_and_leaves_no_file(project, name):
     archive = project / name
     run = snakemake(
         project, "resources/cifar-10-binary.tar.gz", CIFAR10_ARCHIVE=str(archive)
@@ -290,13 +291,13 @@ def test_a_bad_archive_is_told_plainly_and_leaves_no_file(project, name):
         f"error: {archive}: not a whole tar.gz" in run.stdout
     )
     assert "Traceback" not in run.stdout
-    assert run.stdout.count("download_cifar10: error: ") == 1  # told once
+    assert run.stdout.count("download_cifar10: error: ") == 1  # once
     assert not any((project / "resources").glob("*"))
 
 
-def test_lists_behind_config_make_a_sweep(finished):
+def test_lists_after_config_make_a_sweep(finished):
     project, _ = finished
     sweep = ["run=[lamp,erk]", "seeds=[0,1]", "with_recipes=[finetune,assignment]"]
     planned = jobs(project, "--config", *sweep)
-    assert planned["train_baseline"] == 1  # seed 1's; that of seed 0 is there
+    assert planned["train_baseline"] == 1  # seed 1's; that of seed 0 exists
     assert planned["prune_round"] == 2 * 2 * 2 * 2

@@ -2,15 +2,12 @@ import gzip
 import tarfile
 from pathlib import Path
 
-import h5py
 import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from shears.data.cifar10 import TEST_MEMBER, read_archive
-from shears.data.dataset import Split, read_split, split_off, write_dataset
-from shears.data.digits import read_digits
 from shears.runtime.errors import UserError
 from tests.conftest import refused
 
@@ -50,7 +47,7 @@ def gzipped(content: bytes, path: Path) -> Path:
 
 
 def stored(source: Path, target: Path) -> Path:
-    """The same archive, not compressed inside: a flipped bit flips a pixel's."""
+    """The same archive, stored uncompressed: a flipped bit hits a pixel."""
     return write(target, gzip.compress(gzip.decompress(source.read_bytes()), 0))
 
 
@@ -76,7 +73,7 @@ def bomb(path: Path) -> Path:
     return path
 
 
-# Each makes a bad archive, from (write an archive, members, good one, folder).
+# Each makes a bad archive from (make_archive, members, the good archive, a folder).
 BAD = {
     "truncated": (
         lambda w, m, g, d: write(d / "a", g.read_bytes()[:-1000]),
@@ -114,7 +111,7 @@ BAD = {
         lambda w, m, g, d: flipped(g, d / "a", g.stat().st_size - 6),
         "not a whole tar.gz (CRC check failed",
     ),
-    "garbage behind the end": (
+    "garbage after the end": (
         lambda w, m, g, d: write(d / "a", g.read_bytes() + b"garbage"),
         "not a whole tar.gz",
     ),
@@ -128,7 +125,7 @@ BAD = {
     ),
     "a member too short": (
         lambda w, m, g, d: w([(TEST_MEMBER, m[TEST_MEMBER][:-1])]),
-        "found 30,729,999 bytes, expected a file of 30,730,000 bytes",
+        "found 30,729,999 bytes, expected 30,730,000",
     ),
     "a label above nine": (
         lambda w, m, g, d: w([(TEST_MEMBER, with_label(m, 17, 10))]),
@@ -138,42 +135,24 @@ BAD = {
         lambda w, m, g, d: w([(TEST_MEMBER, m[TEST_MEMBER])] * 2),
         "it is there twice",
     ),
-    "a name that leads out": (
-        lambda w, m, g, d: w([("a/../../evil", b"x"), *m.items()]),
-        "member a/../../evil: its name leads out",
-    ),
-    "an absolute name": (
-        lambda w, m, g, d: w([("/tmp/evil", b"x")]),
-        "member /tmp/evil: its name leads out",
-    ),
     "a symbolic link": (
         lambda w, m, g, d: w(
             [("", member(TEST_MEMBER, tarfile.SYMTYPE, linkname="/"))]
         ),
-        "it is no plain file",
+        "it is not a regular file",
     ),
     "a hard link": (
-        lambda w, m, g, d: w([("", member("a", tarfile.LNKTYPE, linkname="b"))]),
-        "it is no plain file",
-    ),
-    "a device": (
-        lambda w, m, g, d: w([("", member("null", tarfile.CHRTYPE, devmajor=1))]),
-        "it is no plain file",
-    ),
-    "a pipe": (
-        lambda w, m, g, d: w([("", member("pipe", tarfile.FIFOTYPE))]),
-        "it is no plain file",
+        lambda w, m, g, d: w(
+            [("", member(TEST_MEMBER, tarfile.LNKTYPE, linkname="b"))]
+        ),
+        "it is not a regular file",
     ),
     "a folder for a member": (
         lambda w, m, g, d: w([("", member(TEST_MEMBER, tarfile.DIRTYPE))]),
-        "found 0 bytes, expected a file",
-    ),
-    "too many members": (
-        lambda w, m, g, d: w([(f"file{i}", b"") for i in range(99)]),
-        "it is one of more than 50 members",
+        "it is not a regular file",
     ),
     "a bomb": (lambda w, m, g, d: bomb(d / "a"), "unpacks to more than 268,435,456"),
-    "a bomb behind the end": (
+    "a bomb after the end": (
         lambda w, m, g, d: gzipped(bytes(300 << 20), d / "a"),
         "unpacks to more than 268,435,456",
     ),
@@ -219,47 +198,3 @@ def test_no_header_makes_reading_crash(changes, tmp_path):
         content[place] = value
     with pytest.raises(UserError):
         read_archive(gzipped(bytes(content), tmp_path / "a"))
-
-
-def test_split_is_stratified_seeded_and_whole():
-    images = np.arange(1000, dtype=np.uint16).astype(np.uint8)
-    images = np.broadcast_to(images[:, None, None, None], (1000, 32, 32, 3))
-    labels = (np.arange(1000) % 10).astype(np.uint8)
-    rest, apart = split_off(Split(images, labels), 100, seed=1)
-    assert np.bincount(apart.labels).tolist() == [10] * 10
-    assert np.bincount(rest.labels).tolist() == [90] * 10
-    both = np.concatenate([rest.images[:, 0, 0, 0], apart.images[:, 0, 0, 0]])
-    np.testing.assert_array_equal(np.sort(both), np.sort(images[:, 0, 0, 0]))
-    again = split_off(Split(images, labels), 100, seed=1)[1]
-    other = split_off(Split(images, labels), 100, seed=2)[1]
-    np.testing.assert_array_equal(apart.images, again.images)
-    assert (apart.images != other.images).any()
-
-
-@pytest.mark.parametrize("count", [9, 991])
-def test_split_of_impossible_size(count):
-    data = Split(np.zeros((1000, 1)), np.arange(1000) % 10)
-    with pytest.raises(
-        UserError, match=f"validation_images: found {count}, expected 10"
-    ):
-        split_off(data, count, seed=0)
-
-
-def test_digits_are_real_images_of_all_classes():
-    rest, test = read_digits(seed=0)
-    assert rest.images.shape == (1500, 32, 32, 3)
-    assert test.images.shape == (297, 32, 32, 3)
-    assert rest.images.max() == 255
-    assert set(rest.labels) == set(test.labels) == set(range(10))
-
-
-def test_dataset_round_trip_and_a_split_is_read_alone(tmp_path):
-    path = tmp_path / "dataset.h5"
-    data = Split(np.zeros((5, 32, 32, 3), np.uint8), np.arange(5, dtype=np.uint8))
-    write_dataset(path, {"train": data, "test": data})
-    with h5py.File(path, "r+") as file:
-        del file["test"]
-    (tmp_path / ".dataset.h5.sha256").unlink()
-    np.testing.assert_array_equal(read_split(path, "train").labels, data.labels)
-    with pytest.raises(UserError, match="dataset.h5: damaged .its test split"):
-        read_split(path, "test")

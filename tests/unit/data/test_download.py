@@ -31,7 +31,7 @@ class Server(BaseHTTPRequestHandler):
         server.asked.append(self.headers.get("Range"))
         answer = server.plan.pop(0) if len(server.plan) > 1 else server.plan[0]
         self.close_connection = True
-        with suppress(OSError):  # the other side has gone
+        with suppress(OSError):  # the client has hung up
             answer(self)
 
     def head(self, status: int = 200, **headers: str | int) -> None:
@@ -42,15 +42,15 @@ class Server(BaseHTTPRequestHandler):
 
 
 def whole(to, *, cut=None, body=BODY, ranges=True):
-    """Sends the body from where it is asked, or cuts it off after so many bytes."""
+    """Sends the body from the byte asked for; `cut` ends it after so many bytes."""
     start = 0
     if ranges and to.headers.get("Range"):
         start = int(to.headers["Range"].removeprefix("bytes=").rstrip("-"))
         if start >= len(body):
             to.send_error(416)
             return
-        place = f"bytes {start}-{len(body) - 1}/{len(body)}"
-        to.head(206, Content_Length=len(body) - start, Content_Range=place)
+        span = f"bytes {start}-{len(body) - 1}/{len(body)}"
+        to.head(206, Content_Length=len(body) - start, Content_Range=span)
     else:
         to.head(Content_Length=len(body))
     to.wfile.write(body[start:][:cut])
@@ -126,7 +126,7 @@ def hangs_up(to):
 
 
 def wrong_range(to):
-    """Resumes from another place than it was asked for."""
+    """Resumes from a byte other than the one asked for."""
     to.head(206, Content_Length=10, Content_Range="bytes 0-9/5120000")
     to.wfile.write(BODY[:10])
 
@@ -171,7 +171,7 @@ def test_a_whole_file_arrives(tmp_path):
 
 FAULTS = {
     "cut, then resumed": (cut(2_000_000), cut(1_500_000), whole),
-    "cut, then begun anew": (cut(2_000_000), ignores_range),
+    "cut, then started over": (cut(2_000_000), ignores_range),
     "cut, then from another place": (cut(2_000_000), wrong_range, whole),
     "silence": (silent, whole),
     "stalled": (stalls, whole),
@@ -181,7 +181,7 @@ FAULTS = {
     "busy": (status(503), status(500), status(429), whole),
     "redirected": (redirect, whole),
     "no length": (without_length,),
-    "a length that is none": (bad_length,),
+    "an invalid length": (bad_length,),
     # Each attempt brings a megabyte: that is progress, however often it fails.
     "cut nine times": (*[cut(1 << 20) for _ in range(4)], *[silent] * 5, whole),
 }
@@ -216,7 +216,7 @@ def test_an_earlier_attempt_that_is_whole_needs_no_server(tmp_path):
 
 
 @pytest.mark.parametrize("left", [b"x" * 1000, b"x" * len(BODY), BODY + b"x"])
-def test_an_earlier_attempt_that_is_bad_is_begun_anew(tmp_path, left):
+def test_a_bad_earlier_attempt_is_started_over(tmp_path, left):
     (tmp_path / "a.part").write_bytes(left)
     with serving() as (url, _):
         fetch(tmp_path / "a", url)
@@ -224,9 +224,9 @@ def test_an_earlier_attempt_that_is_bad_is_begun_anew(tmp_path, left):
 
 
 BAD = {
-    "an error page with status 200": (error_page, "what came has sha256", 1),
-    "another file": (another_file, "what came has sha256", 1),
-    "cut without a length": (cut_without_length, "what came has sha256", 1),
+    "an error page with status 200": (error_page, "the file has sha256", 1),
+    "another file": (another_file, "the file has sha256", 1),
+    "cut without a length": (cut_without_length, "the file has sha256", 1),
     "not found": (status(404), "404 Client Error", 1),
     "forbidden": (status(403), "403 Client Error", 1),
     "gone": (status(410), "410 Client Error", 1),
@@ -248,7 +248,7 @@ BAD = {
 
 
 @pytest.mark.parametrize("kind", BAD)
-def test_bad_servers_are_told_in_two_lines(tmp_path, kind):
+def test_bad_servers_are_reported_in_two_lines(tmp_path, kind):
     answer, message, asked = BAD[kind]
     with serving(answer) as (url, server):
         with pytest.raises(UserError) as caught:
@@ -280,7 +280,7 @@ def test_mirrors_are_tried_in_order(tmp_path, first):
     assert (tmp_path / "a").read_bytes() == BODY
 
 
-def test_what_one_mirror_gave_another_completes(tmp_path):
+def test_one_mirror_completes_what_another_sent(tmp_path):
     with serving(cut(3_000_000)) as (first, _), serving() as (second, server):
         fetch(tmp_path / "a", first, second)
     assert server.asked == ["bytes=3000000-"]
@@ -288,18 +288,18 @@ def test_what_one_mirror_gave_another_completes(tmp_path):
 
 
 def test_two_servers_that_undo_each_others_progress_are_given_up(tmp_path):
-    begins_anew = partial(whole, cut=3_000_000, ranges=False)
-    with serving(begins_anew) as (first, _), serving(cut(1_500_000)) as (second, _):
+    starts_over = partial(whole, cut=3_000_000, ranges=False)
+    with serving(starts_over) as (first, _), serving(cut(1_500_000)) as (second, _):
         with pytest.raises(UserError, match="the download failed"):
             fetch(tmp_path / "a", first, second)
 
 
-def test_an_address_that_is_none_is_told(tmp_path):
+def test_an_invalid_address_is_reported(tmp_path):
     with pytest.raises(UserError, match="the download failed .http://a..b/x: "):
         fetch(tmp_path / "a", "http://a..b/x")
 
 
-def test_a_full_disk_is_no_fault_of_the_server(tmp_path):
+def test_a_full_disk_is_not_blamed_on_the_server(tmp_path):
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (1_000_000, hard))
     try:
@@ -310,7 +310,7 @@ def test_a_full_disk_is_no_fault_of_the_server(tmp_path):
     assert len(server.asked) == 1
 
 
-def test_an_archive_at_hand_is_checked_and_copied(good_archive, tmp_path):
+def test_a_local_archive_is_checked_and_copied(good_archive, tmp_path):
     target = tmp_path / "resources/archive.tar.gz"
     copy_archive(good_archive, target, sha256=SHA256)
     assert target.read_bytes() == good_archive.read_bytes()
@@ -319,13 +319,13 @@ def test_an_archive_at_hand_is_checked_and_copied(good_archive, tmp_path):
 def test_a_checksum_beside_the_archive_is_honoured(good_archive, tmp_path):
     source = tmp_path / "a.tar.gz"
     source.symlink_to(good_archive)
-    found = hashlib.sha256(good_archive.read_bytes()).hexdigest()
+    actual = hashlib.sha256(good_archive.read_bytes()).hexdigest()
     beside = tmp_path / "a.tar.gz.sha256"
-    beside.write_text(f"{found.upper()}  a.tar.gz\n")
+    beside.write_text(f"{actual.upper()}  a.tar.gz\n")
     copy_archive(source, tmp_path / "copy", sha256=SHA256)
     (tmp_path / "copy").unlink()
     beside.write_text("0" * 64 + "\n")
-    with pytest.raises(UserError, match=f"its sha256 is {found}, but a.tar.gz.sha256"):
+    with pytest.raises(UserError, match=f"its sha256 is {actual}, but a.tar.gz.sha256"):
         copy_archive(source, tmp_path / "copy", sha256=SHA256)
     beside.write_text("not a checksum\n")
     with pytest.raises(UserError, match="no sha256 checksum"):
@@ -333,12 +333,12 @@ def test_a_checksum_beside_the_archive_is_honoured(good_archive, tmp_path):
     assert not (tmp_path / "copy").exists()
 
 
-def test_an_archive_that_is_not_there(tmp_path):
+def test_a_missing_archive_is_refused(tmp_path):
     with pytest.raises(UserError, match="CIFAR10_ARCHIVE=.*no such file"):
         copy_archive(tmp_path / "none.tar.gz", tmp_path / "copy", sha256=SHA256)
 
 
-def test_a_damaged_archive_at_hand_is_not_copied(tmp_path):
+def test_a_damaged_local_archive_is_not_copied(tmp_path):
     (tmp_path / "bad.tar.gz").write_bytes(b"nonsense")
     with pytest.raises(UserError, match="bad.tar.gz: not a whole tar.gz"):
         copy_archive(tmp_path / "bad.tar.gz", tmp_path / "copy", sha256=SHA256)

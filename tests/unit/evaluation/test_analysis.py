@@ -6,21 +6,19 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from shears.evaluation.analysis import (
-    compare_answers,
     compare_choices,
+    compare_predictions,
     count_confusions,
     count_values,
-    dead_units,
     expect_score,
     frontier,
 )
 from shears.evaluation.score import score
-from shears.pruning.dead_units import dead_unit_counts, remove_dead_units
-from tests.conftest import make_weights
+from tests.conftest import make_parameters
 
 
 @pytest.mark.parametrize(("correct", "zeros"), [(4300, 1_232_095), (3300, 1_225_841)])
-def test_the_expected_score_is_what_drawing_gives(correct, zeros):
+def test_the_expected_score_is_the_mean_of_simulated_ones(correct, zeros):
     found = expect_score({"images": 5000, "correct": correct, "zeros": zeros}, 10_000)
     rng = np.random.default_rng(0)
     accuracy = rng.binomial(10_000, rng.beta(correct + 1, 5001 - correct, 20_000)) / 1e4
@@ -59,7 +57,7 @@ POINTS = st.lists(
 
 
 @given(points=POINTS)
-def test_the_frontier_is_what_nothing_beats(points):
+def test_the_frontier_is_what_no_other_point_beats(points):
     found = frontier(points)
     best = [points[i] for i in found]
     assert best == sorted(best)
@@ -71,16 +69,16 @@ def test_the_frontier_is_what_nothing_beats(points):
 
 @settings(max_examples=50)
 @given(seed=st.integers(0, 10_000))
-def test_answers_that_changed_are_told_apart(seed):
+def test_changed_predictions_are_sorted_by_what_changed(seed):
     rng = np.random.default_rng(seed)
     labels, before, after = rng.integers(0, 4, (3, 60), dtype=np.uint8)
-    found = compare_answers(labels, before, after)
+    found = compare_predictions(labels, before, after)
     for i in range(60):
         kinds = [name for name, rows in found._asdict().items() if i in rows]
         expected = []
         if before[i] != after[i]:
-            right = (before[i] == labels[i], after[i] == labels[i])
-            expected = [{(1, 0): "lost", (0, 1): "won", (0, 0): "moved"}[right]]
+            correct = (before[i] == labels[i], after[i] == labels[i])
+            expected = [{(1, 0): "lost", (0, 1): "won", (0, 0): "moved"}[correct]]
         assert kinds == expected
 
 
@@ -92,27 +90,11 @@ def test_confusions_are_counted_by_row():
     assert counts.sum() == 4
 
 
-@pytest.mark.parametrize("zeros", [0.0, 0.99, 0.999])
-def test_dead_units_are_those_that_pruning_counts(zeros):
-    for weights in (
-        make_weights(1, zeros=zeros),
-        remove_dead_units(make_weights(1, zeros=zeros)),
-    ):
-        found = dead_units(weights)
-        counts = {name: int(dead.sum()) for name, dead in found.items()}
-        assert counts == dead_unit_counts(weights)
-
-
-def test_a_dense_units_outgoing_weights_are_its_own():
-    weights = make_weights(0)
-    weights[8].reshape(36, 64, 512)[:, 7] = 0  # what channel 7 of conv2d_3 feeds
-    found = dead_units(weights)
-    assert np.flatnonzero(found["conv2d_3"]).tolist() == [7]
-    assert not found["dense"].any()
-
-
-def test_histograms_hold_every_weight_that_is_not_zero():
-    kernels = {"dense": make_weights(0)[0], "round 1": make_weights(0, zeros=0.8)[0]}
+def test_histograms_count_every_nonzero_weight():
+    kernels = {
+        stage: make_parameters(0, zeros=zeros).kernels[0]
+        for stage, zeros in (("dense", 0.0), ("round 1", 0.8))
+    }
     rows = count_values(kernels)
     for name, kernel in kernels.items():
         own = [row for row in rows if row["stage"] == name]

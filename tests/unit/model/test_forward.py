@@ -1,11 +1,11 @@
 import numpy as np
 import pytest
 
-from shears.model.architecture import LAYERS, PARAMETERS, SHAPES, initial_weights
+from shears.model.architecture import PARAMETERS, SHAPES
 from shears.model.forward import build_keras_model, drop_units, logits
-from shears.model.parameters import flatten, unflatten
+from shears.model.parameters import initial_parameters
 from shears.runtime.backend import tf
-from tests.conftest import make_weights
+from tests.conftest import make_parameters
 
 IMAGES = np.random.default_rng(0).random((8, 32, 32, 3)).astype(np.float32)
 
@@ -17,15 +17,15 @@ def test_keras_model_is_the_assignments():
 
 
 def test_pure_function_and_keras_model_are_one_network():
-    weights = make_weights(0)
+    parameters = make_parameters(0)
     model = build_keras_model()
-    model.set_weights(weights)
-    ours = tf.nn.softmax(logits(tf.constant(flatten(weights)), IMAGES)).numpy()
+    model.set_weights(parameters.arrays)
+    ours = tf.nn.softmax(logits(tf.constant(parameters.vector), IMAGES)).numpy()
     np.testing.assert_allclose(ours, model(IMAGES).numpy(), rtol=1e-4, atol=1e-6)
 
 
 def test_bfloat16_is_close_and_ends_in_float32():
-    vector = tf.constant(flatten(initial_weights(0)))
+    vector = tf.constant(initial_parameters(0).vector)
     exact = logits(vector, IMAGES)
     rough = logits(vector, tf.cast(IMAGES, tf.bfloat16))
     assert rough.dtype == tf.float32
@@ -34,7 +34,7 @@ def test_bfloat16_is_close_and_ends_in_float32():
 
 
 @pytest.mark.parametrize("rate", [0.1, 0.5])
-def test_dropped_units_are_the_share_asked_for_and_the_mean_stays(rate):
+def test_dropout_drops_at_its_rate_and_keeps_the_mean(rate):
     x = tf.ones((1000, 5, 64))
     dropped = drop_units(x, rate, tf.constant([1, 2])).numpy()
     # 320,000 draws: 6 standard errors.
@@ -42,14 +42,13 @@ def test_dropped_units_are_the_share_asked_for_and_the_mean_stays(rate):
         rate * (1 - rate) / x.numpy().size
     )
     np.testing.assert_allclose(np.unique(dropped), [0, 1 / (1 - rate)], rtol=1e-4)
-    neighbours = (dropped[..., ::2] == 0) & (
-        dropped[..., 1::2] == 0
-    )  # one number's halves
+    # The two halves of one random number are independent.
+    neighbours = (dropped[..., ::2] == 0) & (dropped[..., 1::2] == 0)
     assert abs(neighbours.mean() - rate**2) < 0.01
 
 
 def test_dropout_follows_seed_and_rate():
-    vector = tf.constant(flatten(initial_weights(0)))
+    vector = tf.constant(initial_parameters(0).vector)
     rates = (0.25, 0.25, 0.5)
     one, same, other = (
         logits(vector, IMAGES, rates, tf.constant([0, n])).numpy() for n in (8, 8, 16)
@@ -57,21 +56,3 @@ def test_dropout_follows_seed_and_rate():
     np.testing.assert_array_equal(one, same)
     assert (one != other).all()
     assert (one != logits(vector, IMAGES).numpy()).all()
-
-
-def test_initial_weights_are_glorot_uniform():
-    for layer, kernel, bias in zip(
-        LAYERS, initial_weights(0)[::2], initial_weights(0)[1::2], strict=True
-    ):
-        reach = int(np.prod(layer.kernel[:-2]))
-        limit = np.sqrt(6 / (reach * (layer.kernel[-2] + layer.kernel[-1])))
-        assert 0.97 * limit < np.abs(kernel).max() <= limit
-        assert not bias.any()
-        assert kernel.dtype == np.float32
-    assert (initial_weights(0)[0] != initial_weights(1)[0]).all()
-
-
-def test_flatten_and_unflatten_are_inverse():
-    weights = make_weights(1)
-    for before, after in zip(weights, unflatten(flatten(weights)), strict=True):
-        np.testing.assert_array_equal(before, after)

@@ -22,7 +22,7 @@ def sources(notebook) -> list[str]:
 
 
 def test_the_notebook_runs_with_the_library(monkeypatch):
-    """As a person runs it, but in this process; every assert in it is executed."""
+    """As a person would, but in this process; every assert in it is executed."""
     monkeypatch.setenv("MPLBACKEND", "agg")
     names: dict = {}
     cells = sources(read_notebook(NOTEBOOK))
@@ -101,7 +101,7 @@ def test_the_project_cannot_be_imported_while_it_runs(monkeypatch):
         execute(notebook)
 
 
-def test_a_cell_that_fails_is_told_in_a_line():
+def test_a_failing_cell_is_reported_in_a_line():
     notebook = new_notebook(cells=[new_code_cell("assert 1 == 2, 'not so'")])
     with pytest.raises(UserError) as caught:
         execute(notebook)
@@ -109,7 +109,7 @@ def test_a_cell_that_fails_is_told_in_a_line():
     assert "\n" not in str(caught.value)
 
 
-def test_a_killed_kernel_is_told_in_a_line():
+def test_a_killed_kernel_is_reported_in_a_line():
     source = "import os, signal\nos.kill(os.getpid(), signal.SIGKILL)"
     notebook = new_notebook(cells=[new_code_cell(source)])
     with pytest.raises(UserError, match="the notebook's process was killed"):
@@ -117,7 +117,7 @@ def test_a_killed_kernel_is_told_in_a_line():
 
 
 @pytest.mark.parametrize("content", ["", "{}", "[1]", "text", json.dumps({"cells": 1})])
-def test_what_is_no_notebook_is_refused(tmp_path, content):
+def test_a_file_that_is_no_notebook_is_refused(tmp_path, content):
     path = tmp_path / "a.ipynb"
     path.write_text(content)
     with pytest.raises(UserError, match="a.ipynb: not a Jupyter notebook"):

@@ -18,7 +18,12 @@ from shears.optimizer_study.optimizers import (
     rmsprop,
     stochastic_gradient_descent,
 )
-from shears.optimizer_study.study import METHODS, TRAINERS, compile_run, sample_order
+from shears.optimizer_study.study import (
+    IMPLEMENTATIONS,
+    METHODS,
+    compile_run,
+    sample_order,
+)
 from shears.runtime.backend import tf
 
 ROOT = Path(__file__).parents[3]
@@ -33,22 +38,22 @@ EVERY = {
 
 
 def run(optimizer, x, gradients):
-    """Makes an update a gradient and returns every place."""
+    """Makes one update per gradient and returns x after each."""
     x = tf.constant(x, tf.float64)
-    state, places = optimizer.init(x), []
+    state, path = optimizer.init(x), []
     for gradient in gradients:
         x, state = optimizer.update(tf.constant(gradient, tf.float64), state, x)
-        places.append(float(x))
-    return places
+        path.append(float(x))
+    return path
 
 
 # First layer: by hand.
 
 
 def test_the_examples_in_the_docstrings_hold():
-    found = doctest.testmod(optimizers, extraglobs={"tf": tf})
-    assert found.attempted > 15
-    assert found.failed == 0
+    results = doctest.testmod(optimizers, extraglobs={"tf": tf})
+    assert results.attempted > 15
+    assert results.failed == 0
 
 
 def test_steps_by_hand():
@@ -59,18 +64,18 @@ def test_steps_by_hand():
     # G = 16, then 25: steps of 0.1 * 4 / 4 and 0.1 * 3 / 5.
     rule = adagrad(0.1, initial_accumulator=0.0, epsilon=1e-12)
     assert run(rule, 1.0, [4, 3]) == pytest.approx([0.9, 0.84])
-    # v = 0.5 * 16 = 8, then 4 + 4.5 = 8.5.
+    # nu = 0.5 * 16 = 8, then 4 + 4.5 = 8.5.
     expected = [1 - 0.4 / 8**0.5, 1 - 0.4 / 8**0.5 - 0.3 / 8.5**0.5]
     rule = rmsprop(0.1, rho=0.5, epsilon=1e-12)
     assert run(rule, 1.0, [4, 3]) == pytest.approx(expected)
-    # Without bias m = 4, then (0.25 * 4 + 0.5 * 3) / 0.75 = 10 / 3; v alike.
+    # Without bias mu = 4, then (0.25 * 4 + 0.5 * 3) / 0.75 = 10 / 3; nu likewise.
     expected = [0.9, 0.9 - 0.1 * (10 / 3) / ((0.25 * 16 + 0.5 * 9) / 0.75) ** 0.5]
     rule = adam(0.1, beta_1=0.5, beta_2=0.5, epsilon=1e-12)
     assert run(rule, 1.0, [4, 3]) == pytest.approx(expected)
 
 
 def test_the_places_of_the_epsilons():
-    """Behind the root in Adam, inside it in AdaGrad and RMSProp."""
+    """After the root in Adam, inside it in AdaGrad and RMSProp."""
     rule = adagrad(1.0, initial_accumulator=0.0, epsilon=9.0)
     assert run(rule, 0.0, [4]) == pytest.approx([-4 / 5])
     assert run(rmsprop(1.0, rho=0.0, epsilon=9.0), 0.0, [4]) == pytest.approx([-4 / 5])
@@ -91,13 +96,13 @@ def golden_adagrad(rate, x=1.0, total=0.1):
         yield x
 
 
-def golden_adam(rate, x=1.0, m=0.0, v=0.0):
+def golden_adam(rate, x=1.0, mu=0.0, nu=0.0):
     """Algorithm 1 of Kingma and Ba, with its own epsilon."""
     for t in range(1, 11):
-        m = 0.9 * m + 0.1 * 2 * x
-        v = 0.999 * v + 0.001 * (2 * x) ** 2
+        mu = 0.9 * mu + 0.1 * 2 * x
+        nu = 0.999 * nu + 0.001 * (2 * x) ** 2
         epsilon = 1e-7 / np.sqrt(1 - 0.999**t)
-        x -= rate * (m / (1 - 0.9**t)) / (np.sqrt(v / (1 - 0.999**t)) + epsilon)
+        x -= rate * (mu / (1 - 0.9**t)) / (np.sqrt(nu / (1 - 0.999**t)) + epsilon)
         yield x
 
 
@@ -155,10 +160,10 @@ def descend(optimizer, function, start, updates):
     ],
 )
 def test_a_parabola_is_descended(optimizer, updates):
-    found = descend(
+    end = descend(
         optimizer, lambda x: x[0] ** 2 + 20 * (x[1] - 1) ** 2, [3.0, -1.0], updates
     )
-    assert found == pytest.approx([0, 1], abs=0.01)
+    assert end == pytest.approx([0, 1], abs=0.01)
 
 
 @pytest.mark.parametrize(
@@ -171,13 +176,13 @@ def test_a_parabola_is_descended(optimizer, updates):
     ],
 )
 def test_rosenbrocks_valley_is_followed(optimizer, updates):
-    found = descend(
+    end = descend(
         optimizer,
         lambda x: (1 - x[0]) ** 2 + 100 * (x[1] - x[0] ** 2) ** 2,
         [-1.2, 1.0],
         updates,
     )
-    assert found == pytest.approx([1, 1], abs=0.02)
+    assert end == pytest.approx([1, 1], abs=0.02)
 
 
 # Third layer: the same as Keras'.
@@ -195,17 +200,17 @@ def test_a_thousand_updates_agree_with_keras(data_set, name, dtype, most):
     if (data_set, name) == ("sparse", "gradient_descent"):
         rate /= 4  # its limit is lower
     order = sample_order(len(problem.targets), updates)
-    found = {}
-    for implementation, make in TRAINERS.items():
-        trainer = make(method, problem.features.shape[1], tf.as_dtype(dtype))
+    curves = {}
+    for implementation, make in IMPLEMENTATIONS.items():
+        optimizer = make(method, problem.features.shape[1], tf.as_dtype(dtype))
         ends = np.array([1, 10, 100, updates], np.int32)
-        trainer.reset(rate)
-        run = compile_run(trainer, problem, method.samples[-1], ends, order)
-        found[implementation] = run()[0].numpy()
-    assert found["ours"].dtype == dtype
-    assert np.all(np.isfinite(found["ours"]))
-    assert np.ptp(found["ours"], axis=0).max() > 0.01  # they have gone somewhere
-    for ours, keras in zip(found["ours"], found["keras"], strict=True):
+        optimizer.reset(rate)
+        run = compile_run(optimizer, problem, method.samples[-1], ends, order)
+        curves[implementation] = run()[0].numpy()
+    assert curves["ours"].dtype == dtype
+    assert np.all(np.isfinite(curves["ours"]))
+    assert np.ptp(curves["ours"], axis=0).max() > 0.01  # the parameters have moved
+    for ours, keras in zip(curves["ours"], curves["keras"], strict=True):
         assert np.linalg.norm(ours - keras) / np.linalg.norm(keras) < most
 
 
@@ -270,7 +275,7 @@ def test_structure_shape_and_dtype_are_kept_and_nothing_changes_in_place(
     pairs = zip(tf.nest.flatten(parameters), tf.nest.flatten(after), strict=True)
     for old, new in pairs:
         assert (new.shape, new.dtype) == (old.shape, old.dtype)
-        # Down the slope, every one of them, at a first step.
+        # The first step moves every parameter.
         assert not new.shape.num_elements() or not np.array_equal(new, old)
     for old, leaf in zip(before, tf.nest.flatten(parameters), strict=True):
         assert np.array_equal(old, leaf)
@@ -288,9 +293,9 @@ def test_compiled_and_eager_updates_agree(name):
     plain, _ = optimizer.update(gradients, state, x)
     for compiled in (False, True):
         update = tf.function(optimizer.update, jit_compile=compiled)
-        found, _ = update(gradients, state, x)
+        moved, _ = update(gradients, state, x)
         for key in x:
-            assert found[key].numpy() == pytest.approx(plain[key].numpy(), rel=1e-14)
+            assert moved[key].numpy() == pytest.approx(plain[key].numpy(), rel=1e-14)
 
 
 # Bad input.
@@ -328,8 +333,8 @@ def test_bad_settings_are_refused_by_name(call, message):
 @pytest.mark.parametrize(
     ("gradients", "message"),
     [
-        ({"w": [1.0, 2.0]}, "gradients: found another structure"),
-        ([[1.0, 2.0], 3.0], "gradients: found another structure"),
+        ({"w": [1.0, 2.0]}, "gradients: found a different structure"),
+        ([[1.0, 2.0], 3.0], "gradients: found a different structure"),
         ({"w": np.zeros(3, "f"), "b": 1.0}, "gradients: number 1 is float32 (3,)"),
         ({"w": np.zeros(2, "f"), "b": None}, "gradients: found None"),
         ({"w": np.zeros(2, int), "b": 1.0}, "gradients: found int64, expected a"),
@@ -355,10 +360,10 @@ BANNED = ("optimizers", "Optimizer", "compat")
 def banned_names(source: str) -> set[str]:
     """Finds TensorFlow's own optimizers in a syntax tree, however they are reached.
 
-    That is an attribute, an imported name, or a text (for getattr and the like) that is
-    one of them, but for importing ours.
+    That is an attribute, an imported name or a string (for getattr and the like) with
+    such a name, except where our own are imported.
     """
-    found = set()
+    banned = set()
     for node in ast.walk(ast.parse(source)):
         names = []
         if isinstance(node, ast.Attribute):
@@ -373,8 +378,8 @@ def banned_names(source: str) -> set[str]:
         for name in names:
             parts = name.split(".")
             if set(parts) & set(BANNED) or any(p.endswith("Optimizer") for p in parts):
-                found.add(name)
-    return found
+                banned.add(name)
+    return banned
 
 
 @pytest.mark.parametrize(

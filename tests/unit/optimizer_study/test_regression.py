@@ -1,9 +1,9 @@
-from pathlib import Path
+from typing import get_args
 
 import numpy as np
 import pytest
-import yaml
 
+from shears.config import DataSet, OptimizerStudySettings
 from shears.optimizer_study.regression import (
     DATA_SETS,
     check_problem,
@@ -12,11 +12,9 @@ from shears.optimizer_study.regression import (
     solve,
 )
 
-ROOT = Path(__file__).parents[3]
-
 
 @pytest.mark.parametrize("name", DATA_SETS)
-def test_the_data_sets_are_drawn_alike_each_time(name):
+def test_the_data_sets_are_the_same_each_time(name):
     one, other = DATA_SETS[name](), DATA_SETS[name]()
     assert np.array_equal(one.features, other.features)
     assert np.array_equal(one.targets, other.targets)
@@ -76,7 +74,5 @@ def test_bad_data_is_refused_by_name(features, targets, message):
         check_problem(features, targets)
 
 
-def test_the_schema_knows_the_same_data_sets():
-    schema = yaml.safe_load((ROOT / "schemas/config.schema.yaml").read_text())
-    entry = schema["properties"]["optimizers"]["properties"]["data_sets"]
-    assert entry["items"]["enum"] == entry["default"] == list(DATA_SETS)
+def test_the_configuration_knows_the_same_data_sets():
+    assert get_args(DataSet) == OptimizerStudySettings().data_sets == tuple(DATA_SETS)

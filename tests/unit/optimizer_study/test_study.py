@@ -11,8 +11,8 @@ from shears.optimizer_study.plots import (
     winners,
 )
 from shears.optimizer_study.study import (
+    IMPLEMENTATIONS,
     METHODS,
-    TRAINERS,
     best_run,
     difference,
     learning_rates,
@@ -40,15 +40,15 @@ def cells():
                     learning_rates=RATES,
                     updates=UPDATES,
                 )
-                for implementation in TRAINERS
+                for implementation in IMPLEMENTATIONS
             }
             for name in METHODS
         }
     }
 
 
-def test_gradient_descent_does_what_theory_says(cells):
-    """All eigenvalues are 2: an update leaves |1 - 2 rate| of the way."""
+def test_gradient_descent_does_what_theory_predicts(cells):
+    """All eigenvalues are 2: an update leaves |1 - 2 rate| of the distance."""
     runs = cells["condition_1"]["gradient_descent"]["ours"]["runs"]
     assert [run["learning_rate"] for run in runs] == RATES
     for run, left in zip(runs[:3], (0.98, 0.8, 0.8), strict=True):
@@ -57,7 +57,7 @@ def test_gradient_descent_does_what_theory_says(cells):
         assert run["arrived"] == int(np.ceil(np.log(0.01) / np.log(left)))
         assert not run["diverged"]
     assert runs[3]["diverged"] and runs[3]["arrived"] is None
-    assert runs[3]["loss"][-1] is None  # infinite, which JSON cannot say
+    assert runs[3]["loss"][-1] is None  # infinite, which JSON cannot express
 
 
 def test_a_cell_is_json_even_where_it_diverges(cells, tmp_path):
@@ -75,7 +75,7 @@ def test_ours_and_keras_measure_the_same(cells):
             assert mine["diverged"] == theirs["diverged"]
 
 
-def test_a_difference_is_noticed(cells):
+def test_a_difference_is_detected(cells):
     runs = cells["condition_1"]["adam"]["ours"]["runs"]
     other = [{**run, "loss": [1.01 * (x or 1) for x in run["loss"]]} for run in runs]
     assert difference(runs, other) == pytest.approx(0.01 / 1.01)
@@ -91,7 +91,7 @@ def run_of(rate, arrived, distance, *, diverged=False, samples="one"):
     }
 
 
-def test_the_best_run_arrives_first_or_ends_nearest():
+def test_the_best_run_arrives_first_or_ends_closest():
     far, near = run_of(1, None, 0.5), run_of(2, None, 0.2)
     late, early = run_of(3, 90, 0.001), run_of(4, 80, 0.3)
     lost = run_of(5, None, None, diverged=True)
@@ -101,7 +101,7 @@ def test_the_best_run_arrives_first_or_ends_nearest():
     assert best_run([lost, other], "one") is None
 
 
-def test_samples_come_once_an_epoch():
+def test_samples_come_once_per_epoch():
     order = sample_order(7, 17)
     assert len(order) == 17
     assert sorted(order[:7]) == sorted(order[7:14]) == list(range(7))
@@ -110,9 +110,9 @@ def test_samples_come_once_an_epoch():
 
 @pytest.mark.parametrize("updates", [10, 1000, 100_000])
 def test_a_curve_goes_from_the_first_update_to_the_last(updates):
-    found = points(updates)
-    assert found[0] == 1 and found[-1] == updates
-    assert np.all(np.diff(found) > 0) and len(found) <= 120
+    ends = points(updates)
+    assert ends[0] == 1 and ends[-1] == updates
+    assert np.all(np.diff(ends) > 0) and len(ends) <= 120
 
 
 def test_learning_rates_are_even_in_their_logarithm():
@@ -134,13 +134,13 @@ def test_the_table_and_the_winners(cells):
         if line.updates:
             rows = 1 if "one" not in line.optimizer and line.optimizer != "SGD" else 200
             assert line.epochs == line.updates / rows
-    (found,) = winners(lines)
+    (row,) = winners(lines)
     first = min((line for line in lines if line.updates), key=lambda line: line.updates)
-    assert found["updates"] == first.optimizer
+    assert row["updates"] == first.optimizer
     assert winners([lines[0]._replace(updates=None)])[0]["updates"] == "nobody"
 
 
-def test_pictures_are_the_same_bytes_each_time(cells):
+def test_plots_are_the_same_bytes_each_time(cells):
     valley = walk_valley(20)
     for plot, content in (
         (plot_losses, cells),

@@ -1,116 +1,134 @@
-"""Every way to prune in config.yaml, on a handful of images."""
-
-from pathlib import Path
+"""Every method of config.yaml, on a handful of images."""
 
 import numpy as np
 import pytest
 import yaml
 
-from shears.model.architecture import initial_weights
-from shears.model.parameters import clean, flatten, unflatten
+from shears.config import parse_configuration
+from shears.model.parameters import Parameters, initial_parameters
+from shears.plan import plan
 from shears.pruning.masks import make_mask, zeros_for
-from shears.pruning.rounds import plan_round
+from shears.pruning.rounds import RoundSpec, plan_round
+from shears.pruning.schedule import MaskUpdate
 from shears.runtime.errors import UserError
 from shears.training.loop import train_network
+from shears.training.run_context import RunContext
 from shears.weight_files.canonical import read_weights, write_weights
-from tests.conftest import make_weights
-from tests.unit.training.test_loop import AUGMENTED, make_data, replace
+from tests import ROOT
+from tests.conftest import make_parameters
+from tests.unit.training.test_loop import AUGMENTED, change, make_data
 
-CONFIG = yaml.safe_load((Path(__file__).parents[3] / "config.yaml").read_text())
-RECIPE = replace(AUGMENTED, epochs=4, weight_decay=0.1, normalise=True)  # of 3 steps
-
-
-def settings(name: str, sparsity: float = 0.97, batch_norm: bool = False) -> dict:
-    method = {
-        **{"densities": [1] * 6, "mask_of": "", "shuffled": False},
-        **CONFIG["pruning"],
-        **CONFIG["methods"][name],
-        "mask_updates": 4,
-    }
-    recipe = {"batch_norm": batch_norm}
-    own = {"sparsity": sparsity, "seed": 3, "initial_seed": 1, "recipe": recipe}
-    return {**method, **own}
+CONFIG = yaml.safe_load((ROOT / "config.yaml").read_text())
+METHODS = list(CONFIG["methods"])
+PLAN = plan(parse_configuration({**CONFIG, "run": METHODS}))
+RECIPE = change(AUGMENTED, epochs=4, weight_decay=0.1, normalise=True)  # of 3 steps
+UPDATE = MaskUpdate(zeros_for(0.97))
 
 
-def pruned(weights, sparsity: float):
-    vector = flatten(weights)
-    return unflatten(vector * make_mask(vector, zeros_for(sparsity)))
+def spec_of(name: str) -> RoundSpec:
+    spec = PLAN.round_spec(name, seed=1, number=1)
+    changes = {"sparsity": 0.97, "update_frequency": 4, "seed": 3}
+    return spec.model_copy(update=changes)
+
+
+def pruned(parameters: Parameters, sparsity: float) -> Parameters:
+    return parameters.masked(make_mask(parameters, zeros_for(sparsity)))
 
 
 @pytest.mark.parametrize(
     ("name", "batch_norm"),
     [
-        *((name, False) for name in CONFIG["methods"]),
-        *((name, True) for name in ("first_order", "regrown", "random_from_scratch")),
+        *((name, False) for name in METHODS),
+        *((name, True) for name in ("first_order", "rigl", "random_from_scratch")),
         ("lottery_ticket", True),
     ],
 )
 def test_a_round_of_every_method_is_exact_and_keeps_what_was_pruned(
     name, batch_norm, tmp_path
 ):
-    files = {"previous": pruned(make_weights(0), 0.9)}
-    if settings(name)["mask_of"]:
-        files["mask"] = pruned(make_weights(1), 0.97)
-    plan = settings(name, batch_norm=batch_norm)
-    weights, masks = plan_round(files, plan, steps=12)
-    recipe, data = replace(RECIPE, batch_norm=batch_norm), make_data()
-    trained, _ = train_network(
-        weights, data, data, recipe, precision="float32", seed=3, **masks
+    previous, mask_source = pruned(make_parameters(0), 0.9), None
+    if PLAN.methods[name].settings.mask_of:
+        mask_source = pruned(make_parameters(1), 0.97)
+    start, masks = plan_round(
+        previous,
+        spec_of(name),
+        steps=12,
+        batch_norm=batch_norm,
+        mask_source=mask_source,
     )
-    trained = clean(trained)
-    vector = flatten(trained)
-    assert (vector == 0).sum() == zeros_for(0.97)
-    assert all(array.any() for array in trained[::2])
-    if not files.get("mask") and name != "regrown":
-        assert not vector[flatten(files["previous"]) == 0].any()
+    recipe, data = change(RECIPE, batch_norm=batch_norm), make_data()
+    context = RunContext(precision="float32", seed=3)
+    trained, _ = train_network(start, data, data, recipe, context, masks=masks)
+    trained = trained.without_denormals()
+    assert trained.count_zeros() == zeros_for(0.97)
+    assert all(kernel.any() for kernel in trained.kernels)
+    if mask_source is None and name != "rigl":
+        assert not trained.vector[previous.vector == 0].any()
     write_weights(tmp_path / "a.h5", trained)
-    again = flatten(read_weights(tmp_path / "a.h5"))
-    assert again.tobytes() == vector.tobytes()
+    read = read_weights(tmp_path / "a.h5")
+    assert read.vector.tobytes() == trained.vector.tobytes()
 
 
 def test_a_lottery_ticket_starts_from_its_initial_weights():
-    previous = pruned(make_weights(0), 0.9)
-    start, masks = plan_round(
-        {"previous": previous}, settings("lottery_ticket"), steps=9
+    previous = pruned(make_parameters(0), 0.9)
+    spec = spec_of("lottery_ticket")
+    start, masks = plan_round(previous, spec, steps=9, batch_norm=False)
+    (update,) = masks.updates.values()
+    parameters, mask = masks.make_mask(start, None, update)
+    assert mask.count_zeros() == zeros_for(0.97)
+    np.testing.assert_allclose(
+        parameters.vector, initial_parameters(1).vector, atol=1e-5
     )
-    (update,) = masks["mask_updates"].values()
-    vector, mask = masks["make_mask"](flatten(start), None, update)
-    assert (mask == 0).sum() == zeros_for(0.97)
-    np.testing.assert_allclose(vector, flatten(initial_weights(1)), atol=1e-5)
     # The mask is that of the trained weights: in each kernel their largest.
-    for values, ones in zip(previous[::2], unflatten(mask)[::2], strict=True):
+    for values, ones in zip(previous.kernels, mask.kernels, strict=True):
         assert np.abs(values)[ones == 0].max() <= np.abs(values)[ones == 1].min()
 
 
 @pytest.mark.parametrize("name", ["mask_from_scratch", "random_from_scratch"])
 def test_the_controls_take_the_mask_or_its_counts(name):
-    files = {"previous": make_weights(0), "mask": pruned(make_weights(1), 0.97)}
-    start, masks = plan_round(files, settings(name), steps=9)
-    (update,) = masks["mask_updates"].values()
-    _, mask = masks["make_mask"](flatten(start), None, update)
-    theirs = (flatten(files["mask"]) != 0).astype(np.float32)
-    assert (mask == theirs).all() == (name == "mask_from_scratch")
-    counts = [[int(array.sum()) for array in unflatten(m)] for m in (mask, theirs)]
+    source = pruned(make_parameters(1), 0.97)
+    _, masks = plan_round(
+        make_parameters(0),
+        spec_of(name),
+        steps=9,
+        batch_norm=False,
+        mask_source=source,
+    )
+    assert list(masks.updates.values()) == [UPDATE]
+    _, mask = masks.make_mask(make_parameters(0), None, UPDATE)
+    theirs = Parameters((source.vector != 0).astype(np.float32))
+    same = (mask.vector == theirs.vector).all()
+    assert same == (name == "mask_from_scratch")
+    counts = [[int(array.sum()) for array in m.arrays] for m in (mask, theirs)]
     assert counts[0] == counts[1]
 
 
 def test_a_mask_without_the_biases_that_batch_norm_needs_is_refused():
-    mask = pruned(make_weights(1), 0.97)
-    mask[7][np.flatnonzero(mask[6].any((0, 1, 2)))[:2]] = 0
-    files = {"previous": make_weights(0), "mask": mask}
-    plan_round(files, settings("mask_from_scratch"), steps=9)
-    with pytest.raises(
-        UserError, match="2 units of conv2d_3 that .* made with batch_norm"
-    ):
-        plan_round(files, settings("mask_from_scratch", batch_norm=True), steps=9)
+    source, spec = pruned(make_parameters(1), 0.97), spec_of("mask_from_scratch")
+    units = np.flatnonzero(source.incoming(3).any(0))[:2]
+    source.biases[3][units] = 0
+
+    def plan_with(*, batch_norm: bool):
+        return plan_round(
+            make_parameters(0),
+            spec,
+            steps=9,
+            batch_norm=batch_norm,
+            mask_source=source,
+        )
+
+    plan_with(batch_norm=False)
+    message = "2 units of conv2d_3 that .* made with batch_norm"
+    with pytest.raises(UserError, match=message):
+        plan_with(batch_norm=True)
 
 
 def test_the_same_settings_make_the_same_masks():
-    files = {"previous": make_weights(0), "mask": pruned(make_weights(1), 0.97)}
+    source, spec = pruned(make_parameters(1), 0.97), spec_of("random_from_scratch")
     one, two = (
-        plan_round(files, settings("random_from_scratch"), steps=9)[1]["make_mask"](
-            flatten(files["previous"]), None, None
-        )[1]
+        plan_round(
+            make_parameters(0), spec, steps=9, batch_norm=False, mask_source=source
+        )[1].make_mask(make_parameters(0), None, UPDATE)[1]
         for _ in range(2)
     )
-    np.testing.assert_array_equal(one, two)
+    np.testing.assert_array_equal(one.vector, two.vector)

@@ -4,25 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shears.pruning.schedule import MaskUpdate, cubic_sparsity, mask_updates
-from shears.training.learning_rate import learning_rate
-
-
-def test_cosine_falls_from_peak_to_nearly_zero():
-    rates = [
-        learning_rate(i, 100, peak=0.1, schedule="cosine", warmup=0) for i in range(100)
-    ]
-    assert rates[0] == 0.1
-    assert rates[50] == pytest.approx(0.05)
-    assert rates == sorted(rates, reverse=True)
-    assert 0 < rates[-1] < 1e-4
-
-
-def test_warmup_rises_linearly_to_the_peak():
-    rates = [
-        learning_rate(i, 10, peak=1.0, schedule="constant", warmup=4) for i in range(10)
-    ]
-    assert rates == pytest.approx([0.2, 0.4, 0.6, 0.8] + [1.0] * 6)
+from shears.pruning.schedule import MaskUpdate, cubic_sparsity, schedule_masks
 
 
 def test_cubic_sparsity_by_hand():
@@ -35,38 +17,45 @@ def test_cubic_sparsity_by_hand():
     start=st.integers(0, 10**6),
     more=st.integers(1, 10**6),
     steps=st.integers(1, 5000),
-    ramp=st.floats(0, 1),
-    updates=st.integers(1, 200),
-    regrowth=st.sampled_from([0.0, 0.3]),
+    end_step=st.floats(0, 1),
+    frequency=st.integers(1, 200),
+    drop_fraction=st.sampled_from([0.0, 0.3]),
 )
 def test_zeros_rise_to_exactly_the_end_within_the_round(
-    start, more, steps, ramp, updates, regrowth
+    start, more, steps, end_step, frequency, drop_fraction
 ):
-    plan = mask_updates(
-        start, start + more, steps=steps, ramp=ramp, updates=updates, regrowth=regrowth
+    plan = schedule_masks(
+        start,
+        start + more,
+        steps=steps,
+        end_step=end_step,
+        update_frequency=frequency,
+        drop_fraction=drop_fraction,
     )
     at, zeros = list(plan), [update.zeros for update in plan.values()]
     assert at[0] == 0
     assert at == sorted(at)
-    last = max(ramp, 0.75 if regrowth else 0)
+    last = max(end_step, 0.75 if drop_fraction else 0)
     assert at[-1] <= min(last * steps, steps - 1)
     assert zeros == sorted(zeros)
     assert zeros[0] >= start
     assert zeros[-1] == start + more
-    shares = [update.exchanged for update in plan.values()]
-    assert shares == sorted(shares, reverse=True)
-    assert all(0 <= share <= regrowth for share in shares)
+    dropped = [update.drop_fraction for update in plan.values()]
+    assert dropped == sorted(dropped, reverse=True)
+    assert all(0 <= fraction <= drop_fraction for fraction in dropped)
 
 
-def test_no_ramp_is_one_cut():
-    plan = mask_updates(10, 90, steps=100, ramp=0, updates=40)
-    assert plan == {0: MaskUpdate(90, 0.0)}
+def test_an_end_at_step_0_is_one_shot():
+    plan = schedule_masks(10, 90, steps=100, end_step=0, update_frequency=40)
+    assert plan == {0: MaskUpdate(90)}
 
 
-def test_regrowth_goes_on_behind_the_ramp_and_falls_like_half_a_cosine():
-    plan = mask_updates(0, 90, steps=400, ramp=0.25, updates=10, regrowth=0.4)
+def test_drop_and_grow_continues_after_the_end_and_falls_like_half_a_cosine():
+    plan = schedule_masks(
+        0, 90, steps=400, end_step=0.25, update_frequency=10, drop_fraction=0.4
+    )
     assert max(plan) > 250
-    assert plan[0].exchanged == 0.4
+    assert plan[0].drop_fraction == 0.4
     assert plan[160] == MaskUpdate(
         90, pytest.approx(0.2 * (1 + math.cos(math.pi * 160 / 300)))
     )

@@ -9,7 +9,8 @@ from PIL import Image
 
 from shears.evaluation.analysis import expect_score
 from shears.reporting import charts
-from shears.reporting.report import mean_scores, read_costs
+from shears.reporting.candidates import mean_scores
+from shears.reporting.report import read_costs
 from shears.runtime.files import write_json
 from tests.report_pages import IMAGES, candidate, render, write_files
 
@@ -27,7 +28,7 @@ def text(folder):
 
 
 class Page(HTMLParser):
-    """Rows of tables, pictures and other addresses, texts by heading."""
+    """What a page holds: rows of tables, pictures, addresses and texts."""
 
     def __init__(self, text):
         super().__init__()
@@ -49,10 +50,11 @@ class Page(HTMLParser):
         self.skips = False
 
     def handle_data(self, data):
-        if data.strip() and not self.skips:
-            self.text.append(data.strip())
+        words = " ".join(data.split())
+        if words and not self.skips:
+            self.text.append(words)
             if self.rows:
-                self.rows[-1].append(data.strip())
+                self.rows[-1].append(words)
 
 
 def test_the_page_shows_each_candidate_and_marks_the_chosen(text):
@@ -64,7 +66,7 @@ def test_the_page_shows_each_candidate_and_marks_the_chosen(text):
     assert page.chosen == 1
 
 
-def test_what_is_handed_in_stands_at_the_top(text):
+def test_the_submission_is_described_at_the_top(text):
     shown = " ".join(Page(text).text)
     top = shown[: shown.index("Candidates", shown.index("sha256"))]
     validation = candidate("lamp/seed_0/round_1", 0.81, 0.95).validation
@@ -82,7 +84,7 @@ def test_what_is_handed_in_stands_at_the_top(text):
         assert part in top, part
 
 
-def test_the_page_needs_nothing_from_elsewhere(text):
+def test_the_page_needs_no_other_file(text):
     page = Page(text)
     assert page.images
     assert all(a.startswith(("data:", "#")) for a in page.addresses)
@@ -90,14 +92,19 @@ def test_the_page_needs_nothing_from_elsewhere(text):
     assert len(text) < 5_000_000
 
 
-def test_pictures_have_texts(text):
+def test_pictures_have_alternative_texts(text):
     assert all(image["alt"] for image in Page(text).images)
 
 
 def test_the_images_that_pruning_made_wrong_are_shown(text):
-    assert "made 3 wrong that were right" in text
-    assert "bird, now taken for truck" in text
-    assert [i["alt"] for i in Page(text).images if "test image" in i["alt"]] == [
+    page = Page(text)
+    assert any(
+        "3 were classified correctly by dense and wrongly by round 1, 0 the other way "
+        "round, and 0 wrongly by both" in part
+        for part in page.text
+    )
+    assert "bird, now predicted as truck" in page.text
+    assert [i["alt"] for i in page.images if "test image" in i["alt"]] == [
         f"test image {i}: {name}"
         for i, name in enumerate(("airplane", "automobile", "bird"))
     ]
@@ -113,7 +120,7 @@ def test_costs_are_added_up_by_rule(folder):
     assert read_costs(folder / "none") == []
 
 
-def test_the_configuration_and_the_command_are_told(text):
+def test_the_configuration_and_the_command_are_shown(text):
     assert "snakemake --cores all --config &#39;seeds=[0]&#39;" in text
     shown = re.search(
         r"Configuration</summary>\s*<pre.*?<code>(.*?)</code>", text, re.S
@@ -170,7 +177,7 @@ FIRST = {
 }
 
 
-def test_part_a_has_a_section_if_there_is_one(text, folder, tmp_path):
+def test_part_a_has_a_section_if_it_was_run(text, folder, tmp_path):
     assert "Part A" not in text
     study = {"table": tmp_path / "table.json"}
     write_json(study["table"], {"lines": [LINE, LOST], "winners": [FIRST]})
@@ -189,14 +196,16 @@ def test_part_a_has_a_section_if_there_is_one(text, folder, tmp_path):
     assert sum(i["src"].startswith("data:image/svg") for i in page.images) == 3
 
 
-def test_what_is_shown_is_escaped_and_refusals_are_named(text):
+def test_texts_are_escaped_and_refused_candidates_are_named(text):
     assert "&lt;b&gt;cpu&lt;/b&gt;" in text
     assert "<b>cpu</b>" not in text
     assert "<details open><summary>Refused because accuracy is not safely" in text
     assert "<p>lamp, seed 0, round 2.</p>" in text
 
 
-def test_a_sweep_of_hundreds_is_grouped_and_fits_a_page(folder, tmp_path, monkeypatch):
+def test_hundreds_of_candidates_are_grouped_and_fit_a_page(
+    folder, tmp_path, monkeypatch
+):
     monkeypatch.setattr(
         "shears.reporting.charts.save_chart", lambda chart, *paths: None
     )
@@ -212,13 +221,13 @@ def test_a_sweep_of_hundreds_is_grouped_and_fits_a_page(folder, tmp_path, monkey
     assert len(text) < 10_000_000
     page = Page(text)
     assert f"{len(refused)} of {len(more) + 2}" in text
-    assert "<details><summary>Refused" in text  # folded: it would fill the screen
+    assert "<details><summary>Refused" in text  # closed: it would fill the screen
     means = [row for row in page.rows if row[:3] == ["erk-long", "4", "10"]]
     assert len(means) == 1
 
 
 def values(chart: charts.Chart) -> list[dict]:
-    """The rows that a chart is drawn from."""
+    """Returns the rows that a chart is drawn from."""
     (spec,) = charts.page_specs(chart)
     (rows,) = spec["datasets"].values()
     return rows
@@ -241,7 +250,7 @@ def test_each_method_has_a_line_of_means_over_seeds():
         assert row["high"] - row["low"] == pytest.approx(2 * deviation)
 
 
-def test_scores_of_zero_do_not_press_the_others_into_a_line():
+def test_scores_of_zero_are_left_out_of_the_means():
     good = candidate("lamp/seed_0/round_1", 0.8, 0.9)
     missed = candidate("lamp/seed_1/round_1", 0.6, 0.9)
     missed = missed._replace(test={**missed.test, "score": 0.0})
@@ -279,9 +288,24 @@ def test_lines_of_equal_score_have_slope_minus_one():
             assert (x + y) / 2 == pytest.approx(float(line["score"]), abs=1e-9)
 
 
+def specs_of(text: str) -> dict[str, list[dict]]:
+    """Reads the charts that a page draws, as Vega-Lite JSON."""
+    return json.loads(re.search(r"const specs = (\{.*?\});\n", text, re.S)[1])
+
+
+def test_confusions_are_counted_by_class(text):
+    (spec,) = specs_of(text)["confusions"]
+    (rows,) = spec["datasets"].values()
+    assert sum(row["images"] for row in rows) == IMAGES
+    wrong = [row for row in rows if row["images"] and row["shown"] != row["predicted"]]
+    assert [(row["shown"], row["predicted"], row["images"]) for row in wrong] == [
+        (name, "truck", 1) for name in ("airplane", "automobile", "bird")
+    ]
+    assert "The most frequent error: airplane predicted as truck" in text
+
+
 def test_cuts_are_marked_where_sparsity_rises(text):
-    specs = json.loads(re.search(r"const specs = (\{.*?\});\n", text, re.S)[1])
-    rows = specs["histories"][0]["datasets"].values()
+    rows = specs_of(text)["histories"][0]["datasets"].values()
     cuts = [x for x in rows if x and "cut_end" in x[0]]
     assert max(cuts, key=len) == [
         {"stage": "dense", "start": 0, "cut_end": 0},

@@ -33,7 +33,7 @@ def test_the_same_files_give_the_same_bytes(files):
     assert packed(files, *names).read_bytes() == packed(files, *names).read_bytes()
 
 
-def test_without_part_a_nothing_is_said_of_it(files):
+def test_without_part_a_the_readme_does_not_mention_it(files):
     with zipfile.ZipFile(packed(files, "my_model_weights.h5")) as archive:
         assert archive.namelist() == [
             *("my_model_weights.h5", "manifest.json", "README.txt")

@@ -22,8 +22,8 @@ def test_imports_are_followed_through_modules(tmp_path):
     (package / "d.py").write_text("")
     script = tmp_path / "script.py"
     script.write_text("from shears.a import f\n")
-    found = [file.name for file in source_files(script, tmp_path)]
-    assert found == ["script.py", "__init__.py", "a.py", "b.py", "c.py"]
+    files = [file.name for file in source_files(script, tmp_path)]
+    assert files == ["script.py", "__init__.py", "a.py", "b.py", "c.py"]
 
 
 @pytest.mark.parametrize(
@@ -38,7 +38,7 @@ def test_imports_are_followed_through_modules(tmp_path):
         (lambda text: text + "def g(): pass\n", True),
     ],
 )
-def test_code_counts_and_comments_and_docstrings_do_not(tmp_path, edit, counts):
+def test_code_counts_but_comments_and_docstrings_do_not(tmp_path, edit, counts):
     module, script = tmp_path / "shears/a.py", tmp_path / "script.py"
     module.parent.mkdir()
     module.write_text(
@@ -58,7 +58,7 @@ def test_the_baseline_does_not_depend_on_pruning_nor_a_round_on_the_report():
     assert "shears/reporting/report.py" not in names("prune_round")
 
 
-def test_nothing_that_is_submitted_depends_on_the_teachers_network():
+def test_nothing_submitted_depends_on_the_teachers_network():
     for script in ("train_baseline", "prune_round", "score_candidate"):
         assert "shears/model/teacher.py" not in names(script)
     assert "shears/pruning/masks.py" not in names("train_teacher")
@@ -67,7 +67,7 @@ def test_nothing_that_is_submitted_depends_on_the_teachers_network():
 @pytest.mark.parametrize(
     "script", ["choose_submission", "score_report", "download_cifar10"]
 )
-def test_stages_that_compute_nothing_do_not_start_tensorflow(script):
+def test_jobs_that_compute_nothing_do_not_start_tensorflow(script):
     assert "shears/runtime/backend.py" not in names(script)
 
 

@@ -15,7 +15,7 @@ INTEL, AMD = "GenuineIntel", "AuthenticAMD"
         (None, "", "float32"),
     ],
 )
-def test_bfloat16_is_taken_where_it_pays(monkeypatch, vendor, flags, expected):
+def test_bfloat16_is_chosen_where_it_is_faster(monkeypatch, vendor, flags, expected):
     fields = {"vendor_id": vendor, "flags": flags} if vendor else {}
     monkeypatch.setattr(device, "cpu_fields", lambda: fields)
     monkeypatch.setattr(device.tf.config, "get_visible_devices", lambda kind: [])

@@ -28,7 +28,7 @@ def test_a_failed_write_leaves_the_old_file_and_nothing_else(tmp_path):
     assert {path.name for path in tmp_path.iterdir()} == {"a.json", ".a.json.sha256"}
 
 
-def test_what_a_killed_writer_left_is_overwritten(tmp_path):
+def test_the_leftovers_of_a_killed_writer_are_overwritten(tmp_path):
     (tmp_path / ".a.part").write_bytes(b"x" * 100)
     write_bytes(tmp_path / "a", b"new")
     assert (tmp_path / "a").read_bytes() == b"new"
@@ -45,7 +45,7 @@ def test_two_writers_of_one_file_do_not_mix(tmp_path):
 
 @settings(max_examples=50, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data(), content=st.binary(min_size=1, max_size=200))
-def test_any_flipped_bit_and_any_cut_is_noticed(tmp_path, data, content):
+def test_any_flipped_bit_and_any_cut_is_detected(tmp_path, data, content):
     path = tmp_path / "a"
     write_bytes(path, content)
     verify(path)
@@ -58,7 +58,7 @@ def test_any_flipped_bit_and_any_cut_is_noticed(tmp_path, data, content):
             verify(path)
 
 
-def test_checksums_are_in_the_form_of_sha256sum(tmp_path):
+def test_checksums_are_in_the_format_of_sha256sum(tmp_path):
     write_bytes(tmp_path / "a", b"x")
     subprocess.run(
         ["sha256sum", "--check", "--strict", ".a.sha256"], cwd=tmp_path, check=True

@@ -11,13 +11,13 @@ import pytest
 from shears.runtime.backend import tf
 from shears.runtime.errors import UserError
 from shears.runtime.files import write_bytes
-from shears.runtime.job_log import stage
+from shears.runtime.job_log import log_job
 
 ROOT = Path(__file__).parents[3]
 
 
 def run(tmp_path, error):
-    with stage("try", tmp_path / "logs/try.log"):
+    with log_job("try", tmp_path / "logs/try.log"):
         logging.getLogger("shears.x").info("working")
         raise error
 
@@ -30,7 +30,7 @@ def run(tmp_path, error):
         (MemoryError("Unable to allocate 9 TiB"), "out of memory (Unable to allocate"),
         (
             tf.errors.ResourceExhaustedError(None, None, "OOM when allocating\nmore"),
-            "out of memory (OOM when allocating more): end other programs or, where a",
+            "out of memory (OOM when allocating more): close other programs or, if a",
         ),
         (
             tf.errors.InternalError(
@@ -68,38 +68,38 @@ def test_a_full_disk_names_the_file_and_says_what_to_do(tmp_path, capfd):
         finally:
             resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
 
-    with pytest.raises(SystemExit), stage("try", tmp_path / "try.log"):
+    with pytest.raises(SystemExit), log_job("try", tmp_path / "try.log"):
         fill()
     shown = capfd.readouterr().err
     assert f"error: {tmp_path / 'big'}: File too large" in shown
     assert "Traceback" not in shown
-    with pytest.raises(SystemExit), stage("try", tmp_path / "try.log"):
+    with pytest.raises(SystemExit), log_job("try", tmp_path / "try.log"):
         raise OSError(errno.ENOSPC, "No space left on device", "out.h5")
     assert "No space left on device: make room and run again" in capfd.readouterr().err
 
 
-def test_a_defect_of_ours_passes_through(tmp_path):
+def test_a_bug_of_ours_passes_through(tmp_path):
     with pytest.raises(ZeroDivisionError):
         run(tmp_path, ZeroDivisionError())
 
 
 def test_a_log_that_cannot_be_written_is_one_line(tmp_path):
-    (tmp_path / "logs").write_text("a file, no folder")
+    (tmp_path / "logs").write_text("a file, not a folder")
     with pytest.raises(SystemExit) as caught:
         run(tmp_path, ZeroDivisionError())
     assert f"try: error: {tmp_path}/logs" in str(caught.value)
 
 
-def test_real_want_of_memory_is_told(tmp_path):
-    """A process that may not have more than 4 GB asks TensorFlow and NumPy for 8."""
+def test_a_real_lack_of_memory_is_reported(tmp_path):
+    """A process limited to 4 GB asks TensorFlow and NumPy for 8."""
     script = tmp_path / "hungry.py"
     script.write_text(
         "import sys, resource\n"
         "from shears.runtime.backend import tf\n"
         "import numpy as np\n"
-        "from shears.runtime.job_log import stage\n"
+        "from shears.runtime.job_log import log_job\n"
         "resource.setrlimit(resource.RLIMIT_AS, (4 << 30, 4 << 30))\n"
-        f"with stage('hungry', {str(tmp_path / 'a.log')!r}):\n"
+        f"with log_job('hungry', {str(tmp_path / 'a.log')!r}):\n"
         "    tf.zeros((2 << 30,)) if sys.argv[1] == 'tf' else np.ones(1 << 30)\n"
     )
     for what in ("tf", "np"):

@@ -11,28 +11,36 @@ import psutil
 import pytest
 
 from shears.runtime.errors import UserError
-from shears.runtime.lock import VARIABLE, Seen, end_with_run, hold_lock, look_at_lock
+from shears.runtime.lock import (
+    VARIABLE,
+    LockState,
+    end_with_run,
+    hold_lock,
+    look_at_lock,
+)
 
 ROOT = Path(__file__).parents[3]
 NODE = platform.node()
 HOLD = """
 import subprocess, sys, time
-from shears.runtime.lock import (hold_lock, look_at_lock)
+from shears.runtime.lock import hold_lock, look_at_lock
 hold_lock(sys.argv[1], look_at_lock(sys.argv[1]))
 child = subprocess.Popen([sys.executable, "-c", sys.argv[2]])
 print(child.pid, flush=True)
 time.sleep(60)
 """
-STAGE = (
-    "import time; from shears.runtime.lock import end_with_run; end_with_run(); "
-    "time.sleep(60)"
-)
-SLOW_STAGE = "import time; time.sleep(2);" + STAGE
+JOB = """
+import time
+from shears.runtime.lock import end_with_run
+end_with_run()
+time.sleep(60)
+"""
+SLOW_JOB = "import time; time.sleep(2)" + JOB
 
 
-def start_run(folder: Path, stage: str = STAGE) -> tuple[subprocess.Popen, int]:
+def start_run(folder: Path, job: str = JOB) -> tuple[subprocess.Popen, int]:
     run = subprocess.Popen(
-        [sys.executable, "-c", HOLD, folder, stage],
+        [sys.executable, "-c", HOLD, folder, job],
         env={**os.environ, "PYTHONPATH": str(ROOT)},
         stdout=subprocess.PIPE,
         text=True,
@@ -60,43 +68,43 @@ def own_environment(monkeypatch):
     monkeypatch.setenv(VARIABLE, "")
 
 
-def test_a_second_run_is_refused_at_once_and_told_of_the_first(tmp_path):
+def test_a_second_run_is_refused_at_once_and_names_the_first(tmp_path):
     run, _ = start_run(tmp_path)
-    seen = look_at_lock(tmp_path)
-    assert seen.held
+    before = look_at_lock(tmp_path)
+    assert before.held
     began = time.monotonic()
-    with pytest.raises(UserError, match=f"at work in it .process {run.pid} on "):
-        hold_lock(tmp_path, seen)
+    with pytest.raises(UserError, match=f"is using this folder .process {run.pid} on "):
+        hold_lock(tmp_path, before)
     assert time.monotonic() - began < 1
     run.kill()
     run.wait()
 
 
-@pytest.mark.parametrize("when", ["at work already", "begins and ends"])
-def test_a_run_planned_while_another_was_at_work_is_refused(tmp_path, when):
-    if when == "begins and ends":
-        seen = look_at_lock(tmp_path)
+@pytest.mark.parametrize("when", ["already running", "starts and ends"])
+def test_a_run_planned_while_another_was_running_is_refused(tmp_path, when):
+    if when == "starts and ends":
+        before = look_at_lock(tmp_path)
     run, _ = start_run(tmp_path)
-    if when == "at work already":
-        seen = look_at_lock(tmp_path)
+    if when == "already running":
+        before = look_at_lock(tmp_path)
     run.kill()
     run.wait()
     with pytest.raises(UserError, match=rf"\(process {run.pid} on .* run again"):
-        hold_lock(tmp_path, seen)
+        hold_lock(tmp_path, before)
     hold_lock(tmp_path, look_at_lock(tmp_path))
 
 
-def test_looking_makes_no_file_and_keeps_no_lock(tmp_path):
-    assert look_at_lock(tmp_path / "none") == Seen()
+def test_looking_creates_no_file_and_keeps_no_lock(tmp_path):
+    assert look_at_lock(tmp_path / "none") == LockState()
     assert not any(tmp_path.iterdir())
     hold_lock(tmp_path, look_at_lock(tmp_path))
-    assert look_at_lock(tmp_path) == Seen(f"process {os.getpid()} on {NODE}", True)
+    assert look_at_lock(tmp_path) == LockState(f"process {os.getpid()} on {NODE}", True)
 
 
-@pytest.mark.parametrize("stage", [STAGE, SLOW_STAGE])
-def test_a_killed_run_leaves_no_lock_and_no_stage(tmp_path, stage):
-    """Also a stage that is still starting when its run dies, and another run begins."""
-    run, child = start_run(tmp_path, stage)
+@pytest.mark.parametrize("job", [JOB, SLOW_JOB])
+def test_a_killed_run_leaves_no_lock_and_no_job(tmp_path, job):
+    """Not even a job still starting when its run dies and another run begins."""
+    run, child = start_run(tmp_path, job)
     time.sleep(0.5)
     assert is_alive(child)
     run.kill()
@@ -105,7 +113,7 @@ def test_a_killed_run_leaves_no_lock_and_no_stage(tmp_path, stage):
     assert wait_for_end(child, 10)
 
 
-def test_a_stage_goes_on_as_long_as_its_run(tmp_path):
+def test_a_job_lasts_as_long_as_its_run(tmp_path):
     run, child = start_run(tmp_path)
     time.sleep(1.5)
     assert is_alive(child)
@@ -114,7 +122,7 @@ def test_a_stage_goes_on_as_long_as_its_run(tmp_path):
     assert wait_for_end(child, 10)
 
 
-def test_a_stage_without_a_run_or_of_another_machine_is_left_alone(monkeypatch):
+def test_a_job_without_a_run_or_of_another_machine_is_left_alone(monkeypatch):
     monkeypatch.delenv(VARIABLE)
     end_with_run()
     monkeypatch.setenv(VARIABLE, "/none/.shears.lock|process 1 on another-machine")
@@ -122,15 +130,15 @@ def test_a_stage_without_a_run_or_of_another_machine_is_left_alone(monkeypatch):
     time.sleep(0.2)  # this process would be gone
 
 
-def test_a_folder_that_cannot_be_written_is_told(tmp_path):
+def test_a_folder_that_cannot_be_written_is_reported(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(UserError, match="file/.shears.lock: (Not a dir|File exists)"):
-        hold_lock(tmp_path / "file", Seen())
+        hold_lock(tmp_path / "file", LockState())
 
 
-def test_a_stage_ends_with_its_run_also_when_nobody_reads_what_it_prints(tmp_path):
+def test_a_job_ends_with_its_run_even_if_nobody_reads_its_output(tmp_path):
     run = subprocess.Popen(
-        [sys.executable, "-c", HOLD, tmp_path, STAGE],
+        [sys.executable, "-c", HOLD, tmp_path, JOB],
         env={**os.environ, "PYTHONPATH": str(ROOT)},
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,

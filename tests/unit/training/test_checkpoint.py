@@ -5,10 +5,15 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from shears.training.checkpoint import Checkpoint, State, remove_finished, stage_key
+from shears.training.checkpoint import (
+    Checkpoint,
+    State,
+    checkpoint_key,
+    remove_finished,
+)
 
 STATE = State(
-    {"vector": np.arange(500, dtype=np.float32), "mask": np.ones(500, np.float32)},
+    {"parameters": np.arange(500, dtype=np.float32), "mask": np.ones(500, np.float32)},
     [{"epoch": 1, "loss": 0.1 + 0.2}],
     False,
 )
@@ -18,36 +23,38 @@ def test_round_trip_keeps_every_bit(tmp_path):
     checkpoint = Checkpoint(tmp_path / "new/a.npz", "key")
     assert checkpoint.load() is None
     checkpoint.save(STATE)
-    found = checkpoint.load()
-    assert found.history == STATE.history
-    assert not found.finished
-    assert found.arrays.keys() == STATE.arrays.keys()
+    loaded = checkpoint.load()
+    assert loaded.history == STATE.history
+    assert not loaded.finished
+    assert loaded.arrays.keys() == STATE.arrays.keys()
     for name, array in STATE.arrays.items():
-        assert found.arrays[name].tobytes() == array.tobytes()
+        assert loaded.arrays[name].tobytes() == array.tobytes()
 
 
-def test_a_state_of_another_key_is_not_used(tmp_path):
+def test_a_checkpoint_with_another_key_is_not_used(tmp_path):
     Checkpoint(tmp_path / "a.npz", "key").save(STATE)
     assert Checkpoint(tmp_path / "a.npz", "other").load() is None
 
 
 @pytest.mark.parametrize("change", ["file", "setting", "nested", "order"])
-def test_the_key_is_of_everything(tmp_path, change):
+def test_the_key_depends_on_everything(tmp_path, change):
     a, b = tmp_path / "a", tmp_path / "b"
     a.write_bytes(b"1")
     b.write_bytes(b"2")
     settings_ = {"recipe": {"epochs": 3, "flip": True}, "seed": 0}
-    before = stage_key([a, b], settings_)
-    assert stage_key([a, b], dict(reversed(settings_.items()))) == before
+    before = checkpoint_key([a, b], settings_)
+    assert checkpoint_key([a, b], dict(reversed(settings_.items()))) == before
     if change == "file":
         b.write_bytes(b"3")
-        after = stage_key([a, b], settings_)
+        after = checkpoint_key([a, b], settings_)
     elif change == "order":
-        after = stage_key([b, a], settings_)
+        after = checkpoint_key([b, a], settings_)
     elif change == "setting":
-        after = stage_key([a, b], {**settings_, "seed": 1})
+        after = checkpoint_key([a, b], {**settings_, "seed": 1})
     else:
-        after = stage_key([a, b], {**settings_, "recipe": {"epochs": 4, "flip": True}})
+        after = checkpoint_key(
+            [a, b], {**settings_, "recipe": {"epochs": 4, "flip": True}}
+        )
     assert after != before
 
 
@@ -57,7 +64,7 @@ def test_the_key_is_of_everything(tmp_path, change):
     suppress_health_check=[HealthCheck.function_scoped_fixture],
 )
 @given(data=st.data())
-def test_a_damaged_state_is_never_resumed(tmp_path, data):
+def test_a_damaged_checkpoint_is_never_resumed(tmp_path, data):
     path = tmp_path / "a.npz"
     checkpoint = Checkpoint(path, "key")
     checkpoint.save(STATE)
@@ -68,14 +75,14 @@ def test_a_damaged_state_is_never_resumed(tmp_path, data):
     else:
         del content[place:]
     path.write_bytes(content)
-    found = checkpoint.load()
-    if found:  # the bit was in what a zip file does not use
-        assert found.history == STATE.history
+    loaded = checkpoint.load()
+    if loaded:  # the bit was one that zip files do not use
+        assert loaded.history == STATE.history
         for name, array in STATE.arrays.items():
-            assert found.arrays[name].tobytes() == array.tobytes()
+            assert loaded.arrays[name].tobytes() == array.tobytes()
 
 
-def test_finished_states_are_removed_and_others_kept(tmp_path):
+def test_finished_checkpoints_are_removed_and_others_kept(tmp_path):
     finished = STATE._replace(finished=True)
     root = tmp_path / "checkpoints"
     Checkpoint(root / "a/b/done.npz", "key").save(finished)
@@ -83,13 +90,13 @@ def test_finished_states_are_removed_and_others_kept(tmp_path):
     assert not root.exists()
     assert tmp_path.exists()
     folder = root / "b"
-    for name in ("done.npz", "another_stages.npz"):
+    for name in ("done.npz", "another_jobs.npz"):
         Checkpoint(folder / name, "key").save(finished)
     Checkpoint(folder / "going.npz", "key").save(STATE)
     (folder / "broken.npz").write_text(json.dumps({}))
     names = ("done", "going", "broken")
     remove_finished((folder / f"{name}.npz" for name in names), root)
     assert {path.name for path in folder.iterdir()} == {
-        "another_stages.npz",
+        "another_jobs.npz",
         "going.npz",
     }

@@ -1,0 +1,36 @@
+"""Saves a baseline's logits for views of the training images: it teaches itself."""
+
+from functools import partial
+from typing import TYPE_CHECKING
+
+from shears.data.dataset import read_split
+from shears.data.views import ViewSettings
+from shears.model.forward import logits
+from shears.runtime.device import prepare
+from shears.runtime.job_log import log_job
+from shears.training.soft_targets import compute_soft_targets, write_soft_targets
+from shears.weight_files.canonical import read_weights
+
+if TYPE_CHECKING:
+    from snakemake.iocontainers import snakemake
+
+
+def save_baseline_logits(
+    *, dataset: str, weights: str, teacher_logits: str, views: ViewSettings
+) -> None:
+    """Reads the baseline's weights and writes its logits."""
+    images = read_split(dataset, "train").images
+    forward = partial(logits, read_weights(weights).vector)
+    write_soft_targets(teacher_logits, compute_soft_targets(forward, images, views))
+
+
+if __name__ == "__main__":
+    with log_job(
+        f"save_baseline_logits {snakemake.wildcards.baseline}", snakemake.log[0]
+    ):
+        prepare(snakemake.threads, snakemake.resources.gpu)
+        save_baseline_logits(
+            **snakemake.input,
+            **snakemake.output,
+            views=ViewSettings(**snakemake.params.settings),
+        )

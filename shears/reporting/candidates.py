@@ -1,0 +1,134 @@
+"""Candidates as the report shows them: their names, groups and rows of charts."""
+
+import statistics
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+from shears.reporting import charts
+
+
+class Candidate(NamedTuple):
+    """What is known about a candidate.
+
+    Attributes:
+        name: Its folder: `baseline/seed_0` or `method/seed_0/round_1`.
+        validation: Its score on the validation set (`GradedNetwork.score`).
+        test: Its score on the test set.
+        metrics: The metrics of its training.
+        history: Its training, a row per epoch.
+        weights: Its weights file.
+        predictions: CSV file: label and prediction of each test image.
+    """
+
+    name: str
+    validation: Mapping[str, float]
+    test: Mapping[str, float]
+    metrics: Mapping
+    history: Sequence[Mapping[str, float]]
+    weights: str | Path = ""
+    predictions: str | Path = ""
+
+    @property
+    def title(self) -> str:
+        """The name, for readers."""
+        return title(self.name)
+
+    @property
+    def method(self) -> str:
+        """The method or baseline, for readers."""
+        return title(self.name.split("/")[0])
+
+    @property
+    def seed(self) -> int:
+        """Its seed."""
+        return int(self.name.split("/")[1].removeprefix("seed_"))
+
+    @property
+    def round(self) -> int:
+        """Its round; 0 for a baseline."""
+        return int(self.name.partition("/round_")[2] or 0)
+
+    @property
+    def stage(self) -> str:
+        """Which stage of its chain it is: the baseline or a round."""
+        return f"round {self.round}" if self.round else self.method
+
+    @property
+    def chain(self) -> str:
+        """The chain it belongs to: a method and a seed, or a baseline and a seed."""
+        return "/".join(self.name.split("/")[:2])
+
+
+def title(name: str) -> str:
+    """Writes a candidate's name for readers: "lamp, seed 0, round 1"."""
+    return name.replace("/", ", ").replace("_", " ")
+
+
+def over_seeds(candidates: Sequence[Candidate]) -> dict[str, list[list[Candidate]]]:
+    """Groups candidates by method or baseline, then by round; a group has all seeds."""
+    groups: dict[str, dict[int, list[Candidate]]] = {}
+    for candidate in candidates:
+        kind = candidate.name.split("/")[0]
+        groups.setdefault(kind, {}).setdefault(candidate.round, []).append(candidate)
+    return {kind: list(rounds.values()) for kind, rounds in groups.items()}
+
+
+def mean_scores(
+    candidates: Sequence[Candidate], key: str = "score", name: str = "scores"
+) -> charts.Chart:
+    """Draws the mean test score, or accuracy, over seeds against sparsity.
+
+    Scores of 0 are left out, unless there are no others: they only say that accuracy
+    was too low, and would squeeze all others into a line.
+    """
+    shown = [c for c in candidates if c.test[key] > 0] or candidates
+    rows = []
+    for rounds in over_seeds(shown).values():
+        for same in rounds:
+            values = [c.test[key] for c in same]
+            rows.append(
+                {
+                    "method": same[0].method,
+                    "sparsity": same[0].test["sparsity"],
+                    "mean": statistics.mean(values),
+                    "deviation": statistics.stdev(values) if len(values) > 1 else 0.0,
+                    "n": len(values),
+                }
+            )
+    return charts.draw_means(
+        rows, f"test {key}", name, left_out=len(candidates) - len(shown)
+    )
+
+
+def score_rows(candidates: Sequence[Candidate], chosen: str) -> list[dict]:
+    """Lists what the charts of single candidates show."""
+    return [
+        {
+            "title": c.title,
+            "method": c.method,
+            "sparsity": c.test["sparsity"],
+            "chosen": c.name == chosen,
+            **{
+                f"{split}{suffix}": getattr(c, split)[key]
+                for split in ("test", "validation")
+                for suffix, key in (("", "accuracy"), ("_score", "score"))
+            },
+        }
+        for c in candidates
+    ]
+
+
+def history_rows(chain: Sequence[Candidate]) -> tuple[list[dict], list[dict]]:
+    """Lists a chain's histories one after another, and where its stages begin."""
+    rows, cuts, start, before = [], [], 0, 0.0
+    for candidate in chain:
+        end = start
+        for row in candidate.history:
+            epoch = start + int(row["epoch"])
+            rows.append({**row, "epoch": epoch, "stage": candidate.stage})
+            if candidate.round and row["sparsity"] > before:
+                end, before = epoch, row["sparsity"]
+        cuts.append({"stage": candidate.stage, "start": start, "cut_end": end})
+        start += len(candidate.history)
+    return rows, cuts

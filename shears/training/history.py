@@ -1,0 +1,48 @@
+"""The history and metrics of a training."""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+
+from shears.runtime import machine
+from shears.runtime.files import write_csv, write_json
+from shears.training.run_context import RunContext
+
+History = list[dict[str, float]]  # a row per epoch
+
+
+def measure_training(history: History, context: RunContext) -> dict:
+    """Sums up a training: epochs, seed, device, precision, time, accuracy."""
+    # The first epoch includes the compilation, so it says little about speed.
+    speeds = [row["images_per_second"] for row in history[1:] or history]
+    return {
+        "epochs": len(history),
+        "seed": context.seed,
+        "device": context.device,
+        "precision": context.precision,
+        "seconds": history[-1]["seconds"],
+        "images_per_second": float(np.median(speeds)),
+        "validation_accuracy": history[-1]["validation_accuracy"],
+    }
+
+
+def save_metrics(
+    history_file: str | Path,
+    metrics_file: str | Path,
+    history: History,
+    context: RunContext,
+    details: Mapping,
+) -> None:
+    """Writes the history and the metrics of a training.
+
+    Args:
+        history_file: The CSV file.
+        metrics_file: The JSON file.
+        history: A row per epoch.
+        context: How and where the training ran.
+        details: Further metrics.
+    """
+    write_csv(history_file, history)
+    metrics = {**measure_training(history, context), **details}
+    write_json(metrics_file, {**metrics, "machine": machine.describe()})

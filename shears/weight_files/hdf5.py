@@ -1,0 +1,202 @@
+"""An HDF5 file of a stranger: every object is inspected before any is read.
+
+Nothing in it is run or trusted. Errors say where, what was found and what was expected,
+without the file's name.
+"""
+
+from collections.abc import Mapping, Sequence
+
+import h5py
+import numpy as np
+
+from shears.model.parameters import SMALLEST
+from shears.runtime.errors import UserError, brief
+
+FILTERS = {
+    h5py.h5z.FILTER_DEFLATE: "gzip",
+    h5py.h5z.FILTER_SHUFFLE: "shuffle",
+    h5py.h5z.FILTER_FLETCHER32: "fletcher32",
+    h5py.h5z.FILTER_LZF: "lzf",
+}
+MOST_OBJECTS = 10_000
+MOST_TEXT = 1 << 20  # bytes of an attribute; a model_config has some 5,000
+MOST_CHUNK = 1 << 26  # bytes that a compressed chunk may expand to
+
+
+class InspectedFile:
+    """An open file, every object in it inspected before any is read.
+
+    Attributes:
+        file: The file.
+        data: Its data sets by their path.
+        ignored: What is in it that no loader of weights looks at.
+    """
+
+    def __init__(self, file: h5py.File, passed_over: Mapping[str, str]) -> None:
+        """Inspects the file.
+
+        Args:
+            file: The open file.
+            passed_over: Groups at the root that are not inspected, and what they hold.
+
+        Raises:
+            UserError: It has links, objects of an unknown kind, or far too many.
+        """
+        self.file = file
+        self.data: dict[str, h5py.Dataset] = {}
+        self.ignored: list[str] = []
+        self._passed_over = passed_over
+        self._objects = 0
+        self._arrays: dict[int, np.ndarray] = {}  # by the address in the file
+        self._inspect(file, "", ())
+
+    def _inspect(self, group: h5py.Group, path: str, above: Sequence[int]) -> None:
+        """Notes every data set below a group; refuses links and other objects."""
+        for name in group:
+            where = f"{path}/{name}" if path else name
+            self._objects += 1
+            if self._objects > MOST_OBJECTS:
+                raise UserError(
+                    f"found more than {MOST_OBJECTS:,} objects, expected some 60"
+                )
+            link = group.get(name, getlink=True)
+            if not isinstance(link, h5py.HardLink):
+                kind = (
+                    "an external" if isinstance(link, h5py.ExternalLink) else "a soft"
+                )
+                raise UserError(
+                    f"{where}: found {kind} link, expected the data themselves"
+                )
+            if not path and name in self._passed_over:
+                self.ignored.append(f"{self._passed_over[name]} in {name}")
+                continue
+            item = group[name]
+            if isinstance(item, h5py.Dataset):
+                if item.shape is None:
+                    raise UserError(
+                        f"{where}: found an array without data, expected numbers"
+                    )
+                self.data[where] = item
+            elif isinstance(item, h5py.Group):
+                address = h5py.h5o.get_info(item.id).addr
+                if address in above:
+                    raise UserError(f"{where}: found a group that contains itself")
+                self._inspect(item, where, (*above, address))
+            else:
+                raise UserError(
+                    f"{where}: found a {type(item).__name__}, expected a group or "
+                    "an array"
+                )
+
+    def take(self, where: str, shape: tuple[int, ...]) -> np.ndarray:
+        """Reads an array, if everything that it declares is as expected.
+
+        Args:
+            where: The data set's path.
+            shape: The shape it must have.
+
+        Returns:
+            float32, finite, without denormals.
+
+        Raises:
+            UserError: It is anything else.
+        """
+        item = self.data[where]
+        if item.dtype != np.dtype("<f4"):
+            raise UserError(f"{where}: found dtype {item.dtype}, expected float32")
+        if item.shape != shape:
+            raise UserError(f"{where}: {_shape_advice(item.shape, shape)}")
+        if item.external or item.is_virtual:
+            raise UserError(f"{where}: its data are in another file, expected in this")
+        created = item.id.get_create_plist()
+        for i in range(created.get_nfilters()):
+            number, _, _, name = created.get_filter(i)
+            if number not in FILTERS:
+                name = brief(name.decode(errors="replace") or "unnamed")
+                raise UserError(
+                    f"{where}: found the filter {number} ({name}), expected none or "
+                    f"{', '.join(FILTERS.values())}"
+                )
+        if item.chunks and np.prod(item.chunks, dtype=float) * 4 > MOST_CHUNK:
+            raise UserError(
+                f"{where}: found chunks of {item.chunks}, expected at most "
+                f"{MOST_CHUNK >> 20} MiB each"
+            )
+        address = h5py.h5o.get_info(item.id).addr  # linked data are read once
+        if address not in self._arrays:
+            self._arrays[address] = self._read(where, item)
+        return self._arrays[address]
+
+    def _read(self, where: str, item: h5py.Dataset) -> np.ndarray:
+        """Reads an array and checks its values."""
+        array = item[()]
+        if not np.isfinite(array).all():
+            place = tuple(map(int, np.argwhere(~np.isfinite(array))[0]))
+            raise UserError(
+                f"{where}: found {array[place]} at {list(place)}, expected finite "
+                "numbers"
+            )
+        denormal = (array != 0) & (np.abs(array) < SMALLEST)
+        if denormal.any():
+            place = tuple(map(int, np.argwhere(denormal)[0]))
+            raise UserError(
+                f"{where}: found the denormal {array[place]:g} at {list(place)}, "
+                "expected 0: some versions of TensorFlow count it as zero, some do not"
+            )
+        return array
+
+
+def _shape_advice(found: tuple[int, ...], expected: tuple[int, ...]) -> str:
+    """Says that a shape is another one, and what it looks like."""
+    text = f"found shape {found}, expected {expected}"
+    if len(found) > 1 and sorted(found) == sorted(expected):
+        text += ": it looks transposed (Keras stores height, width, in, out)"
+    return text
+
+
+def read_text(owner: h5py.Group, key: str, where: str) -> str | None:
+    """Reads an attribute that is a text; None if there is none."""
+    values = _attribute(owner, key, where)
+    if values is None:
+        return None
+    if not isinstance(values, bytes | str):
+        raise UserError(f"{where}attribute {key}: found no text, expected one")
+    return _decode(values, f"{where}attribute {key}")
+
+
+def read_texts(owner: h5py.Group, key: str, where: str) -> list[str] | None:
+    """Reads an attribute that is a list of texts; None if there is none."""
+    values = _attribute(owner, key, where)
+    if values is None:
+        return None
+    if not isinstance(values, np.ndarray) or values.ndim != 1:
+        raise UserError(f"{where}attribute {key}: found no list, expected one of names")
+    if not values.size:  # an empty list is written as one of numbers
+        return []
+    if values.size > MOST_OBJECTS or values.dtype.kind not in "SO":
+        raise UserError(f"{where}attribute {key}: found no names, expected some")
+    return [_decode(value, f"{where}attribute {key}") for value in values]
+
+
+def _attribute(owner: h5py.Group, key: str, where: str):
+    """Reads an attribute of a sensible size; None if there is none."""
+    if key not in owner.attrs:
+        return None
+    stored = owner.attrs.get_id(key)
+    size = int(np.prod(stored.shape, dtype=float)) * stored.dtype.itemsize
+    if size > MOST_TEXT:
+        raise UserError(
+            f"{where}attribute {key}: found {size:,} bytes, expected at most "
+            f"{MOST_TEXT:,}"
+        )
+    return owner.attrs[key]
+
+
+def _decode(value: bytes | str, where: str) -> str:
+    """Decodes what h5py returns."""
+    if isinstance(value, str):
+        return value
+    try:
+        return bytes(value).decode()
+    except (TypeError, UnicodeDecodeError):
+        raise UserError(f"{where}: found no text in UTF-8, expected one") from None

@@ -1,0 +1,83 @@
+"""The order of the packages: no import runs back up, and none in a circle."""
+
+import ast
+from pathlib import Path
+
+import pytest
+
+from tests import ROOT
+
+PACKAGE = ROOT / "shears"
+# Each may import from itself and from what is listed for it.
+BELOW = {
+    "runtime": set(),
+    "data": {"runtime"},
+    "model": {"runtime", "data"},
+    "weight_files": {"runtime", "model"},
+    "pruning": {"runtime", "model"},
+    "training": {"runtime", "data", "model", "pruning", "weight_files"},
+    "evaluation": {"runtime", "data", "model", "weight_files"},
+    "reporting": {"runtime", "data", "model", "pruning", "weight_files", "evaluation"},
+    "optimizer_study": {"runtime"},
+    "config": {"runtime", "data", "model", "pruning", "training"},
+    "plan": {"runtime", "model", "pruning", "training", "config"},
+    "cli": {"runtime", "data", "model", "weight_files", "evaluation"},
+    "__main__": {"runtime", "cli"},
+    "__init__": set(),
+}
+MODULES = sorted(PACKAGE.rglob("*.py"))
+
+
+def part_of(path: Path) -> str:
+    """The package, or the module at the top, that a file belongs to."""
+    return path.relative_to(PACKAGE).parts[0].removesuffix(".py")
+
+
+def imports(path: Path) -> set[str]:
+    """The modules of the library that a file imports, dotted."""
+    names = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            names.update(alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert not node.level, f"{path}: a relative import"
+            names.add(node.module)
+            names.update(f"{node.module}.{alias.name}" for alias in node.names)
+    return {name for name in names if name.split(".")[0] == "shears"}
+
+
+def module_name(path: Path) -> str:
+    return ".".join(path.relative_to(ROOT).with_suffix("").parts)
+
+
+def test_every_part_has_its_place():
+    assert {part_of(path) for path in MODULES} == BELOW.keys()
+
+
+def test_the_order_has_no_circle():
+    left = dict(BELOW)
+    while left:
+        lowest = {name for name, below in left.items() if not below & left.keys()}
+        assert lowest, left
+        left = {name: below for name, below in left.items() if name not in lowest}
+
+
+@pytest.mark.parametrize("path", MODULES, ids=module_name)
+def test_no_import_runs_back_up(path):
+    parts = {name.split(".")[1] for name in imports(path) if "." in name}
+    part = part_of(path)
+    assert parts <= BELOW[part] | {part}
+
+
+def test_no_modules_import_each_other_in_a_circle():
+    known = {module_name(path): path for path in MODULES}
+    left = {name: imports(path) & known.keys() for name, path in known.items()}
+    while left:
+        free = {name for name, needed in left.items() if not needed & left.keys()}
+        assert free, sorted(left)
+        left = {name: needed for name, needed in left.items() if name not in free}
+
+
+@pytest.mark.parametrize("path", MODULES, ids=module_name)
+def test_no_module_is_longer_than_400_lines(path):
+    assert len(path.read_text().splitlines()) <= 400

@@ -1,0 +1,78 @@
+"""Writes the README's figures: the DAG, and a picture of the report.
+
+The DAG is Snakemake's graph of rules, without what the figure can do without: the rule
+`all`, edges that longer paths imply, colours. The picture is of the report of a finished
+`make demo`, as Chromium shows its top; where there is none, it is left as it is.
+"""
+
+import re
+import subprocess
+import sys
+from collections.abc import Iterable
+
+from shears.runtime.files import whole_file
+from tests import ROOT
+from tools.write_results import replace_part
+
+README = ROOT / "README.md"
+REPORT = ROOT / "demo/results/report.html"
+PICTURE = ROOT / "docs/report.png"
+CHROMIUM = "/usr/bin/chromium"
+Edge = tuple[str, str]
+
+
+def read_graph(mermaid: str) -> set[Edge]:
+    """Reads the edges between rules from Snakemake's Mermaid chart."""
+    names = dict(re.findall(r"(id\d+)\[(\w+)\]", mermaid))
+    edges = re.findall(r"(id\d+) --> (id\d+)", mermaid)
+    return {(names[a], names[b]) for a, b in edges}
+
+
+def without_implied(edges: Iterable[Edge]) -> set[Edge]:
+    """Drops edges from a rule to itself, and those that a longer path implies."""
+    edges = {(a, b) for a, b in edges if a != b}
+
+    def reaches(start: str, end: str, left_out: Edge) -> bool:
+        following = {b for a, b in edges - {left_out} if a == start}
+        return end in following or any(
+            reaches(name, end, left_out) for name in following
+        )
+
+    return {edge for edge in edges if not reaches(*edge, left_out=edge)}
+
+
+def draw_graph() -> str:
+    """Draws the graph of rules as a Mermaid chart in Markdown."""
+    command = [sys.executable, "-m", "snakemake", "--rulegraph", "mermaid-js"]
+    graph = subprocess.run(
+        command, cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    edges = read_graph(graph.stdout)
+    kept = without_implied(edge for edge in edges if "all" not in edge)
+    lines = [f"    {a} --> {b}" for a, b in sorted(kept)]
+    lines.append("    prune_round -- next round --> prune_round")
+    return "\n".join(["```mermaid", "flowchart LR", *lines, "```", ""])
+
+
+def photograph_report() -> None:
+    """Takes the picture of the report's top in Chromium."""
+    from playwright.sync_api import sync_playwright  # in requirements-browser.lock only
+
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(
+            executable_path=CHROMIUM, args=["--no-sandbox"]
+        )
+        page = browser.new_page(viewport={"width": 1100, "height": 1000})
+        page.emulate_media(color_scheme="light")
+        page.goto(REPORT.as_uri())
+        page.wait_for_selector("html[data-ready=yes]")
+        with whole_file(PICTURE) as temporary:
+            temporary.write_bytes(page.screenshot())
+        browser.close()
+
+
+if __name__ == "__main__":
+    with whole_file(README) as temporary:
+        temporary.write_text(replace_part(README.read_text(), "dag", draw_graph()))
+    if REPORT.exists():
+        photograph_report()

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 from shears.data.dataset import read_split
 from shears.pruning.masks import zeros_for
 from shears.pruning.rounds import RoundSpec, plan_round
+from shears.runtime.device import prepare
 from shears.runtime.errors import UserError
 from shears.runtime.job_log import log_job
 from shears.training.loop import steps_per_epoch, train_network
@@ -64,16 +65,15 @@ if __name__ == "__main__":
         f"prune_round {snakemake.wildcards.method} {snakemake.wildcards.round}",
         snakemake.log[0],
     ):
+        device = prepare(snakemake.threads, snakemake.resources.gpu)
         prune_round(
             Recipe(**snakemake.params.settings["recipe"]),
             RoundSpec(**snakemake.params.settings["round"]),
             start_run(
+                device,
+                snakemake.input,
+                snakemake.config["tensorboard"] and snakemake.log[0],
                 **snakemake.params,
-                inputs=dict(snakemake.input.items()),
-                threads=snakemake.threads,
-                gpus=snakemake.resources.gpu,
-                log=snakemake.log[0],
-                tensorboard=snakemake.config["tensorboard"],
             ),
             TrainingFiles(**snakemake.output),
             **snakemake.input,

@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING
 
 from shears.data.dataset import read_split
 from shears.model.parameters import initial_parameters
+from shears.runtime.device import prepare
 from shears.runtime.job_log import log_job
 from shears.training.loop import train_network
 from shears.training.outputs import TrainingFiles, save_candidate
@@ -38,15 +39,14 @@ def train_baseline(
 
 if __name__ == "__main__":
     with log_job(f"train_baseline {snakemake.wildcards.baseline}", snakemake.log[0]):
+        device = prepare(snakemake.threads, snakemake.resources.gpu)
         train_baseline(
             Recipe(**snakemake.params.settings["recipe"]),
             start_run(
+                device,
+                snakemake.input,
+                snakemake.config["tensorboard"] and snakemake.log[0],
                 **snakemake.params,
-                inputs=dict(snakemake.input.items()),
-                threads=snakemake.threads,
-                gpus=snakemake.resources.gpu,
-                log=snakemake.log[0],
-                tensorboard=snakemake.config["tensorboard"],
             ),
             TrainingFiles(**snakemake.output),
             **snakemake.input,

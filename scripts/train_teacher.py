@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 
 from shears.data.dataset import read_split
 from shears.model import teacher
+from shears.runtime.device import prepare
 from shears.runtime.job_log import log_job
 from shears.training.history import save_metrics
 from shears.training.loop import train
@@ -51,16 +52,15 @@ def train_teacher(
 
 if __name__ == "__main__":
     with log_job("train_teacher", snakemake.log[0]):
+        device = prepare(snakemake.threads, snakemake.resources.gpu)
         train_teacher(
             Recipe(**snakemake.params.settings["recipe"]),
             snakemake.params.settings["width"],
             start_run(
+                device,
+                snakemake.input,
+                snakemake.config["tensorboard"] and snakemake.log[0],
                 **snakemake.params,
-                inputs=dict(snakemake.input.items()),
-                threads=snakemake.threads,
-                gpus=snakemake.resources.gpu,
-                log=snakemake.log[0],
-                tensorboard=snakemake.config["tensorboard"],
             ),
             **snakemake.input,
             teacher_file=snakemake.output.teacher,

@@ -34,7 +34,7 @@ JOBS = {
     "plot_optimizers": ("results/optimizers/table.json", "Plotting how"),
     "run_notebook": (
         "results/submission/assignment_notebook.ipynb",
-        "Running the notebook",
+        "Running Part A's notebook",
     ),
     "pack_submission": ("results/submission.zip", "Packing"),
     "score_report": ("results/report.html", "Writing the report"),

@@ -62,7 +62,7 @@ def photograph_report() -> None:
         browser = playwright.chromium.launch(
             executable_path=CHROMIUM, args=["--no-sandbox"]
         )
-        page = browser.new_page(viewport={"width": 1100, "height": 1000})
+        page = browser.new_page(viewport={"width": 1100, "height": 1300})
         page.emulate_media(color_scheme="light")
         page.goto(REPORT.as_uri())
         page.wait_for_selector("html[data-ready=yes]")

@@ -21,7 +21,7 @@ from shears.optimizer_study.regression import DATA_SETS
 from shears.optimizer_study.study import IMPLEMENTATIONS, METHODS, walk_valley
 from shears.runtime.device import prepare
 from shears.runtime.files import read_json, whole_file
-from tools.write_results import markdown_table, replace_part, stage_costs
+from tools.write_results import markdown_table, replace_part, job_costs
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGE = ROOT / "docs/optimizers.md"
@@ -62,7 +62,7 @@ def main() -> None:
     if len(commits) > 1 or "+" in str(commits):
         sys.exit(f"cells of this run were made at {commits}: make them at one commit")
     about = all_cells[0]["machine"]
-    seconds, memory = stage_costs(run / "benchmarks/optimizers")
+    seconds, memory = job_costs(run / "benchmarks/optimizers")
     lines = tabulate(cells)
     table = markdown_table(
         "data set,optimizer,best rate,updates,epochs,ms,distance at the end,"

@@ -117,4 +117,6 @@ def score_function(
     allocation: Allocation, densities: Sequence[float] | None
 ) -> ScoreFunction:
     """Finds an allocation's scores; densities are for "ratio" alone."""
-    return _FIXED.get(allocation) or proportional_scores(densities)
+    if allocation == "ratio":
+        return proportional_scores(densities)
+    return _FIXED[allocation]

@@ -1,7 +1,7 @@
 """Saliency: how much each weight matters."""
 
 from collections.abc import Callable
-from typing import Literal
+from typing import Literal, get_args
 
 import numpy as np
 
@@ -29,6 +29,9 @@ def compute_saliency(
 
     Returns:
         float64, none negative.
+
+    Raises:
+        ValueError: There is no such kind.
     """
     vector = parameters.vector
     if kind == "random":
@@ -36,4 +39,6 @@ def compute_saliency(
     magnitude = np.abs(vector.astype(np.float64))
     if kind == "magnitude":
         return Parameters(magnitude)
-    return Parameters(magnitude * np.abs(gradient().vector))
+    if kind == "first_order":
+        return Parameters(magnitude * np.abs(gradient().vector))
+    raise ValueError(f"kind: found {kind!r}, expected one of {get_args(Saliency)}")

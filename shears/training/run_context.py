@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from shears.runtime.device import choose_precision, prepare
+from shears.runtime.device import choose_precision
 from shears.training.checkpoint import Checkpoint, checkpoint_key
 
 
@@ -28,32 +28,27 @@ class RunContext:
 
 
 def start_run(
+    device: str,
     inputs: Mapping[str, str],
+    event_log: str | Path | None,
     *,
     settings: Mapping,
     code: str,
-    checkpoint: str,
-    threads: int,
-    gpus: int,
-    log: str,
-    tensorboard: bool,
+    checkpoint: str | Path,
 ) -> RunContext:
-    """Sets TensorFlow up and finds the checkpoint that a training resumes from.
+    """Chooses the precision and finds the checkpoint that a training resumes from.
 
     Args:
+        device: The name of the GPU, or "cpu" (`device.prepare`).
         inputs: The job's input files by name.
-        settings: What the job is told, anything JSON holds: "precision", "seed" and
+        event_log: The job's log, if event files are wanted: they are put beside it.
+        settings: The job's settings, anything JSON holds: "precision", "seed" and
             whatever else its result depends on.
         code: Digest of the job's code (`code_digest`).
         checkpoint: The checkpoint's file.
-        threads: Threads that compute on the CPU.
-        gpus: GPUs that the job was given.
-        log: The job's log; event files stand beside it.
-        tensorboard: Whether event files are wanted.
     """
-    device = prepare(threads, gpus)
     precision = choose_precision(settings["precision"])
-    names = sorted(inputs)
+    names = sorted(inputs.keys())
     key = checkpoint_key(
         [inputs[name] for name in names],
         {**settings, "names": names, "precision": precision, "code": code},
@@ -63,5 +58,5 @@ def start_run(
         seed=settings["seed"],
         device=device,
         checkpoint=Checkpoint(checkpoint, key),
-        tensorboard=Path(log).with_suffix(".tensorboard") if tensorboard else None,
+        tensorboard=Path(event_log).with_suffix(".tensorboard") if event_log else None,
     )

@@ -92,30 +92,6 @@ def test_masked_weights_stay_exactly_zero(optimizer):
     assert np.count_nonzero(vector) == mask.sum()
 
 
-def test_augmented_images_are_shifted_mirrored_originals():
-    trainer, data = make_trainer(AUGMENTED), make_data()
-    found = set()
-    for counter in range(4):
-        images, _ = trainer.augment(tf.constant(ROWS), tf.constant([7, counter]))
-        images = images.numpy()
-        for image, original in zip(images, data.images[ROWS], strict=True):
-            padded = np.pad(original, ((4, 4), (4, 4), (0, 0)), mode="reflect")
-            matches = [
-                (y, x, mirrored)
-                for y in range(9)
-                for x in range(9)
-                for mirrored in (False, True)
-                if np.array_equal(
-                    image[:, ::-1] if mirrored else image,
-                    padded[y : y + 32, x : x + 32],
-                )
-            ]
-            assert len(matches) == 1
-            found.add(matches[0])
-    assert {m[0] for m in found} == {m[1] for m in found} == set(range(9))
-    assert {m[2] for m in found} == {False, True}
-
-
 def test_without_augmentation_images_are_the_originals():
     images, _ = make_trainer(PLAIN).augment(tf.constant(ROWS), tf.constant([0, 0]))
     np.testing.assert_array_equal(images, make_data().images[ROWS])

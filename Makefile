@@ -7,10 +7,10 @@
 #   make bench       speed of the training step and of the optimizers against Keras
 #   make bench-peer  score and time against TensorFlow Model Optimization (CIFAR-10)
 #   make search      search the settings of a pruning round, on a finished run (hours)
-#   make results     docs/results.md and docs/optimizers.md from the last reproduction
+#   make results     docs/results.md and docs/optimizers.md, from finished runs
 #   make reliability kills, full disks, damage: the figures of docs/reliability.md (an hour)
-#   make scaling     one and two workers here; hundreds simulated, from the run of
-#                    config/frontier.yaml (docs/scaling.md)
+#   make scaling     measures one and two workers here and simulates hundreds, from the run
+#                    of config/frontier.yaml (docs/scaling.md)
 #   make schema      write schemas/config.schema.yaml from the classes of shears/config.py
 #   make figures     the README's figures: the DAG, and the report of `make demo`
 #   make lock        compile the lock files again (needs uv)
@@ -37,7 +37,7 @@ help:
 
 env: $(READY)
 
-# The marker comes last, so an interrupted installation starts again.
+# The marker is written last, so an interrupted installation starts again.
 $(READY): $(LOCK)
 	@found=; \
 	for python in $(or $(PYTHON),python3 python3.13 python3.12 python3.11); do \

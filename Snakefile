@@ -1,5 +1,5 @@
 # Shears: train, prune, score and package the fixed CIFAR-10 network.
-# rules/ has a file for each stage; config.yaml says what is run.
+# rules/ has a file for each part of the workflow; config.yaml says what is run.
 
 import logging
 import re
@@ -38,7 +38,7 @@ include: "rules/optimizers.smk"
 include: "rules/report.smk"
 
 
-# Before anything is planned: whatever another run does from now on outdates the plan.
+# Before planning: anything that another run does from now on makes the plan stale.
 LOCKS = {
     folder: look_at_lock(folder) for folder in sorted({Path.cwd(), BASE.resolve()})
 }
@@ -51,7 +51,7 @@ rule all:
         rules.pack_submission.output,
         rules.score_report.output,
         rules.run_notebook.output if CELLS else [],
-        # The intermediate files too: otherwise a missing one would count as not needed.
+        # Intermediate files too, or a missing one would count as not needed.
         rules.choose_submission.output,
         of_all_candidates("weights.h5"),
         of_all_candidates("score_test.json"),
@@ -65,7 +65,7 @@ onstart:
 
 
 onerror:
-    # A job that the system kills (SIGKILL, SIGABRT) cannot say so itself.
+    # A job that the system kills (SIGKILL, SIGABRT) cannot report it.
     logs = [Path(file) for file in log if Path(file).exists()]
     printed = "".join(path.read_text(errors="replace") for path in logs)
     if re.search(
@@ -80,8 +80,8 @@ onerror:
 
 onsuccess:
     with plain_errors():
-        # Of this run's jobs only: another job may have been killed before Snakemake noted
-        # that it was done, and then its checkpoint is all that is left of it.
+        # Only those of this run's jobs: another job may have been killed before Snakemake
+        # recorded it as done, and then its checkpoint is all that is left of it.
         remove_finished(
             (
                 job.params.checkpoint

@@ -59,14 +59,14 @@ wildcard_constraints:
 
 
 def code(rule: str) -> str:
-    """Digests a rule's script and the library that it uses: a change reruns the rule."""
+    """Digests a rule's script and the library code it uses: a change reruns the rule."""
     return code_digest(ROOT / f"scripts/{rule}.py", ROOT)
 
 
 # A rule's settings are one dictionary: Snakemake compares the set of parameters' values
 # without their names, so two values that swap places would go unnoticed.
 def teacher_settings(wildcards) -> dict:
-    """What the teacher is trained with; its recipe may be missing if nobody needs it."""
+    """The teacher's settings; without students, its recipe may be missing."""
     with plain_errors():
         recipe = PLAN.teacher_recipe()
     return {
@@ -78,7 +78,7 @@ def teacher_settings(wildcards) -> dict:
 
 
 def baseline_settings(wildcards) -> dict:
-    """What a baseline is trained with."""
+    """A baseline's settings."""
     return {
         "recipe": PLAN.baseline_recipe(wildcards.baseline).model_dump(mode="json"),
         "precision": CONFIG.precision,
@@ -87,7 +87,7 @@ def baseline_settings(wildcards) -> dict:
 
 
 def round_settings(wildcards) -> dict:
-    """What a round of pruning is made with."""
+    """A pruning round's settings."""
     number = int(wildcards.round)
     spec = PLAN.round_spec(wildcards.method, int(wildcards.seed), number)
     recipe = PLAN.round_recipe(wildcards.method, number)
@@ -100,7 +100,7 @@ def round_settings(wildcards) -> dict:
 
 
 def archive(wildcards) -> dict[str, str]:
-    """What the data set is prepared from: the digits come with scikit-learn."""
+    """The archive of the data set; the digits need none, they come with scikit-learn."""
     if CONFIG.data.name == "digits":
         return {}
     return {"archive": rules.download_cifar10.output.archive}
@@ -120,18 +120,19 @@ def teacher_logits(teacher: str, baseline: str, seed: str) -> dict[str, Path]:
 
 
 def baseline_inputs(wildcards) -> dict[str, Path]:
-    """What a baseline is trained from besides the data."""
+    """A baseline's inputs besides the data."""
     teacher = CONFIG.baselines[wildcards.baseline].teacher
     return teacher_logits(teacher, wildcards.baseline, wildcards.seed)
 
 
 def round_inputs(wildcards) -> dict[str, Path]:
-    """What a round starts from besides the data: the baseline is round 0."""
+    """A round's inputs besides the data; the baseline is round 0."""
     number, seed = int(wildcards.round), wildcards.seed
     method = PLAN.methods[wildcards.method].settings
     if number > len(method.rounds):
         raise WorkflowError(
-            f"{wildcards.method} has {len(method.rounds)} rounds, found {number}"
+            f"{wildcards.method}: found round {number}, expected at most "
+            f"{len(method.rounds)}"
         )
     previous = RESULTS / wildcards.method / f"seed_{seed}/round_{number - 1}"
     if number == 1 or method.mask_of:  # with another's masks, rounds are independent
@@ -144,5 +145,5 @@ def round_inputs(wildcards) -> dict[str, Path]:
 
 
 def of_all_candidates(name: str) -> list[Path]:
-    """A file of every candidate."""
+    """The file of this name of every candidate."""
     return [RESULTS / candidate / name for candidate in PLAN.candidates]

@@ -1,5 +1,5 @@
-# It has no code parameter: the checksum says whether the archive is right, and an edit of
-# the downloader must neither download it again nor retrain everything.
+# No code parameter: the checksum shows whether the archive is right, and an edit of the
+# downloader must neither download it again nor retrain everything.
 rule download_cifar10:
     output:
         archive="resources/cifar-10-binary.tar.gz",

@@ -1,4 +1,4 @@
-# Part A: each cell of the study is a job of its own, so it can be measured again alone.
+# Part A: each cell of the study is its own job, so that it can be measured again alone.
 rule benchmark_optimizer:
     output:
         cell=RESULTS / "optimizers/{data_set}/{optimizer}.{implementation}.json",

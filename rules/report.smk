@@ -36,7 +36,7 @@ rule score_report:
             for name in PLAN.methods
             for seed in CONFIG.seeds
         },
-        # Not inputs: what jobs cost is shown if it is known, and is worth no rerun.
+        # Not inputs: job costs are shown if they are known, but are not worth a rerun.
         costs=str(BENCHMARKS),
         command=shlex.join(COMMAND),
         code=code("score_report"),

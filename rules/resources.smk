@@ -4,19 +4,19 @@ import math
 
 from shears.runtime.machine import find_gpus
 
-# Images per second: less than half of the 1,400 at which the slower of two machines
-# trained in float32 with two threads (docs/results.md).
+# Images per second: less than half of 1,400, the speed of the slower of two machines in
+# float32 with two threads (docs/results.md).
 SLOWEST = 600
 
 
 def share_of_cores(concurrent: int) -> int:
-    """Threads for each of several trainings: narrow ones together beat wide ones."""
-    cores = workflow.resource_settings.cores or 1  # on a cluster its profile decides
+    """Threads per training job: many narrow jobs at once beat wide ones in turn."""
+    cores = workflow.resource_settings.cores or 1  # on a cluster, the profile decides
     return max(1, min(16, cores // max(concurrent, 1)))
 
 
 def gpus(wildcards) -> int:
-    """GPUs that a training job asks for, the same in every process of a run."""
+    """GPUs that a training job requests, the same in every process of a run."""
     if CONFIG.gpus != "auto":
         return CONFIG.gpus
     slurm = getattr(workflow.executor_plugin, "name", "") == "slurm"
@@ -24,17 +24,17 @@ def gpus(wildcards) -> int:
 
 
 def growing(amount: int):
-    """A resource of which a job gets more each time it is retried."""
+    """A resource that grows each time a job is retried."""
     return lambda wildcards, attempt: amount * attempt
 
 
 def minutes(epochs, width=None):
-    """A job's time limit on a cluster, from how often it trains with each image.
+    """A job's time limit on a cluster, from the number of passes over the images.
 
     Args:
         epochs: A function of the wildcards.
-        width: The teacher's, if it is the teacher that computes: at width 1 it takes 1.7
-            times as long as the fixed network.
+        width: The teacher's width if the job runs the teacher, which at width 1 takes
+            1.7 times as long as the fixed network.
     """
     images = PLAN.training_images
     images *= 1 if width is None else 1.7 * max(1, width**2)
@@ -44,10 +44,10 @@ def minutes(epochs, width=None):
 
 
 def training_minutes(settings, width=None):
-    """The time limit of a training."""
+    """The time limit of a training job."""
     return minutes(lambda wildcards: settings(wildcards)["recipe"]["epochs"], width)
 
 
 def logits_minutes(width=None):
-    """The time limit of saving logits: a forward pass takes a third of a step."""
+    """The time limit of a job that saves logits: a forward pass is a third of a step."""
     return minutes(lambda wildcards: CONFIG.views.count / 3, width)

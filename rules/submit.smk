@@ -1,6 +1,6 @@
 rule choose_submission:
     input:
-        # Validation scores only: the test set is not used.
+        # Validation scores only; the test set is not used.
         scores=of_all_candidates("score_validation.json"),
     output:
         choice=RESULTS / "choice.json",

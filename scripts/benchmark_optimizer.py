@@ -24,15 +24,15 @@ def benchmark_optimizer(
     rates: int,
     cell: str,
 ) -> None:
-    """Measures and writes a JSON file."""
-    measured = measure(
+    """Measures the cell and writes a JSON file."""
+    measurement = measure(
         DATA_SETS[data_set](),
         optimizer,
         implementation,
         learning_rates=learning_rates(lowest_rate, highest_rate, rates),
         updates=updates,
     )
-    write_json(cell, {**measured, "machine": machine.describe()})
+    write_json(cell, {**measurement, "machine": machine.describe()})
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Chooses the submission from the validation scores."""
+"""Chooses the submission by validation score."""
 
 from typing import TYPE_CHECKING
 

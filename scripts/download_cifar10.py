@@ -1,4 +1,4 @@
-"""Gets the CIFAR-10 archive from CIFAR10_ARCHIVE, or else from the network."""
+"""Fetches the CIFAR-10 archive from CIFAR10_ARCHIVE, or else from the network."""
 
 import os
 from typing import TYPE_CHECKING

@@ -1,4 +1,4 @@
-"""Packages the chosen candidate under the name it is handed in with."""
+"""Packages the chosen candidate under the submission's file name."""
 
 from typing import TYPE_CHECKING
 
@@ -21,9 +21,9 @@ def package_submission(
 ) -> None:
     """Finds the chosen candidate's files and packages them."""
     chosen = read_json(choice)
-    place = candidates.index(chosen["candidate"])
-    test = read_json(scores[place])
-    package(weights[place], submission, manifest, choice=chosen, test=test)
+    index = candidates.index(chosen["candidate"])
+    test = read_json(scores[index])
+    package(weights[index], submission, manifest, choice=chosen, test=test)
 
 
 if __name__ == "__main__":

@@ -29,7 +29,7 @@ def plot_optimizers(
     sensitivity: str,
     paths: str,
 ) -> None:
-    """Reads all cells, named by data set, optimizer and implementation."""
+    """Reads all cells (by data set, optimizer, implementation) and writes the files."""
     cells: dict = {}
     for (data_set, optimizer, implementation), file in zip(names, files, strict=True):
         pair = cells.setdefault(data_set, {}).setdefault(optimizer, {})

@@ -20,7 +20,7 @@ def prepare_dataset(
     training_images: int,
     seed: int,
 ) -> None:
-    """Reads the archive, or scikit-learn's digits, and splits."""
+    """Reads the archive, or scikit-learn's digits, and splits the images."""
     rest, test = read_digits(seed) if name == "digits" else read_archive(archive)
     train, validation = split_off(rest, validation_images, seed)
     if training_images:

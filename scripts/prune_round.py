@@ -1,4 +1,4 @@
-"""Prunes a candidate to a higher sparsity while it is fine-tuned."""
+"""Prunes a candidate to a higher sparsity while fine-tuning it."""
 
 from typing import TYPE_CHECKING
 
@@ -54,8 +54,8 @@ def prune_round(
     if zeros != expected:
         raise UserError(
             f"{outputs.weights}: {zeros:,} weights are zero, expected exactly "
-            f"{expected:,} for sparsity {spec.sparsity}: training made or lost zeros; "
-            "change the seed or the recipe"
+            f"{expected:,} for sparsity {spec.sparsity}: training changed the number "
+            "of zeros; change the seed or the recipe"
         )
     save_candidate(trained, history, context, outputs)
 
@@ -72,7 +72,7 @@ if __name__ == "__main__":
             start_run(
                 device,
                 snakemake.input,
-                snakemake.config["tensorboard"] and snakemake.log[0],
+                snakemake.log[0] if snakemake.config["tensorboard"] else None,
                 **snakemake.params,
             ),
             TrainingFiles(**snakemake.output),

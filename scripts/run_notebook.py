@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 def run_notebook(*, notebook: str, submission: str) -> None:
     """Pastes the library's code into the notebook and executes it."""
     root = Path(shears.__file__).parents[1]
-    alone = self_contained(read_notebook(notebook), root)
-    write_notebook(submission, execute(alone))
+    standalone = self_contained(read_notebook(notebook), root)
+    write_notebook(submission, execute(standalone))
 
 
 if __name__ == "__main__":

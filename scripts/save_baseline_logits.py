@@ -1,4 +1,4 @@
-"""Saves a baseline's logits for views of the training images: it teaches itself."""
+"""Saves a baseline's logits for views of the training images, as its own teacher."""
 
 from functools import partial
 from typing import TYPE_CHECKING

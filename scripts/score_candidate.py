@@ -17,12 +17,12 @@ def score_candidate(
 ) -> None:
     """Writes a JSON file per split, and the prediction for each test image."""
     network = GradedNetwork.from_file(weights)
-    scored, _ = network.score(read_split(dataset, "validation"))
-    write_json(validation, scored)
+    result, _ = network.score(read_split(dataset, "validation"))
+    write_json(validation, result)
     images = read_split(dataset, "test")
-    scored, predicted = network.score(images)
-    write_json(test, scored)
-    pairs = zip(images.labels.tolist(), predicted.tolist(), strict=True)
+    result, classes = network.score(images)
+    write_json(test, result)
+    pairs = zip(images.labels.tolist(), classes.tolist(), strict=True)
     rows = ({"label": label, "prediction": class_} for label, class_ in pairs)
     write_csv(predictions, rows)
 

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 def read_candidates(
     names: Sequence[str], files: Mapping[str, Sequence[str]]
 ) -> list[Candidate]:
-    """Reads what is known about each candidate, kind of file by kind of file."""
+    """Reads each candidate's files; `files` has a list per kind, in their order."""
     rows = zip(
         names,
         map(read_json, files["validation"]),

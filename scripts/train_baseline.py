@@ -45,7 +45,7 @@ if __name__ == "__main__":
             start_run(
                 device,
                 snakemake.input,
-                snakemake.config["tensorboard"] and snakemake.log[0],
+                snakemake.log[0] if snakemake.config["tensorboard"] else None,
                 **snakemake.params,
             ),
             TrainingFiles(**snakemake.output),

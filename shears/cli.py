@@ -1,4 +1,4 @@
-"""Scores anybody's weights file as a grader would, or says why it is refused.
+"""Scores any weights file as a grader would, or says why it is refused.
 
 python -m shears score FILE.h5      accuracy, sparsity, score, which graders load it
 python -m shears inspect FILE.h5    zeros of each array, size
@@ -39,7 +39,7 @@ def _read(path: str) -> WeightsFile:
 
 
 def _find_data(data: str | None) -> str:
-    """Finds the test images: those that are named, or those of the workflow.
+    """Finds the test images: those given with --data, or the workflow's.
 
     Raises:
         UserError: There are none.
@@ -55,7 +55,7 @@ def _find_data(data: str | None) -> str:
 
 
 def _describe(path: str, contents: WeightsFile) -> dict:
-    """Describes a file as far as that needs no images."""
+    """Describes what is known about a file without scoring it."""
     zeros = contents.parameters.count_zeros()
     content = Path(path).read_bytes()
     return {
@@ -74,7 +74,7 @@ def _describe(path: str, contents: WeightsFile) -> dict:
 
 
 def _lines(about: Mapping) -> list[str]:
-    """Writes a description in lines."""
+    """Formats a description as lines."""
     loads = [
         f"{grader} ({' and '.join(ways)})" if ways else f"not {grader}"
         for grader, ways in about["loads_in"].items()
@@ -96,7 +96,7 @@ def score(options: argparse.Namespace) -> tuple[dict, list[str]]:
     """Scores a file on the test images."""
     contents = _read(options.file)
     data = _find_data(options.data)
-    # TensorFlow takes seconds to import: a refusal need not wait for it.
+    # TensorFlow takes seconds to import; a refusal need not wait for it.
     from shears.data.cifar10 import read_archive
     from shears.data.dataset import read_split
     from shears.evaluation.grading import GradedNetwork
@@ -104,8 +104,8 @@ def score(options: argparse.Namespace) -> tuple[dict, list[str]]:
     prepared = data.endswith((".h5", ".hdf5"))
     test = read_split(data, "test") if prepared else read_archive(data)[1]
     about = _describe(options.file, contents)
-    scored, _ = GradedNetwork.from_parameters(contents.parameters).score(test)
-    about |= scored | {"data": data}
+    result, _ = GradedNetwork.from_parameters(contents.parameters).score(test)
+    about |= result | {"data": data}
     lines = _lines(about)
     lines[3:3] = [
         f"score      {about['score']:.6f}",
@@ -116,7 +116,7 @@ def score(options: argparse.Namespace) -> tuple[dict, list[str]]:
 
 
 def inspect(options: argparse.Namespace) -> tuple[dict, list[str]]:
-    """Shows a file's zeros, array by array."""
+    """Shows the zeros of each array of a file."""
     contents = _read(options.file)
     about = _describe(options.file, contents)
     about["arrays"] = [

@@ -1,8 +1,8 @@
-"""The configuration: its keys, and checking them before anything runs.
+"""The configuration: its keys, and their checks before anything runs.
 
 The classes are the one source of each key's type, range, default and description;
-`make schema` writes schemas/config.schema.yaml from them. What names refer to, and
-whether settings fit together, is checked in `plan`.
+`make schema` writes schemas/config.schema.yaml from them. `plan` checks what names
+refer to and whether settings fit together.
 """
 
 import contextlib
@@ -24,7 +24,7 @@ from shears.runtime.errors import UserError, brief
 from shears.runtime.settings import List, Seed, Settings, UniqueList
 from shears.training.recipe import Recipe
 
-TRAINING_IMAGES = {"cifar10": 50_000, "digits": 1_500}  # validation among them
+TRAINING_IMAGES = {"cifar10": 50_000, "digits": 1_500}  # validation included
 Name = Annotated[str, Field(pattern="^[a-z][a-z0-9_]*$")]  # of a folder
 DataSet = Literal[
     "diabetes", "condition_1", "condition_100", "condition_10000", "sparse"
@@ -38,10 +38,10 @@ class DataSettings(Settings):
     """The data set's name."""
 
     validation_images: Annotated[int, Field(ge=10)] = 5000
-    """Training images that are set apart for validation."""
+    """Training images that are held out for validation."""
 
     training_images: Annotated[int, Field(ge=0)] = 0
-    """Images to train with; 0 for all that validation leaves."""
+    """Images to train on; 0 for all that validation leaves."""
 
     urls: Annotated[
         List[Annotated[str, Field(pattern="^https?://[^/]")]], Field(min_length=1)
@@ -69,7 +69,7 @@ class TeacherSettings(Settings):
     """A name under recipes."""
 
     width: Annotated[float, Field(ge=0.1, le=16)] = 1.0
-    """What its numbers of channels are multiplied by."""
+    """Multiplier of its numbers of channels."""
 
     seed: Seed = 0
     """Seed of its initial weights, order of images and augmentation."""
@@ -108,13 +108,13 @@ class MethodSettings(MaskSettings):
     """The teacher of each round; own is the baseline that is pruned."""
 
     mask_of: str = ""
-    """A method whose masks are taken, round by round."""
+    """A method whose masks are used, round by round."""
 
     rounds: List[RoundSettings] = ()
     """The rounds in order, with rising sparsity."""
 
     def changed_by(self, other: "MethodSettings") -> "MethodSettings":
-        """Takes the keys that another one sets, and keeps the others."""
+        """Overrides the keys that another one sets, and keeps the others."""
         return self.model_copy(
             update={key: getattr(other, key) for key in other.model_fields_set}
         )
@@ -137,29 +137,29 @@ class OptimizerStudySettings(Settings):
     """Updates of each run."""
 
     lowest_rate: Annotated[float, Field(gt=0, le=1_000_000)] = 1e-4
-    """The lowest learning rate that is tried."""
+    """The lowest learning rate to try."""
 
     highest_rate: Annotated[float, Field(gt=0, le=1_000_000)] = 100.0
-    """The highest learning rate that is tried."""
+    """The highest learning rate to try."""
 
     rates: Annotated[int, Field(ge=2, le=1000)] = 13
-    """How many learning rates are tried, evenly spaced in their logarithm."""
+    """Number of learning rates to try, evenly spaced on a logarithmic scale."""
 
 
 class Configuration(Settings):
-    """The configuration of Shears. config.yaml explains each key at length."""
+    """The configuration of Shears. config.yaml explains each key in detail."""
 
     directory: Annotated[str, Field(pattern="^[^{}~]+$")] = "."
     """Folder that results, logs and benchmarks are written to."""
 
     seeds: Annotated[UniqueList[Seed], Field(min_length=1, max_length=1000)] = (0,)
-    """Seeds; baselines and methods are trained once with each of them."""
+    """Seeds; baselines and methods are trained once with each."""
 
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
-    """What the forward and backward pass compute in."""
+    """Precision of the forward and backward pass."""
 
     gpus: Literal["auto", 0, 1] = "auto"
-    """GPUs that a training job asks for; auto takes one where there are any."""
+    """GPUs that a training job requests; auto requests one if there are any."""
 
     tensorboard: bool = False
     """Whether TensorBoard event files are written beside the logs."""
@@ -187,13 +187,13 @@ class Configuration(Settings):
     methods: Annotated[dict[Name, MethodSettings], Field(min_length=1)] = {
         "lamp": MethodSettings()
     }
-    """Ways to prune, by name; a key that one leaves out is taken from pruning."""
+    """Ways to prune, by name; keys that are left out are taken from pruning."""
 
     run: UniqueList[str] = ("lamp",)
     """The methods that are run, names under methods."""
 
     with_recipes: UniqueList[Name] = ()
-    """Recipes that each of these methods is run with instead of its own."""
+    """Recipes to run each of these methods with, instead of its own."""
 
     selection: SelectionSettings = SelectionSettings()
     """How the submission is chosen."""
@@ -209,8 +209,7 @@ def parse_configuration(config: Mapping) -> Configuration:
         config: As read from YAML.
 
     Raises:
-        UserError: The first thing that is wrong: the key, what was found, what was
-            expected.
+        UserError: The first problem: the key, what was found, what was expected.
     """
     try:
         return Configuration.model_validate(dict(config))
@@ -219,9 +218,9 @@ def parse_configuration(config: Mapping) -> Configuration:
 
 
 def _urgency(problem: Mapping[str, Any]) -> tuple[bool, list[str]]:
-    """Orders what is wrong: unknown keys first, then by path."""
-    # An unknown key says more than a missing one: it is likely the same, misspelt. An
-    # item comes before its list, which pydantic calls too short without it.
+    """Orders problems: unknown keys first, then by path."""
+    # An unknown key says more than a missing one: it is probably that key, misspelt. An
+    # item comes before its list, which pydantic calls too short without the item.
     path = [*map(str, problem["loc"]), "~"]
     return problem["type"] != "unknown_key", path
 
@@ -242,14 +241,14 @@ EXPECTED = {
     "less_than": "less than {lt}",
     "string_pattern_mismatch": "text that matches {pattern}",
     "literal_error": "one of {expected}",
-    "too_short": "at least {min_length} items",
-    "too_long": "at most {max_length} items",
+    "too_short": "at least {min_length} {items}",
+    "too_long": "at most {max_length} {items}",
 }
 
 
 def _explain(problem: Mapping[str, Any]) -> str:
-    """Says what is wrong in one line: key, what was found, what is expected."""
-    kind, path, found = problem["type"], problem["loc"], problem["input"]
+    """Describes a problem in one line: the key, what was found, what was expected."""
+    kind, path, value = problem["type"], problem["loc"], problem["input"]
     context = dict(problem.get("ctx", {}))
     if kind == "unknown_key":
         key, known = context["key"], context["known"]
@@ -260,26 +259,28 @@ def _explain(problem: Mapping[str, Any]) -> str:
         return f"{_where(path[:-1])}: key {path[-1]!r} is missing"
     if kind == "literal_error":
         context["expected"] = context["expected"].replace("'", "").replace(" or ", ", ")
+    count = context.get("min_length", context.get("max_length"))
+    context["items"] = "item" if count == 1 else "items"
     for key, limit in context.items():
         if isinstance(limit, float) and limit.is_integer():
             context[key] = int(limit)
     expected = EXPECTED[kind].format(**context)
     hint = ""
-    if isinstance(found, str) and kind in ("int_type", "float_type"):
-        if re.fullmatch(r"[-+]?\d+e[-+]?\d+", found, re.I):
-            hint = f" (YAML needs a dot: {found.lower().replace('e', '.0e')})"
-    if isinstance(found, str) and kind == "bool_type":
+    if isinstance(value, str) and kind in ("int_type", "float_type"):
+        if re.fullmatch(r"[-+]?\d+e[-+]?\d+", value, re.I):
+            hint = f" (YAML needs a dot: {value.lower().replace('e', '.0e')})"
+    if isinstance(value, str) and kind == "bool_type":
         hint = " (after --config: True or False)"
     meaning = _description(path)
     meaning = f" - {meaning}" if meaning else ""
-    return f"{_where(path)}: found {_show(found)}, expected {expected}{hint}{meaning}"
+    return f"{_where(path)}: found {_show(value)}, expected {expected}{hint}{meaning}"
 
 
 def _description(path: Iterable[str | int]) -> str:
-    """Finds the description of the key that a path leads to, its first sentence."""
+    """Returns the first sentence of the description of the key at a path."""
     text, kind = "", Configuration
     for part in path:
-        if part == "[key]":  # what is wrong is the key of the value before
+        if part == "[key]":  # the problem is the key itself, not its value
             continue
         if isinstance(kind, type) and issubclass(kind, BaseModel):
             field = kind.model_fields[part]
@@ -292,17 +293,17 @@ def _description(path: Iterable[str | int]) -> str:
 
 
 def _show(value: object) -> str:
-    """Shows a value about as it would look in YAML, shortened."""
+    """Formats a value roughly as in YAML, shortened."""
     if value is None or isinstance(value, bool):
         return {None: "null", True: "true", False: "false"}[value]
-    text = reprlib.repr(value)  # looks at a few items only, however large the value is
+    text = reprlib.repr(value)  # looks at a few items only, however large the value
     return text if len(text) <= 60 else f"{text[:57]}..."
 
 
 def _where(path: Iterable[str | int]) -> str:
-    """Writes a path into the configuration as `key: key[2]: key`."""
+    """Formats a path into the configuration as `key: key[2]: key`."""
     path, text = list(path), ""
-    if path[-1:] == ["[key]"]:  # what is wrong is a key, not its value
+    if path[-1:] == ["[key]"]:  # the problem is the key itself, not its value
         path = path[:-2]
     for part in path:
         text += f"[{part}]" if isinstance(part, int) else f": {part}" if text else part
@@ -310,7 +311,7 @@ def _where(path: Iterable[str | int]) -> str:
 
 
 class _Loader(yaml.SafeLoader):
-    """Reads YAML, and refuses what it would otherwise let pass: a key given twice."""
+    """Reads YAML and refuses duplicate keys, which PyYAML accepts."""
 
     def construct_mapping(self, node, deep=False):
         seen = set()
@@ -318,17 +319,17 @@ class _Loader(yaml.SafeLoader):
             name = key.value if isinstance(key, yaml.ScalarNode) else None
             if name in seen and name != "<<":
                 raise yaml.constructor.ConstructorError(
-                    problem=f"key {name!r} is there twice", problem_mark=key.start_mark
+                    problem=f"duplicate key {name!r}", problem_mark=key.start_mark
                 )
             seen.add(name)
         return super().construct_mapping(node, deep)
 
 
 def _read(text: str) -> object:
-    """Reads JSON or else YAML, as Snakemake does: only JSON is indented with tabs."""
+    """Reads JSON or else YAML, as Snakemake does; only JSON may be indented by tabs."""
     with contextlib.suppress(json.JSONDecodeError):
         json.loads(text)
-        text = text.replace("\t", " ")  # none is in a string: there it is written \\t
+        text = text.replace("\t", " ")  # never in a string, where JSON writes \\t
     return yaml.load(text, _Loader)
 
 
@@ -336,13 +337,13 @@ def check_yaml(path: str | Path) -> None:
     """Checks that a file is YAML or JSON with keys, before anything reads it.
 
     Raises:
-        UserError: It is neither, has a key twice, or is not a mapping of keys: where,
-            and why.
+        UserError: It is neither, has a duplicate key, or is not a mapping of keys; with
+            the place and the reason.
     """
     try:
         content = _read(Path(path).read_text(encoding="utf-8"))
     except OSError as error:
-        raise UserError(f"{path}: {error.strerror}; it must be there") from None
+        raise UserError(f"{path}: {error.strerror}; it must exist") from None
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark
         raise UserError(
@@ -353,16 +354,16 @@ def check_yaml(path: str | Path) -> None:
         raise UserError(f"{path}: not a text file in UTF-8, expected YAML") from None
     except (ValueError, OverflowError, RecursionError) as error:  # dates, huge numbers
         raise UserError(
-            f"{path}: a value in it cannot be read: {brief(error)}; correct it"
+            f"{path}: a value in it cannot be read: {brief(error)}; correct the value"
         ) from None
     if not isinstance(content, dict):
         raise UserError(f"{path}: found {_show(content)}, expected a mapping of keys")
 
 
 def typed(value: object) -> object:
-    """Gives the texts inside a list or mapping the types that they would have in YAML.
+    """Gives strings inside a list or mapping the types that they would have in YAML.
 
-    Snakemake leaves them texts where `--config` has a list or a mapping, such as [0,1].
+    Snakemake leaves them as strings if `--config` has a list or mapping, such as [0,1].
     """
     if isinstance(value, dict):
         return {key: typed(inner) for key, inner in value.items()}

@@ -30,7 +30,7 @@ class Method:
 
     Attributes:
         key: Its name under methods.
-        settings: All of its settings: what `pruning` says, changed by the method.
+        settings: All of its settings: those of `pruning`, overridden by the method's.
     """
 
     key: str
@@ -43,9 +43,9 @@ class Plan:
 
     Attributes:
         config: The configuration.
-        methods: By the name of the folder: those that are run, and those whose masks
-            they take, which come first. With `with_recipes` there is one for each
-            recipe ("lamp-long").
+        methods: By the name of the folder: those that are run, and before them those
+            whose masks they use. With `with_recipes` there is one per recipe
+            ("lamp-long").
     """
 
     config: Configuration
@@ -71,13 +71,13 @@ class Plan:
 
     @property
     def training_images(self) -> int:
-        """How many images networks are trained with."""
+        """How many images networks are trained on."""
         data = self.config.data
         left = TRAINING_IMAGES[data.name] - data.validation_images
         return data.training_images or left
 
     def baseline_of(self, candidate: str) -> str:
-        """Names the baseline of a method and a seed ("lamp/seed_0")."""
+        """The baseline of a method and a seed ("lamp/seed_0")."""
         name, seed = candidate.split("/")
         return f"{self.methods[name].settings.baseline}/{seed}"
 
@@ -108,7 +108,7 @@ class Plan:
         return RoundSpec(
             **masks,
             sparsity=settings.rounds[number - 1].sparsity,
-            # Rounds do not see the images in the same order.
+            # Each round sees the images in another order.
             seed=seed * 1000 + number,
             initial_seed=seed,
         )
@@ -118,8 +118,8 @@ def plan(config: Configuration) -> Plan:
     """Plans what a configuration asks for.
 
     Raises:
-        UserError: A name that is not defined or taken, settings that contradict each
-            other, sparsities that do not rise, or masks that are taken in a circle.
+        UserError: A name is not defined or already taken, settings contradict each
+            other, sparsities do not rise, or methods use each other's masks in a cycle.
     """
     _check_names(config)
     _check_data(config)
@@ -143,7 +143,7 @@ def plan(config: Configuration) -> Plan:
 
 
 def _find_methods(config: Configuration) -> dict[str, Method]:
-    """Lists the methods that are run, each after the one whose masks it takes."""
+    """Lists the methods that are run, each after the one whose masks it uses."""
     methods: dict[str, Method] = {}
 
     def add(name: str, where: str, path: tuple[str, ...], recipe: str | None) -> None:
@@ -154,7 +154,7 @@ def _find_methods(config: Configuration) -> dict[str, Method]:
             )
         if name in path:
             raise UserError(
-                f"methods: {name}: mask_of: found a circle ({' -> '.join(path)} -> "
+                f"methods: {name}: mask_of: found a cycle ({' -> '.join(path)} -> "
                 f"{name}), expected a method with masks of its own at the end"
             )
         settings = config.pruning.changed_by(config.methods[name])
@@ -175,7 +175,7 @@ def _find_methods(config: Configuration) -> dict[str, Method]:
 
 
 def _check_names(config: Configuration) -> None:
-    """Checks that no baseline or method is named like another folder of results."""
+    """Checks that no baseline or method has the name of another results folder."""
     for kind, names, taken in (
         ("baselines", config.baselines, RESERVED),
         ("methods", config.methods, RESERVED | set(config.baselines)),
@@ -189,13 +189,13 @@ def _check_names(config: Configuration) -> None:
 
 
 def _check_data(config: Configuration) -> None:
-    """Checks that the data set has as many images as are asked for."""
+    """Checks that the data set has enough images."""
     data = config.data
     total, validation = TRAINING_IMAGES[data.name], data.validation_images
     if validation > total - 10:
         raise UserError(
             f"data: validation_images: found {validation:,}, expected at most "
-            f"{total - 10:,}: the data set has {total:,} to train with"
+            f"{total - 10:,}: the data set has {total:,} to train on"
         )
     most = total - validation - 10
     if data.training_images and not 10 <= data.training_images <= most:
@@ -246,13 +246,13 @@ def _check_rounds(rounds: Sequence[RoundSettings], where: str) -> None:
         if entry.sparsity <= before:
             raise UserError(
                 f"{where}: rounds[{i}]: sparsity: found {entry.sparsity}, expected "
-                f"more than {before}, that of the round before: sparsities must rise"
+                f"more than {before}, the previous round's: sparsities must rise"
             )
         before = entry.sparsity
 
 
 def _check_floor(settings: MethodSettings, where: str) -> None:
-    """Checks that the floor leaves as many zeros as the last round asks for."""
+    """Checks that the floor leaves room for the zeros of the last round."""
     if not settings.rounds or not settings.floor:
         return
     biases = PARAMETERS - sum(KERNEL_SIZES)
@@ -272,7 +272,7 @@ def _check_method(planned: Plan, method: Method) -> None:
     own_keys = config.methods[method.key].model_fields_set
 
     def where(*keys: str) -> str:
-        """Says where the first of these keys is set."""
+        """Returns the part of the configuration that these keys come from."""
         if config.with_recipes and "recipe" in keys:
             return "with_recipes"
         return f"methods: {method.key}" if own_keys & set(keys) else "pruning"
@@ -292,7 +292,7 @@ def _check_method(planned: Plan, method: Method) -> None:
         raise UserError(
             f"{where('drop_fraction', 'start', 'mask_of')}: drop_fraction: found "
             f"{settings.drop_fraction:g}, expected 0 where start is initial or mask_of "
-            "is set: there is one mask, before the first step"
+            "is set: there is only one mask, made before the first step"
         )
     if settings.shuffled and not settings.mask_of:
         raise UserError(
@@ -315,6 +315,6 @@ def _check_method(planned: Plan, method: Method) -> None:
         if own != theirs:
             raise UserError(
                 f"{where('rounds')}: rounds: found sparsities {reprlib.repr(own)}, "
-                f"expected those of {settings.mask_of}, whose masks are taken: "
+                f"expected those of {settings.mask_of}, whose masks are used: "
                 f"{reprlib.repr(theirs)}"
             )

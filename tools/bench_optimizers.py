@@ -1,10 +1,10 @@
-"""Prints how fast Part A's optimizers are, against what a user would otherwise write.
+"""Prints the speed of Part A's optimizers, and of the code a user might write instead.
 
-One-sample SGD on the diabetes data, a whole epoch a measurement: ours in one compiled
+One-sample SGD on the diabetes data, measured over whole epochs: ours in one compiled
 loop, a Python loop with GradientTape and Keras' optimizer (eager, and with the step in
-a tf.function), and Keras' fit with batch 1. Then Adam updates of as many weights as the
-network of Part B has: ours against the fused operation its training uses. All in one
-run on one machine, taking turns, with TensorFlow's default settings.
+a tf.function), and Keras' fit with batch 1. Then Adam updates of as many weights as
+Part B's network has: ours against the fused operation that its training uses. All take
+turns in one run on one machine, with TensorFlow's default settings.
 """
 
 import argparse
@@ -30,7 +30,7 @@ RATE = 0.001
 
 
 def ours(features: np.ndarray, targets: np.ndarray) -> Callable[[], None]:
-    """Returns an epoch of our SGD in one compiled loop."""
+    """Returns a function that runs an epoch of our SGD in one compiled loop."""
     problem, count = diabetes(), len(targets)
     optimizer = our_optimizer(METHODS["sgd"], features.shape[1])
     ends, order = np.array([count], np.int32), sample_order(count, count)
@@ -42,7 +42,7 @@ def ours(features: np.ndarray, targets: np.ndarray) -> Callable[[], None]:
 def python_loop(
     features: np.ndarray, targets: np.ndarray, *, compiled: bool
 ) -> Callable[[], None]:
-    """Returns an epoch of a Python loop with GradientTape and Keras' SGD."""
+    """Returns a function that runs an epoch with GradientTape and Keras' SGD."""
     weights = tf.Variable(tf.zeros(features.shape[1]))
     bias = tf.Variable(0.0)
     optimizer = tf.keras.optimizers.SGD(RATE)
@@ -67,7 +67,7 @@ def python_loop(
 
 
 def keras_fit(features: np.ndarray, targets: np.ndarray) -> Callable[[], None]:
-    """Returns an epoch of Keras' fit with batch 1."""
+    """Returns a function that runs an epoch of Keras' fit with batch 1."""
     model = tf.keras.Sequential([tf.keras.layers.Dense(1)])
     model.build((None, features.shape[1]))
     model.compile(tf.keras.optimizers.SGD(RATE), "mse")
@@ -75,7 +75,7 @@ def keras_fit(features: np.ndarray, targets: np.ndarray) -> Callable[[], None]:
 
 
 def adam_updates(count: int = 20) -> dict[str, Callable[[], None]]:
-    """Returns `count` Adam updates of the network's weights, ours and fused."""
+    """Returns functions that run `count` Adam updates of all weights: ours, fused."""
     rng = np.random.default_rng(0)
     gradient = tf.constant(rng.normal(size=PARAMETERS).astype(np.float32))
     vector, mu, nu = (tf.Variable(tf.zeros(PARAMETERS)) for _ in range(3))
@@ -115,16 +115,16 @@ def adam_updates(count: int = 20) -> dict[str, Callable[[], None]]:
     return {"ours": repeat(own), "fused operation": repeat(lambda: fused(one))}
 
 
-def compare(works: dict[str, Callable[[], None]], turns: int, count: int) -> None:
-    """Lets works take turns and prints updates a second and the first's multiple."""
-    for work in works.values():
+def compare(variants: dict[str, Callable[[], None]], turns: int, count: int) -> None:
+    """Runs variants in turns; prints updates per second and how much faster ours is."""
+    for work in variants.values():
         work()  # compiles
-    rates: dict[str, list[float]] = {name: [] for name in works}
+    rates: dict[str, list[float]] = {name: [] for name in variants}
     for _ in range(turns):
-        for name, work in works.items():
-            began = time.perf_counter()
+        for name, work in variants.items():
+            start = time.perf_counter()
             work()
-            rates[name].append(count / (time.perf_counter() - began))
+            rates[name].append(count / (time.perf_counter() - start))
     first = next(iter(rates.values()))
     for name, values in rates.items():
         ratios = [a / b for a, b in zip(first, values, strict=True)]

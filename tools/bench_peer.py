@@ -1,10 +1,10 @@
 """Compares this project with TensorFlow Model Optimization on one budget, in one run.
 
-Both train the fixed network on the same images with the same augmentation for as many
-epochs dense and as many while pruning to the same sparsity; both are scored on the test
-set by the assignment's formula. Ours uses the default configuration's recipes without
-a teacher, so that neither has help; the peer is `tools/peer.py`. The results are also
-written to peer/scores.json, for `make results`.
+Both train the fixed network on the same images with the same augmentation, for the same
+number of epochs dense and while pruning, to the same sparsity. Both are scored on the
+test set by the assignment's formula. Ours uses the default configuration's recipes
+without a teacher, so that neither has help. The peer is `tools/peer.py`. The results
+are also written to peer/scores.json, for `make results`.
 """
 
 import argparse
@@ -50,7 +50,7 @@ def configuration(folder: Path, about: dict, images: int) -> Path:
 def main() -> None:
     """Runs both and prints a line for each."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--peer", required=True, help="Python with the peer in it")
+    parser.add_argument("--peer", required=True, help="the peer's Python")
     parser.add_argument("--images", type=int, default=0, help="training images; 0: all")
     parser.add_argument("--dense-epochs", type=int, default=14)
     parser.add_argument("--prune-epochs", type=int, default=12)
@@ -59,14 +59,14 @@ def main() -> None:
     budget = parser.parse_args()
     about_machine = machine.describe()
     print(f"{about_machine['cpu']}, {about_machine['cores']} cores")
-    updates = read_configuration().pruning.update_frequency  # as many for the peer
+    updates = read_configuration().pruning.update_count  # for the peer, too
     runs: dict[str, list[dict]] = {"Shears": [], "TensorFlow Model Optimization": []}
     for seed in range(budget.seeds):
         about = {
             "dense_epochs": budget.dense_epochs,
             "prune_epochs": budget.prune_epochs,
             "sparsity": budget.sparsity,
-            "update_frequency": updates,
+            "update_count": updates,
             "seed": seed,
         }
         with tempfile.TemporaryDirectory() as folder:
@@ -83,22 +83,22 @@ def main() -> None:
 
 
 def compare(folder: Path, about: dict, images: int, peer: str, runs: dict) -> int:
-    """Runs both on one seed, prints a line for each and appends it to its `runs`.
+    """Runs both with one seed; prints a line for each and appends it to `runs`.
 
     Returns:
         How many images they were trained on.
     """
-    began = time.perf_counter()
+    start = time.perf_counter()
     weights = folder / f"results/lamp/seed_{about['seed']}/round_1/weights.h5"
     run = [sys.executable, "-m", "snakemake", "--cores", "all", "--quiet", "all"]
     run += ["--configfile", str(configuration(folder, about, images))]
     run += ["--", str(weights)]
     subprocess.run(run, cwd=ROOT, check=True)
-    ours = time.perf_counter() - began
+    ours = time.perf_counter() - start
     dataset = folder / "results/dataset.h5"
     training, test = (read_split(dataset, name) for name in ("train", "test"))
     np.savez(folder / "images.npz", images=training.images, labels=training.labels)
-    began = time.perf_counter()
+    start = time.perf_counter()
     subprocess.run(
         [
             *(peer, str(ROOT / "tools/peer.py"), str(folder / "images.npz")),
@@ -106,18 +106,18 @@ def compare(folder: Path, about: dict, images: int, peer: str, runs: dict) -> in
         ],
         check=True,
     )
-    theirs = time.perf_counter() - began
+    theirs = time.perf_counter() - start
     with np.load(folder / "peer.npz") as file:
         arrays = [file[f"arr_{i}"] for i in range(len(SHAPES))]
     write_weights(folder / "peer.h5", Parameters.from_arrays(arrays))
     for name, path, seconds in zip(
         runs, (weights, folder / "peer.h5"), (ours, theirs), strict=True
     ):
-        scored, _ = GradedNetwork.from_file(path).score(test)
-        runs[name].append(scored | {"seconds": seconds})
+        result, _ = GradedNetwork.from_file(path).score(test)
+        runs[name].append(result | {"seconds": seconds})
         print(
-            f"seed {about['seed']}  {name:30}  accuracy {scored['accuracy']:.4f}  "
-            f"sparsity {scored['sparsity']:.4f}  score {scored['score']:.4f}  "
+            f"seed {about['seed']}  {name:30}  accuracy {result['accuracy']:.4f}  "
+            f"sparsity {result['sparsity']:.4f}  score {result['score']:.4f}  "
             f"{seconds / 60:.1f} minutes",
             flush=True,
         )

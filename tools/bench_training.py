@@ -1,10 +1,10 @@
-"""Prints images a second of our training step and of Keras' fit, and their ratio.
+"""Prints images per second of our training step and of Keras' fit, and their ratio.
 
 Both train the fixed network on the same random images, batch 128, on one machine in one
-run; they take turns so that a busy moment hits all. Ours does what the default recipe
-asks for (augmentation, dropout, weight decay), with batch norm and without, in the
-precision that `auto` picks and deterministically; Keras' fit has a process of its own,
-with its defaults and, as the network is, without batch norm.
+run. They take turns, so that other load affects all of them. Ours follows the default
+recipe (augmentation, dropout, weight decay), with batch norm and without, in the
+precision that `auto` picks and deterministically. Keras' fit runs in its own process,
+with its defaults and without batch norm, which the network does not have.
 """
 
 import argparse
@@ -66,7 +66,7 @@ def make_ours(data: Split, precision: str, normed: bool) -> Callable[[], None]:
 
 
 def serve_keras(data: Split, pipe: Connection) -> None:
-    """Trains by Keras' fit for one epoch, and says how long, whenever asked."""
+    """Trains an epoch with Keras' fit and sends its seconds, for each True received."""
     model = build_keras_model()
     model.compile("adam", "sparse_categorical_crossentropy", jit_compile="auto")
     images = data.images.astype(np.float32) / 255
@@ -79,17 +79,17 @@ def serve_keras(data: Split, pipe: Connection) -> None:
 
 
 def seconds(work: Callable[[], None]) -> float:
-    """Measures a call."""
-    began = time.perf_counter()
+    """Measures the duration of a call."""
+    start = time.perf_counter()
     work()
-    return time.perf_counter() - began
+    return time.perf_counter() - start
 
 
 def main() -> None:
     """Measures and prints."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--turns", type=int, default=7, help="measurements of each")
-    parser.add_argument("--steps", type=int, default=60, help="steps a measurement")
+    parser.add_argument("--steps", type=int, default=60, help="steps per measurement")
     arguments = parser.parse_args()
     count = BATCH * arguments.steps
     data = random_images(count)

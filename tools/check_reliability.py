@@ -1,7 +1,7 @@
 """Measures what docs/reliability.md promises, and writes the figures into it.
 
-It covers kills, full disks (as root), refusals, the cost of saving, and what another
-number of cores, precision or seed changes (on CIFAR-10 if CIFAR10_ARCHIVE names the
+It covers kills, full disks (as root), refusals, the cost of saving, and the effect of
+another number of cores, precision or seed (on CIFAR-10 if CIFAR10_ARCHIVE names the
 archive). It takes half an hour to an hour on two cores.
 """
 
@@ -76,16 +76,17 @@ VARIANTS = {
 
 def describe_kills(kills: int, seed: int) -> str:
     """Kills runs and describes the outcome."""
-    found = kill_runs(kills, seed, longest=25, **LONGER)
-    made = ", ".join(f"{count} {victim}" for victim, count in found["kills"].items())
+    outcome = kill_runs(kills, seed, longest=25, **LONGER)
+    counts = outcome["kills"]
+    by_victim = ", ".join(f"{count} {victim}" for victim, count in counts.items())
     return (
         f"Kills (SIGKILL) at random moments, seed {seed}: "
-        f"{sum(found['kills'].values())} ({made}), over {found['finished']} end-to-end "
-        f"runs on the digits; training was resumed {found['resumed']} times. "
+        f"{sum(counts.values())} ({by_victim}), over {outcome['finished']} end-to-end "
+        f"runs on the digits. Training resumed {outcome['resumed']} times. "
         "Files that differ from the undisturbed run's (weights, scores, choice, "
-        f"submission): {len(found['differ'])}. "
-        f"Whole epochs trained twice: {found['repeated']}. "
-        f"Temporary files and states left: {len(found['left'])}.\n"
+        f"submission): {len(outcome['differ'])}. "
+        f"Whole epochs trained twice: {outcome['repeated']}. "
+        f"Temporary files and checkpoints left: {len(outcome['left'])}.\n"
     )
 
 
@@ -97,20 +98,22 @@ def describe_full_disks() -> str:
             runs = full_disk_runs(whole=whole)
         except PermissionError as error:
             return f"Full disk: not run ({error}).\n"
-        for stage, found in runs.items():
+        for job, outcome in runs.items():
             where = "all of the project" if whole else "`directory`"
             rows.append(
                 [
-                    stage,
+                    job,
                     where,
-                    *("yes" if found[key] else "no" for key in ("failed", "reported")),
-                    "yes" if found["traceback"] else "no",
-                    str(len(found["left"])),
-                    "yes" if found["succeeded"] else "no",
+                    *(
+                        "yes" if outcome[key] else "no"
+                        for key in ("failed", "reported", "traceback")
+                    ),
+                    str(len(outcome["left"])),
+                    "yes" if outcome["succeeded"] else "no",
                 ]
             )
     header = (
-        "rule,on the full disk,failed,cause reported,traceback,files left,"
+        "job,on the full disk,failed,cause reported,traceback,files left,"
         "succeeds with room"
     )
     return "A disk (tmpfs) that is full from the moment a job begins:\n\n" + (
@@ -140,16 +143,16 @@ def describe_refusals() -> str:
 
 
 class _Timed(Checkpoint):
-    """A checkpoint that knows how long saving took."""
+    """A checkpoint that measures how long saving takes."""
 
     def save(self, state: State) -> None:
-        began = time.perf_counter()
+        start = time.perf_counter()
         super().save(state)
-        self.seconds = [*getattr(self, "seconds", []), time.perf_counter() - began]
+        self.seconds = [*getattr(self, "seconds", []), time.perf_counter() - start]
 
 
 def describe_saving(epochs: int = 4) -> str:
-    """Measures saving against an epoch of CIFAR-10's size."""
+    """Measures the time to save, against an epoch of CIFAR-10's size."""
     recipe = read_configuration().recipes["finetune"]
     recipe = recipe.model_copy(update={"epochs": epochs})
     prepare(gpus=1)
@@ -168,13 +171,13 @@ def describe_saving(epochs: int = 4) -> str:
     whole = (history[-1]["seconds"] - history[0]["seconds"]) / (epochs - 1)
     return (
         f"Saving the state ({size / 1e6:.0f} MB, with fsync) took {1000 * each:.0f} ms "
-        f"(median of {epochs}); an epoch of 45,000 images takes {whole:.1f} s "
-        f"({precision}): {100 * each / whole:.2f} %.\n"
+        f"(median of {epochs}). That is {100 * each / whole:.2f} % of an epoch of "
+        f"45,000 images, which took {whole:.1f} s ({precision}).\n"
     )
 
 
 def describe_variants() -> str:
-    """Trains in several ways and compares: on CIFAR-10 if it is at hand, or digits."""
+    """Compares training in several ways, on CIFAR-10 if available, or on the digits."""
     what = "the small test configuration (digits, 4, 1 and 1 epochs, 297 test images)"
     config = None
     if os.environ.get("CIFAR10_ARCHIVE"):
@@ -233,14 +236,14 @@ def main() -> None:
     parser.add_argument("--only", nargs="+", choices=parts, default=list(parts))
     arguments = parser.parse_args()
     about = machine.describe()
-    made = (
+    provenance = (
         f"{about['cpu']}, {about['cores']} cores, {about['system']}, Python "
         f"{about['python']}, TensorFlow {about['tensorflow']}, commit {about['commit']}"
     )
     for name in arguments.only:
         content = parts[name]()
         if name != "reruns":
-            content += f"\n({made})\n"
+            content += f"\n({provenance})\n"
         page = replace_part(PAGE.read_text(), name, content)
         with whole_file(PAGE) as temporary:
             temporary.write_text(page)

@@ -1,4 +1,4 @@
-"""Fills the disk under the jobs of a run, and then makes room again."""
+"""Fills the disk that the jobs of a run write to, and then makes room again."""
 
 import contextlib
 import os
@@ -13,7 +13,7 @@ from tests.workflow.project import copy_project, snakemake
 
 SIZE = 120 << 20  # bytes of the small disk
 SPARE = 2 << 20  # bytes left free until the job begins
-# For each rule a target, and how Snakemake announces the job.
+# By job: its target, and how Snakemake announces it.
 JOBS = {
     "prepare_dataset": ("results/dataset.h5", "Preparing the images"),
     "train_teacher": ("results/teacher/teacher.npz", "Training the teacher"),
@@ -43,16 +43,16 @@ JOBS = {
 
 @contextlib.contextmanager
 def small_disk() -> Iterator[Path]:
-    """Mounts a tmpfs of `SIZE` bytes, which only root may.
+    """Mounts a tmpfs of `SIZE` bytes, which takes root.
 
     Raises:
-        PermissionError: This process may not.
+        PermissionError: This process may not mount.
     """
     with tempfile.TemporaryDirectory() as name:
         mount = ["mount", "-t", "tmpfs", "-o", f"size={SIZE}", "tmpfs", name]
-        done = subprocess.run(mount, capture_output=True, text=True)
-        if done.returncode:
-            raise PermissionError(f"cannot mount a tmpfs: {done.stderr.strip()}")
+        result = subprocess.run(mount, capture_output=True, text=True)
+        if result.returncode:
+            raise PermissionError(f"cannot mount a tmpfs: {result.stderr.strip()}")
         try:
             yield Path(name)
         finally:
@@ -60,7 +60,7 @@ def small_disk() -> Iterator[Path]:
 
 
 def _fill(disk: Path, spare: int) -> None:
-    """Fills a disk up to so many spare bytes."""
+    """Fills a disk until only `spare` bytes are free."""
     with (disk / "filler").open("ab", buffering=0) as file:
         with contextlib.suppress(OSError):  # full
             while (free := shutil.disk_usage(disk).free) > spare:
@@ -68,20 +68,20 @@ def _fill(disk: Path, spare: int) -> None:
 
 
 def _results(base: Path) -> set[str]:
-    """Lists all files among the results, temporary ones and checksums too."""
+    """Lists all files among the results, temporary ones and checksums included."""
     return {str(path) for path in base.glob("results/**/*") if path.is_file()}
 
 
 def _run_on_full_disk(
-    disk: Path, project: Path, base: Path, target: str, announced: str
+    disk: Path, project: Path, base: Path, target: str, announcement: str
 ) -> tuple[str, list[str]]:
-    """Runs a job whose disk is full from the moment it begins.
+    """Runs a job whose disk is full from the moment the job begins.
 
     Returns:
         What the run printed, and the files that the job left among the results.
     """
     _fill(disk, SPARE)
-    printed, before = [], set()
+    lines, before = [], set()
     with subprocess.Popen(
         [sys.executable, "-m", "snakemake", "--cores", "all", target],
         cwd=project,
@@ -90,29 +90,29 @@ def _run_on_full_disk(
         text=True,
     ) as run:
         for line in run.stdout:
-            printed.append(line)
-            if announced in line:
+            lines.append(line)
+            if announcement in line:
                 before = _results(base)
                 _fill(disk, 0)
     (disk / "filler").unlink()
     left = sorted(_results(base) - before)
-    return "".join(printed) + f"exit code {run.returncode}\n", left
+    return "".join(lines) + f"exit code {run.returncode}\n", left
 
 
 def full_disk_runs(
     *, whole: bool, jobs: Collection[str] = tuple(JOBS)
 ) -> Mapping[str, Mapping]:
-    """Fills the disk under each job in turn, then makes room and runs it again.
+    """Fills the disk of each job in turn, then makes room and runs the job again.
 
     Args:
-        whole: Whether all of the project lies on the full disk, with Snakemake's own
+        whole: Whether the whole project is on the full disk, with Snakemake's own
             records, or only the folder that `directory` names.
         jobs: Keys of `JOBS`, in their order.
 
     Returns:
         For each job: what it printed, whether it failed, whether it reported the cause,
         whether there was a traceback, the files it left among the results (a failed
-        job leaves none, whole or partial), and whether the run after it succeeded.
+        job leaves none, whole or partial), and whether the next run succeeded.
 
     Raises:
         PermissionError: No small disk can be mounted.
@@ -125,16 +125,16 @@ def full_disk_runs(
             base = disk / "out"
             project = copy_project(Path(other, "project"), directory=str(base))
         for job in jobs:
-            target, announced = JOBS[job]
+            target, announcement = JOBS[job]
             path = base / target
-            asked = os.path.relpath(path, project) if whole else str(path)
-            printed, left = _run_on_full_disk(disk, project, base, asked, announced)
-            again = snakemake(project, asked)
+            goal = os.path.relpath(path, project) if whole else str(path)
+            output, left = _run_on_full_disk(disk, project, base, goal, announcement)
+            again = snakemake(project, goal)
             outcomes[job] = {
-                "printed": printed,
-                "failed": "exit code 0" not in printed,
-                "reported": "No space left on device" in printed,
-                "traceback": "Traceback" in printed,
+                "printed": output,
+                "failed": "exit code 0" not in output,
+                "reported": "No space left on device" in output,
+                "traceback": "Traceback" in output,
                 "left": left,
                 "succeeded": again.returncode == 0 and path.exists(),
             }

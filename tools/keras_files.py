@@ -1,16 +1,16 @@
-"""Writes or loads weights files with any Keras there has been, to know what is genuine.
+"""Writes and loads genuine weights files, with any version of Keras.
 
     PYTHON tools/keras_files.py write FOLDER NAME
     PYTHON tools/keras_files.py load FOLDER NAME
     PYTHON tools/keras_files.py table FOLDER
 
 PYTHON is one with TensorFlow 2.1 or later (with tf_keras: TF_USE_LEGACY_KERAS=1). It
-needs nothing of this project, and no newer syntax than Python 3.6 has. `write` saves
-the fixed network in every way that Keras offers as FOLDER/NAME.*.h5.xz; its weights are
-`pattern`'s. `load` loads every such file and leaves in FOLDER/NAME.loads.json which of
+needs nothing from this project, and no newer syntax than Python 3.6. `write` saves the
+fixed network in every way that Keras offers, as FOLDER/NAME.*.h5.xz, with the weights
+of `pattern`. `load` loads every such file and writes to FOLDER/NAME.loads.json which of
 `load_weights` and `load_model` give these weights. `table` lays that out in Markdown.
-tests/data/keras_files has the results, by which shears.weight_files.reader says which
-graders load a file.
+tests/data/keras_files has the results; shears.weight_files.reader uses them to say
+which graders load a file.
 """
 
 import glob
@@ -26,7 +26,7 @@ import numpy as np  # noqa: E402
 
 
 def get_keras():
-    """Imports the Keras that is asked for."""
+    """Imports the Keras that the environment selects."""
     if os.environ.get("TF_USE_LEGACY_KERAS"):
         import tf_keras
 
@@ -65,9 +65,9 @@ def sequential():
 
 
 def functional():
-    """Builds the same as a graph, activations in the layers, names of one's own."""
+    """Builds the same as a graph, with activations in the layers and other names."""
     keras, layers = get_keras(), get_keras().layers
-    found = images = keras.Input((32, 32, 3), name="images")
+    x = images = keras.Input((32, 32, 3), name="images")
     for layer in (
         layers.Conv2D(32, 3, padding="same", activation="relu", name="first"),
         layers.Conv2D(32, 3, activation="relu"),
@@ -82,12 +82,12 @@ def functional():
         layers.Dropout(0.5),
         layers.Dense(10, activation="softmax", name="last"),
     ):
-        found = layer(found)
-    return keras.Model(images, found)
+        x = layer(x)
+    return keras.Model(images, x)
 
 
 def pattern(shapes):
-    """Makes weights that are known and, mostly zero, pack into a few kB."""
+    """Makes known weights that are mostly zero, so that they pack into a few kB."""
     weights = []
     for i, shape in enumerate(shapes):
         flat = np.zeros(int(np.prod(shape)), np.float32)
@@ -97,7 +97,7 @@ def pattern(shapes):
 
 
 def write(folder, name):
-    """Saves two models in three ways each."""
+    """Saves two models, each in three ways."""
     for kind, build in (("sequential", sequential), ("functional", functional)):
         model = build()
         shapes = [weight.shape for weight in model.get_weights()]
@@ -116,23 +116,23 @@ def write(folder, name):
                 path = os.path.join(place, way)
                 try:
                     save(path)
-                except ValueError as error:  # Keras 3 on a name of Keras 2
+                except ValueError as error:  # Keras 3 refuses a name of Keras 2
                     print(f"{name} {kind} {way}: {error}")
                     continue
-                packed = os.path.join(folder, f"{name}.{kind}.{way}.xz")
-                with open(path, "rb") as source, lzma.open(packed, "wb") as target:
+                archive = os.path.join(folder, f"{name}.{kind}.{way}.xz")
+                with open(path, "rb") as source, lzma.open(archive, "wb") as target:
                     shutil.copyfileobj(source, target)
 
 
 def load(folder, name):
     """Loads every file in both ways."""
-    found = {}
-    for packed in sorted(glob.glob(os.path.join(folder, "*.xz"))):
-        kind = os.path.basename(packed)[:-3]
-        found[kind] = []
+    loads = {}
+    for archive in sorted(glob.glob(os.path.join(folder, "*.xz"))):
+        kind = os.path.basename(archive)[:-3]
+        loads[kind] = []
         with tempfile.TemporaryDirectory() as place:
             path = os.path.join(place, kind)
-            with lzma.open(packed) as source, open(path, "wb") as target:
+            with lzma.open(archive) as source, open(path, "wb") as target:
                 shutil.copyfileobj(source, target)
             for way in ("load_weights", "load_model"):
                 try:
@@ -147,15 +147,15 @@ def load(folder, name):
                 weights = model.get_weights()
                 expected = pattern([weight.shape for weight in weights])
                 if all(np.array_equal(*pair) for pair in zip(weights, expected)):  # noqa: B905
-                    found[kind].append(way)
+                    loads[kind].append(way)
                 else:
                     print(kind, way, "gives other weights")
     with open(os.path.join(folder, name + ".loads.json"), "w") as file:
-        json.dump(found, file, indent=1, sort_keys=True)
+        json.dump(loads, file, indent=1, sort_keys=True)
 
 
 def table(folder):
-    """Prints who loads what: W by load_weights, M by load_model."""
+    """Prints which Keras loads which file: W by load_weights, M by load_model."""
     loads = {}
     for path in sorted(glob.glob(os.path.join(folder, "*.loads.json"))):
         with open(path) as file:
@@ -165,7 +165,7 @@ def table(folder):
     print("| written by | " + " | ".join(loads) + " |")
     print("| --- " * (len(loads) + 1) + "|")
     for name in files:
-        cells = [" ".join(short[way] for way in seen[name]) for seen in loads.values()]
+        cells = [" ".join(short[way] for way in ways[name]) for ways in loads.values()]
         print("| " + " | ".join([name, *cells]) + " |")
 
 

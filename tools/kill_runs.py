@@ -24,7 +24,7 @@ COMPARED = (
     "results/teacher/teacher_logits.h5",
     "results/choice.json",
 )
-# Changes of small.yaml that make training long enough to be hit often.
+# Changes to small.yaml that make training long enough to be killed often.
 LONGER = {
     "recipes": {"strong": {"epochs": 8}},
     "pruning": {
@@ -48,10 +48,10 @@ def run_and_kill(folder: Path, after: float, victim: str, output: Path) -> str |
         after: Seconds before the kill.
         victim: "everything" that the run has started, "snakemake" alone, or the
             running "job", as a system short of memory does.
-        output: The file that what the run prints is appended to.
+        output: The file that the run's output is appended to.
 
     Returns:
-        What was killed: Snakemake if no job was running; None if the run had already
+        What was killed: Snakemake if no job was running, None if the run had already
         ended.
     """
     with output.open("ab") as file:
@@ -96,22 +96,22 @@ def kill_runs(
     expected: Mapping[str, bytes] | None = None,
     **changes,
 ) -> Mapping:
-    """Kills and resumes a number of times, and compares every finished run.
+    """Kills and resumes runs a number of times, and compares every finished run.
 
     Args:
-        kills: How many kills; the run after the last one is left to end.
-        seed: Seed of the moments; the victims take turns.
+        kills: How many kills; the run after the last one may finish.
+        seed: Seed of the kills' moments; the victims take turns.
         longest: The longest time in seconds until a kill.
-        expected: What an undisturbed run makes (`products`); if None it is run first.
-        **changes: Of the small configuration.
+        expected: What an undisturbed run makes (`products`). If None, one is run first.
+        **changes: To the small configuration.
 
     Returns:
         kills by victim, how often training resumed, finished runs, files that differ
         from the undisturbed run's, whole epochs repeated, temporary files and
-        checkpoints left behind.
+        checkpoints left over.
     """
     rng = random.Random(seed)
-    made, resumed, finished, differ, repeated, left = Counter(), 0, 0, [], 0, []
+    counts, resumed, finished, differ, repeated, left = Counter(), 0, 0, [], 0, []
     with tempfile.TemporaryDirectory() as name:
         if expected is None:
             whole = copy_project(Path(name, "undisturbed"), **changes)
@@ -119,19 +119,19 @@ def kill_runs(
             if run.returncode:
                 raise SystemExit(run.stdout)
             expected = products(whole)
-        while made.total() < kills:
+        while counts.total() < kills:
             finished += 1
             folder = copy_project(Path(name, f"killed_{finished}"), **changes)
             output = folder / "output.txt"
             while True:
-                victim = VICTIMS[made.total() % len(VICTIMS)]
+                victim = VICTIMS[counts.total() % len(VICTIMS)]
                 after = rng.uniform(0.2, longest)
-                if made.total() == kills:
+                if counts.total() == kills:
                     after = 3600
                 killed = run_and_kill(folder, after, victim, output)
                 if not killed:
                     break
-                made[killed] += 1
+                counts[killed] += 1
             produced = products(folder)
             differ += [
                 f"run {finished}: {name}"
@@ -139,14 +139,14 @@ def kill_runs(
                 if expected.get(name) != produced.get(name)
             ]
             repeated += repeated_epochs(output.read_text())
-            resumed += output.read_text().count(": resumes after epoch ")
+            resumed += output.read_text().count(": resuming after epoch ")
             left += [
                 str(path.relative_to(folder))
                 for pattern in ("**/.*.part", "checkpoints/*")
                 for path in folder.glob(pattern)
             ]
     return {
-        "kills": dict(made),
+        "kills": dict(counts),
         "resumed": resumed,
         "finished": finished,
         "differ": differ,

@@ -1,10 +1,10 @@
 """Trains and prunes the fixed network with TensorFlow Model Optimization.
 
-What a user would otherwise take: Keras 2's fit, its default initial weights and Adam,
-the assignment's dropout, then `prune_low_magnitude` with PolynomialDecay over the first
-half of the fine-tuning (its other half trains the mask that is found). It runs in an
-environment of its own (envs/requirements-peer.lock) and knows nothing of Shears; images
-come in, weights go out (`tools.bench_peer`).
+It does what a user might do without Shears: Keras 2's fit, its default initial weights
+and Adam, the assignment's dropout, then `prune_low_magnitude` with PolynomialDecay over
+the first half of fine-tuning (the other half trains the final mask). It runs in its own
+environment (envs/requirements-peer.lock) and imports nothing from Shears;
+`tools.bench_peer` passes images in and reads weights back.
 """
 
 import json
@@ -46,7 +46,7 @@ def build() -> tf_keras.Model:
 
 
 def augment(image: tf.Tensor, label: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-    """Shifts by up to four pixels, edges reflected, and mirrors by chance."""
+    """Shifts by up to four pixels, edges reflected, and mirrors at random."""
     image = tf.cast(image, tf.float32) / 255
     image = tf.pad(image, ((CROP, CROP), (CROP, CROP), (0, 0)), "REFLECT")
     return tf.image.random_flip_left_right(tf.image.random_crop(image, (32, 32, 3))), (
@@ -55,7 +55,7 @@ def augment(image: tf.Tensor, label: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
 
 
 def main() -> None:
-    """Trains as the arguments say: images, weights, and a JSON object."""
+    """Trains and prunes; arguments: images file, weights file, budget as JSON."""
     images_file, weights_file, about = sys.argv[1:]
     budget = json.loads(about)
     tf_keras.utils.set_random_seed(budget["seed"])
@@ -66,14 +66,14 @@ def main() -> None:
     data = data.batch(BATCH, drop_remainder=True).prefetch(2)
     steps = len(images) // BATCH * budget["prune_epochs"]
 
-    began = time.perf_counter()
+    start = time.perf_counter()
     model = build()
     compiled = {"loss": "sparse_categorical_crossentropy", "metrics": ["accuracy"]}
     model.compile("adam", **compiled)
     model.fit(data, epochs=budget["dense_epochs"], verbose=2)
-    # It makes masks at multiples of `frequency` only: the end must be such, or the last
+    # Masks are made at multiples of `frequency` only. The end must be one, or the final
     # sparsity is never reached.
-    frequency = max(1, steps // 2 // budget["update_frequency"])
+    frequency = max(1, steps // 2 // budget["update_count"])
     schedule = tfmot.sparsity.keras.PolynomialDecay(
         0.0,
         budget["sparsity"],
@@ -86,7 +86,7 @@ def main() -> None:
     update = tfmot.sparsity.keras.UpdatePruningStep()
     pruned.fit(data, epochs=budget["prune_epochs"], callbacks=[update], verbose=2)
     weights = tfmot.sparsity.keras.strip_pruning(pruned).get_weights()
-    seconds = time.perf_counter() - began
+    seconds = time.perf_counter() - start
     np.savez(weights_file, *weights, seconds=seconds)
 
 

@@ -1,14 +1,14 @@
 """Measures one and two workers here, and simulates sweeps on many.
 
-Measured (`--measure`): two dense networks, on one core one after another, on two cores
-both at once with one thread each, and one at a time with two threads; what a job costs
-on top of its own work; how long the process that dispatches jobs takes for each.
+Measured (`--measure`): two dense networks, on one core one after the other, on two
+cores both at once with one thread each, and on two cores one at a time with two
+threads; a job's cost on top of its own work; the time to dispatch a job.
 
-Simulated: the jobs of a run's configuration, with more seeds than it had, are given to
-1, 8, 64 and 512 workers in the order in which they become ready, as Snakemake does. A
-job takes as long as the run's own did (its benchmark file; the seeds take turns), plus
-what starting it and noticing its end cost (`--cost`). One process dispatches all of
-them, one after another: `--dispatch` is the time that it takes for each.
+Simulated: the jobs of a run's configuration, with more seeds than it had, go to 1, 8,
+64 and 512 workers in the order in which they become ready, as with Snakemake. A job
+takes as long as it did in the run (its benchmark file; the seeds take turns), plus the
+time to start it and to notice its end (`--cost`). One process dispatches all of them,
+one after another; `--dispatch` is the time for each.
 """
 
 import argparse
@@ -35,7 +35,7 @@ from tools.configuration import ROOT, read_configuration, require
 
 WORKERS = (1, 8, 64, 512)
 SEEDS, IMAGES, EPOCHS = 2, 5000, 4
-# Cores of the run, threads of a training.
+# Cores of the run, threads of a training job.
 WAYS = {
     "one, one thread": (1, 1),
     "two, one thread each": (2, 1),
@@ -44,7 +44,7 @@ WAYS = {
 
 
 class Job(NamedTuple):
-    """A job: how long it takes, and the jobs that it waits for."""
+    """A job: how long it takes, and the jobs it waits for."""
 
     seconds: float
     needs: tuple[str, ...]
@@ -54,9 +54,9 @@ class Outcome(NamedTuple):
     """The outcome of a simulation.
 
     Attributes:
-        seconds: Until the end of the last job.
-        busy: Fraction of the workers' time in which they work on jobs.
-        dispatching: Fraction of the time in which jobs are dispatched.
+        seconds: Time until the last job ends.
+        busy: Fraction of the workers' time spent on jobs.
+        dispatching: Fraction of the time spent dispatching jobs.
     """
 
     seconds: float
@@ -68,20 +68,20 @@ def plan_sweep(config: Configuration, benchmarks: Path, seeds: int) -> dict[str,
     """Lists the jobs of a sweep without Part A.
 
     Args:
-        config: What was run; without a teacher.
-        benchmarks: Folder of its benchmark files.
+        config: The finished run's configuration; without a teacher.
+        benchmarks: Folder of the run's benchmark files.
         seeds: How many seeds the sweep has.
 
     Returns:
         Jobs by name, each after those it needs.
     """
-    measured = config.seeds
+    run_seeds = config.seeds
     require(benchmarks, "snakemake --cores all --configfile config/frontier.yaml")
 
     def seconds(place: str) -> float:
         seed = int(place.partition("seed_")[2].split("/")[0] or 0)
         place = place.replace(
-            f"seed_{seed}/", f"seed_{measured[seed % len(measured)]}/"
+            f"seed_{seed}/", f"seed_{run_seeds[seed % len(run_seeds)]}/"
         )
         with (benchmarks / f"{place}.tsv").open() as file:
             return float(next(csv.DictReader(file, delimiter="\t"))["s"])
@@ -117,7 +117,7 @@ def plan_sweep(config: Configuration, benchmarks: Path, seeds: int) -> dict[str,
 
 
 def critical_path(jobs: Mapping[str, Job], cost: float) -> float:
-    """Computes the time that no number of workers can fall below."""
+    """Computes the time below which no number of workers can get."""
     ends: dict[str, float] = {}
     for name, job in jobs.items():
         begin = max((ends[other] for other in job.needs), default=0.0)
@@ -159,7 +159,7 @@ def simulate(
 
 
 class Measured(NamedTuple):
-    """What a run took: seconds by the clock, of its jobs, and of its main process."""
+    """Seconds that a run took: by the clock, in its jobs, and in its main process."""
 
     wall: float
     jobs: float
@@ -167,24 +167,24 @@ class Measured(NamedTuple):
 
 
 def run_workflow(folder: Path, *arguments: str) -> tuple[float, float]:
-    """Runs Snakemake; seconds by the clock, and of the main process' own computing."""
+    """Runs Snakemake; returns seconds by the clock and CPU seconds of its process."""
     command = [sys.executable, "-m", "snakemake", "--quiet", "all", *arguments]
-    began, own = time.perf_counter(), 0.0
+    start, own = time.perf_counter(), 0.0
     process = subprocess.Popen(command, cwd=ROOT)
-    watched = psutil.Process(process.pid)
+    monitor = psutil.Process(process.pid)
     while process.poll() is None:
         with contextlib.suppress(psutil.Error):
-            own = sum(watched.cpu_times()[:2])
+            own = sum(monitor.cpu_times()[:2])
         time.sleep(0.1)
     if process.returncode:
         raise SystemExit(f"{folder}: the run failed")
-    return time.perf_counter() - began, own
+    return time.perf_counter() - start, own
 
 
 def measure() -> Iterator[tuple[str, Measured]]:
     """Trains the same networks with one and two workers, each run from an empty folder.
 
-    The time to start Snakemake and to plan, which a run with nothing to do shows, is
+    A run with nothing to do measures the time to start Snakemake and to plan, which is
     subtracted.
     """
     for name, (cores, threads) in WAYS.items():
@@ -219,17 +219,17 @@ def measure() -> Iterator[tuple[str, Measured]]:
 
 
 def write_measured() -> None:
-    """Prints what was measured as a table in Markdown."""
+    """Prints the measurements as a table in Markdown."""
     about = machine.describe()
     print("| workers | seconds | networks per minute | efficiency |")
     print("| --- | --- | --- | --- |")
     alone = None
-    for name, found in measure():
-        alone = alone or found
-        share = alone.wall / found.wall / WAYS[name][0]
+    for name, run in measure():
+        alone = alone or run
+        efficiency = alone.wall / run.wall / WAYS[name][0]
         print(
-            f"| {name} | {found.wall:.0f} | {60 * SEEDS / found.wall:.2f} | "
-            f"{share:.0%} |",
+            f"| {name} | {run.wall:.0f} | {60 * SEEDS / run.wall:.2f} | "
+            f"{efficiency:.0%} |",
             flush=True,
         )
     cost = (alone.wall - alone.jobs) / SEEDS
@@ -242,7 +242,7 @@ def write_measured() -> None:
 
 
 def write_simulated(config: Configuration, options: argparse.Namespace) -> None:
-    """Prints what was simulated as a table in Markdown."""
+    """Prints the simulations as a table in Markdown."""
     benchmarks = ROOT / config.directory / "benchmarks"
     jobs = plan_sweep(config, benchmarks, options.seeds)
     work = sum(job.seconds for job in jobs.values())
@@ -256,10 +256,11 @@ def write_simulated(config: Configuration, options: argparse.Namespace) -> None:
     print("| --- | --- | --- | --- | --- |")
     alone = simulate(jobs, 1, cost=options.cost, dispatch=options.dispatch).seconds
     for workers in WORKERS:
-        found = simulate(jobs, workers, cost=options.cost, dispatch=options.dispatch)
+        outcome = simulate(jobs, workers, cost=options.cost, dispatch=options.dispatch)
         print(
-            f"| {workers} | {found.seconds / 3600:.2f} | {alone / found.seconds:.1f} | "
-            f"{1 - found.busy:.0%} | {found.dispatching:.0%} |"
+            f"| {workers} | {outcome.seconds / 3600:.2f} | "
+            f"{alone / outcome.seconds:.1f} | {1 - outcome.busy:.0%} | "
+            f"{outcome.dispatching:.0%} |"
         )
 
 
@@ -269,8 +270,8 @@ def main() -> None:
     parser.add_argument(
         "--measure", action="store_true", help="measure, do not simulate"
     )
-    parser.add_argument("--run", default="frontier", help="a finished run's name")
-    parser.add_argument("--seeds", type=int, default=50, help="of the sweep")
+    parser.add_argument("--run", default="frontier", help="name of a finished run")
+    parser.add_argument("--seeds", type=int, default=50, help="seeds of the sweep")
     parser.add_argument("--cost", type=float, default=10, help="seconds per job")
     parser.add_argument("--dispatch", type=float, default=1, help="seconds per job")
     options = parser.parse_args()

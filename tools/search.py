@@ -1,9 +1,9 @@
-"""Searches the settings of a pruning round with Optuna, by validation accuracy alone.
+"""Searches for settings of a pruning round with Optuna, by validation accuracy alone.
 
 It builds on a finished run (`--run`): its data, its dense network, its teacher's
 logits. Each trial prunes the dense network to `--sparsity` in `--epochs` epochs on
 `--images` of the training images and is judged by the validation set. Trials are kept
-in a file, so a search that was stopped resumes: `make search ARGS="--trials 20"`.
+in a file, so a stopped search resumes: `make search ARGS="--trials 20"`.
 """
 
 import argparse
@@ -31,7 +31,7 @@ ROOT = Path(__file__).resolve().parents[1]
 
 
 def suggest(trial: optuna.Trial) -> tuple[dict, dict]:
-    """Draws changes of the recipe and of the method."""
+    """Draws changes to the recipe and to the method."""
     recipe = {
         "learning_rate": trial.suggest_float("learning_rate", 5e-4, 1e-2, log=True),
         "weight_decay": trial.suggest_float("weight_decay", 1e-3, 0.3, log=True),

@@ -1,8 +1,8 @@
 """Writes the README's figures: the DAG, and a picture of the report.
 
-The DAG is Snakemake's graph of rules, without what the figure can do without: the rule
-`all`, edges that longer paths imply, colours. The picture is of the report of a finished
-`make demo`, as Chromium shows its top; where there is none, it is left as it is.
+The DAG is Snakemake's graph of rules without the rule `all`, edges that longer paths
+imply, and colours. The picture shows the top of the report of a finished `make demo` in
+Chromium. If there is no such run, the picture is left as it is.
 """
 
 import re
@@ -51,11 +51,11 @@ def draw_graph() -> str:
     kept = without_implied(edge for edge in edges if "all" not in edge)
     lines = [f"    {a} --> {b}" for a, b in sorted(kept)]
     lines.append("    prune_round -- next round --> prune_round")
-    return "\n".join(["```mermaid", "flowchart LR", *lines, "```", ""])
+    return "\n".join(["```mermaid", "flowchart TB", *lines, "```", ""])
 
 
 def photograph_report() -> None:
-    """Takes the picture of the report's top in Chromium."""
+    """Takes a picture of the top of the report in Chromium."""
     from playwright.sync_api import sync_playwright  # in requirements-browser.lock only
 
     with sync_playwright() as playwright:

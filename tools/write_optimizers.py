@@ -1,6 +1,6 @@
 """Writes the figures of docs/optimizers.md from the cells of the last finished run.
 
-It also runs the benchmark of the optimizers: leave the machine alone meanwhile.
+It also runs the benchmark of the optimizers; do nothing else on the machine meanwhile.
 """
 
 import argparse
@@ -21,7 +21,7 @@ from shears.optimizer_study.regression import DATA_SETS
 from shears.optimizer_study.study import IMPLEMENTATIONS, METHODS, walk_valley
 from shears.runtime.device import prepare
 from shears.runtime.files import read_json, whole_file
-from tools.write_results import markdown_table, replace_part, job_costs
+from tools.write_results import job_costs, markdown_table, replace_part
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGE = ROOT / "docs/optimizers.md"
@@ -54,13 +54,13 @@ def main() -> None:
     }
     all_cells = [
         cell
-        for of_set in cells.values()
-        for pair in of_set.values()
+        for optimizers in cells.values()
+        for pair in optimizers.values()
         for cell in pair.values()
     ]
     commits = {cell["machine"]["commit"] for cell in all_cells}
     if len(commits) > 1 or "+" in str(commits):
-        sys.exit(f"cells of this run were made at {commits}: make them at one commit")
+        sys.exit(f"cells of this run are from {commits}: make them at one commit")
     about = all_cells[0]["machine"]
     seconds, memory = job_costs(run / "benchmarks/optimizers")
     lines = tabulate(cells)
@@ -98,7 +98,7 @@ def main() -> None:
     )
     runs = sum(len(cell["runs"]) for cell in all_cells)
     updates = all_cells[0]["runs"][0]["updates"][-1]
-    made = (
+    provenance = (
         f"{len(all_cells)} cells, {runs} runs of {updates:,} updates, {seconds:.0f} s "
         f"of job time, at most {memory:,.0f} MiB; n = 1, the order of samples is "
         f"drawn from seed 0. {about['cpu']}, {about['cores']} cores, "
@@ -110,7 +110,7 @@ def main() -> None:
     bench = subprocess.run(command, cwd=ROOT, check=True, stdout=subprocess.PIPE)
     parts = {
         "first": first,
-        "table": f"{table}\n{made}\n",
+        "table": f"{table}\n{provenance}\n",
         "bench": f"```\n{bench.stdout.decode()}```\n",
     }
     for name, content in parts.items():

@@ -1,9 +1,9 @@
 """Writes docs/results.md and its figures from the finished runs that exist.
 
-Each part of the page comes from one run's folder: the default run (`make reproduce`)
-and those of config/frontier.yaml, controls.yaml, ablation.yaml, rigl.yaml and
-record.yaml, and `make bench-peer`. A part whose run does not exist is left as it
-is. The default run's submission is kept in reference/.
+Each part of the page comes from one run's folder: the default run (`make reproduce`),
+those of config/frontier.yaml, controls.yaml, ablation.yaml, rigl.yaml and record.yaml,
+and `make bench-peer`. A part whose run does not exist is left as it is. The default
+run's submission is copied to reference/.
 """
 
 import argparse
@@ -29,9 +29,9 @@ class Run(NamedTuple):
 
     Attributes:
         folder: Where its results/ and benchmarks/ are.
-        plan: What its configuration asked for.
+        plan: The plan of its configuration.
         candidates: In the order of the workflow, baselines first.
-        trained: Metrics of every training: the teacher's, if there is one, first.
+        trained: Metrics of every trained network; the teacher's first, if there is one.
     """
 
     folder: Path
@@ -44,7 +44,7 @@ class Run(NamedTuple):
         """Reads a run, "" for the default one or the name of its configuration.
 
         Raises:
-            SystemExit: It was made by code that is in no commit.
+            SystemExit: It was made by uncommitted code.
         """
         folder = ROOT / name
         results = folder / "results"
@@ -64,17 +64,20 @@ class Run(NamedTuple):
         metrics = trained + [candidate.metrics for candidate in candidates]
         run = cls(folder, planned, candidates, metrics)
         if "+" in run.commits:
-            raise SystemExit(f"{folder}: made at {run.commits}: commit, and run again")
+            raise SystemExit(
+                f"{folder}: made by uncommitted code ({run.commits}): commit, and run "
+                "again"
+            )
         return run
 
     @property
     def commits(self) -> str:
-        """The commits at which its trainings ran; later runs kept earlier ones."""
+        """The commits its networks were trained at; a rerun keeps older results."""
         return ", ".join(sorted({str(m["machine"]["commit"]) for m in self.trained}))
 
     @property
     def made(self) -> str:
-        """Says on what it ran, with which seeds, at which commit, for how long."""
+        """Describes its seeds, machine, versions, commit and training time."""
         metrics, seeds = self.candidates[0].metrics, self.plan.config.seeds
         about = metrics["machine"]
         hours = sum(metrics["seconds"] for metrics in self.trained) / 3600
@@ -126,7 +129,7 @@ def accuracies(same: Sequence[Candidate], split: str) -> list[float]:
 
 
 def candidate_table(run: Run) -> str:
-    """Tabulates every candidate, a row for all its seeds."""
+    """Tabulates the candidates; a row covers all seeds."""
     return markdown_table(
         "candidate,sparsity,zeros,validation accuracy,validation score,"
         "test accuracy,test score,epochs,minutes".split(","),
@@ -159,7 +162,7 @@ def about_the_teacher(metrics: Mapping) -> str:
 
 
 def write_reproduction(run: Run) -> str:
-    """Describes what a run like the default one reached, and what it took."""
+    """Describes the results and the cost of a run like the default one."""
     choice = read_json(run.folder / "results/choice.json")
     manifest = read_json(run.folder / "results/submission/manifest.json")
     seconds, memory = job_costs(run.folder / "benchmarks")
@@ -227,19 +230,19 @@ def write_frontier(run: Run) -> str:
 
 
 def total_epochs(run: Run, candidate: Candidate) -> int:
-    """Counts the epochs that led to a candidate: its own and those it started from."""
+    """Counts the epochs that led to a candidate: its own and those before it."""
     name, seed, _ = candidate.name.split("/")
     method = run.plan.methods[name].settings
     if method.start == "initial":
         return candidate.metrics["epochs"]
-    started = [f"{method.baseline}/{seed}", f"{name}/{seed}"]
+    chains = [f"{method.baseline}/{seed}", f"{name}/{seed}"]
     number = [c.name for c in run.candidates].index(candidate.name)
-    chain = [c for c in run.candidates[: number + 1] if c.chain in started]
+    chain = [c for c in run.candidates[: number + 1] if c.chain in chains]
     return sum(c.metrics["epochs"] for c in chain)
 
 
 def write_controls(run: Run) -> str:
-    """Tabulates what LAMP's mask, and a random one, reach from scratch."""
+    """Tabulates what LAMP's mask and a random one reach when trained from scratch."""
     rows = [
         [
             name.replace("_", " "),
@@ -263,15 +266,15 @@ def write_ablation(run: Run) -> str:
     rows = []
     for name, method in ways.items():
         same = groups[name][0]
-        reached = accuracies(same, "validation")
-        differences = [a - b for a, b in zip(reached, base, strict=True)]
+        validation = accuracies(same, "validation")
+        differences = [a - b for a, b in zip(validation, base, strict=True)]
         own = run.plan.config.methods[method.key].model_dump(exclude_unset=True)
         change = [f"{key}: {value}" for key, value in own.items()]
         cells = [
             name.replace("_", " "),
             ", ".join(change) or "none",
             mean(accuracies(groups[method.settings.baseline][0], "validation")),
-            mean(reached),
+            mean(validation),
             mean(differences, "+.4f"),
             mean(accuracies(same, "test")),
         ]
@@ -318,7 +321,7 @@ def write_peer(scores: Mapping) -> str:
 
 
 def main() -> None:
-    """Replaces the parts of the page whose runs exist."""
+    """Replaces the parts of the page that have a finished run."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.parse_args()
     page = PAGE.read_text()

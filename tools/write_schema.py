@@ -1,6 +1,6 @@
 """Writes schemas/config.schema.yaml from the classes in shears/config.py.
 
-Editors complete and check config.yaml by it; the workflow itself checks by the classes.
+Editors use it to complete and check config.yaml; the workflow itself uses the classes.
 """
 
 from pathlib import Path

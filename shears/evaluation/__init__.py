@@ -1,1 +1,1 @@
-"""Scores, the choice by validation, and what pruning changed."""
+"""Scores, the choice by validation score, and what pruning changed."""

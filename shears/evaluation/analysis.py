@@ -1,4 +1,4 @@
-"""What supports a submission: its expected score, its errors, what pruning changed."""
+"""Analysis of a submission: its expected score, its errors, what pruning changed."""
 
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
@@ -12,21 +12,21 @@ CONFIDENCE = 0.95
 
 
 def expect_score(validation: Mapping[str, float], images: int) -> dict[str, float]:
-    """Predicts a candidate's score on other images from its validation score.
+    """Predicts a candidate's score on new images from its validation score.
 
     With a uniform prior for the accuracy (Bayes 1763), the number of correct
     predictions among `images` new images is beta-binomial, given the validation
     images. The expectation is slightly optimistic for the best of several candidates
-    on the same images; that is not corrected.
+    on the same images; this is not corrected.
 
     Args:
         validation: Its score on the validation set: correct, images, zeros.
         images: How many new images there will be.
 
     Returns:
-        expected (the mean score), low and high (`CONFIDENCE` of all cases lie between),
-        miss (the probability of an accuracy of at most 0.65, which scores 0),
-        accuracy_margin (expected accuracy above 0.65).
+        expected (the mean score), low and high (the central interval with probability
+        `CONFIDENCE`), miss (the probability of an accuracy of at most 0.65, which
+        scores 0), accuracy_margin (expected accuracy minus 0.65).
     """
     wrong = validation["images"] - validation["correct"]
     correct = stats.betabinom(images, validation["correct"] + 1, wrong + 1)
@@ -94,7 +94,7 @@ class Changes(NamedTuple):
     Attributes:
         lost: Correct before, wrong after.
         won: Wrong before, correct after.
-        moved: Wrong before and after, with another prediction.
+        moved: Wrong before and after, with a different prediction.
     """
 
     lost: np.ndarray
@@ -108,7 +108,7 @@ def compare_predictions(
     """Finds the images whose prediction changed.
 
     Args:
-        labels: (N,), the classes that the images show.
+        labels: (N,), the true classes.
         before: (N,), predictions of the dense network.
         after: (N,), predictions of the pruned network.
     """
@@ -139,11 +139,12 @@ def count_values(
     """Counts the nonzero weights of a kernel before and after pruning, by value.
 
     Args:
-        kernels: By the name of the stage; the same kernel in each.
+        kernels: The same kernel at each stage, by the stage's name.
         bins: Number of equal ranges.
 
     Returns:
-        Rows of stage, low, high (the range's ends) and share (of the kernel's weights).
+        Rows of stage, low, high (the range's ends) and share (the fraction of the
+        kernel's weights in the range).
     """
     nonzero = {name: kernel[kernel != 0] for name, kernel in kernels.items()}
     largest = max(
@@ -154,8 +155,12 @@ def count_values(
     for name, values in nonzero.items():
         counts, _ = np.histogram(values, edges)
         for low, high, count in zip(edges, edges[1:], counts, strict=False):
-            share = int(count) / kernels[name].size
             rows.append(
-                {"stage": name, "low": low.item(), "high": high.item(), "share": share}
+                {
+                    "stage": name,
+                    "low": low.item(),
+                    "high": high.item(),
+                    "share": int(count) / kernels[name].size,
+                }
             )
     return rows

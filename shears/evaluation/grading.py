@@ -1,4 +1,4 @@
-"""Scoring parameters the way the assignment's grader does."""
+"""Scores parameters as the assignment's grader does."""
 
 from pathlib import Path
 
@@ -19,7 +19,7 @@ class GradedNetwork:
     """A network with its parameters, ready to be scored in float32."""
 
     def __init__(self, model: tf.keras.Model, parameters: Parameters):
-        """Takes the Keras model and the parameters that it has."""
+        """Takes the Keras model and its parameters."""
         # On a GPU, float32 may quietly mean TensorFloat-32, which graders do not use.
         tf.config.experimental.enable_tensor_float_32_execution(False)
         self._model, self._zeros = model, parameters.count_zeros()
@@ -64,7 +64,7 @@ class GradedNetwork:
             predictions[batch] = outputs.argmax(axis=1)
         correct = int((predictions == data.labels).sum())
         accuracy = correct / len(data.labels)
-        scored = {
+        result = {
             "images": len(data.labels),
             "correct": correct,
             "accuracy": accuracy,
@@ -73,4 +73,4 @@ class GradedNetwork:
             "sparsity": self._zeros / PARAMETERS,
             "score": score(accuracy, self._zeros),
         }
-        return scored, predictions
+        return result, predictions

@@ -10,8 +10,8 @@ def score(accuracy: float, zeros: int, parameters: int = PARAMETERS) -> float:
 
     Args:
         accuracy: Fraction of images classified correctly.
-        zeros: Parameters that are zero, biases too.
-        parameters: All parameters.
+        zeros: Number of parameters that are zero, biases included.
+        parameters: Number of parameters.
 
     Returns:
         (accuracy + zeros / parameters) / 2 when accuracy > 0.65, else 0.

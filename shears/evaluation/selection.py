@@ -1,4 +1,4 @@
-"""Choosing the submission by validation scores, and by nothing else."""
+"""Chooses the submission by validation scores and nothing else."""
 
 import math
 from collections.abc import Mapping
@@ -8,10 +8,10 @@ from shears.runtime.errors import UserError
 
 
 def least_safe_accuracy(images: int, margin: float) -> float:
-    """Computes the accuracy above which 0.65 on other images is safely exceeded.
+    """Computes the accuracy above which a network safely exceeds 0.65 on new images.
 
     Args:
-        images: Images it is measured on.
+        images: Number of images that accuracy is measured on.
         margin: Standard errors of an accuracy of 0.65 on that many images.
 
     Returns:
@@ -25,8 +25,8 @@ def choose(scores: Mapping[str, Mapping[str, float]], margin: float) -> dict:
     """Chooses the candidate with the best validation score that is safely above 0.65.
 
     Args:
-        scores: For each candidate its score on the validation set
-            (`GradedNetwork.score`). Of equal ones the sparser is chosen.
+        scores: Each candidate's score on the validation set (`GradedNetwork.score`).
+            The sparser of two equal candidates is chosen.
         margin: Standard errors by which accuracy must exceed 0.65.
 
     Returns:

@@ -15,7 +15,7 @@ class Layer(NamedTuple):
     """A layer that has weights.
 
     Attributes:
-        name: Keras' name for it, used in weights files.
+        name: Its name in Keras and in weights files.
         kernel: Shape of the kernel: (height, width, in, out) or (in, out).
         padding: "SAME" or "VALID" for a convolution, "" for a dense layer.
     """
@@ -43,4 +43,4 @@ NAMES = tuple(
 SIZES = tuple(int(np.prod(shape)) for shape in SHAPES)
 PARAMETERS = sum(SIZES)  # 1,250,858
 KERNEL_SIZES = tuple(int(np.prod(layer.kernel)) for layer in LAYERS)
-HIDDEN = range(len(LAYERS) - 1)  # layers that others follow
+HIDDEN = range(len(LAYERS) - 1)  # indices of all layers but the last

@@ -1,8 +1,8 @@
-"""Batch norm (Ioffe and Szegedy 2015): in the teacher, and while the student trains.
+"""Batch norm (Ioffe and Szegedy 2015), in the teacher and while the student trains.
 
-The fixed network has none. While it is trained, each hidden layer can be followed by
-batch norm; afterwards it is folded into kernels and biases, so what is pruned, measured
-and written is the fixed network all the same. A kernel's zeros stay zero.
+The fixed network has none. During training, each hidden layer can have batch norm,
+which is then folded into kernels and biases. The network that is pruned, measured and
+written is always the fixed one. A kernel's zeros stay zero.
 """
 
 from collections.abc import Sequence
@@ -16,11 +16,11 @@ from shears.model.parameters import HIDDEN_UNITS, BatchNormParameters, Parameter
 from shears.runtime.backend import tf
 
 EPSILON = 1e-3  # added to variances, as in Keras
-MOST_IMAGES = 5000  # that statistics are measured on
+MOST_IMAGES = 5000  # to measure statistics on
 BATCH = 500
 
 Statistics = list[tuple[np.ndarray, np.ndarray]]  # mean and variance of each layer
-BatchStatistics = list[tuple[tf.Tensor, tf.Tensor]]  # the same of one batch
+BatchStatistics = list[tuple[tf.Tensor, tf.Tensor]]  # the same, for one batch
 
 
 def normalise(
@@ -29,10 +29,10 @@ def normalise(
     beta: tf.Tensor,
     statistics: tuple[np.ndarray, np.ndarray] | None = None,
 ) -> tuple[tf.Tensor, tuple[tf.Tensor, tf.Tensor]]:
-    """Normalises channels (B, H, W, C) by given statistics, or else by the batch's.
+    """Normalises channels of (B, H, W, C) by given statistics, or by the batch's.
 
     Returns:
-        The same shape and dtype, and the mean and variance used, (C,) float32 each.
+        The result, in x's shape and dtype; the mean and variance used, (C,) float32.
     """
     y, mean, variance = tf.compat.v1.nn.fused_batch_norm(
         x,
@@ -46,7 +46,7 @@ def normalise(
 
 
 def mean_statistics(batches: Sequence[BatchStatistics]) -> Statistics:
-    """Averages batches' statistics (Wu and Johnson 2021, section 3: "PreciseBN")."""
+    """Averages statistics over batches (PreciseBN; Wu and Johnson 2021, section 3)."""
     return [
         tuple(np.mean([layer[j].numpy() for layer in layers], 0) for j in range(2))
         for layers in zip(*batches, strict=True)
@@ -54,34 +54,34 @@ def mean_statistics(batches: Sequence[BatchStatistics]) -> Statistics:
 
 
 def _with_batch_norm(
-    vector: tf.Tensor, images: tf.Tensor, *options, **named
+    vector: tf.Tensor, images: tf.Tensor, *args, **kwargs
 ) -> tuple[tf.Tensor, BatchStatistics]:
-    """Computes logits, normalised by the batch, and the batch's statistics."""
+    """Computes logits with batch norm, and the batch's statistics that it used."""
     gammas = tf.split(vector[PARAMETERS:], HIDDEN_UNITS)
     statistics: BatchStatistics = []
 
     def activate(x: tf.Tensor, beta: tf.Tensor) -> tf.Tensor:
         maps = x if len(x.shape) == 4 else x[:, None, None]
-        y, of_layer = normalise(maps, gammas[len(statistics)], beta)
-        statistics.append(of_layer)
+        y, layer_statistics = normalise(maps, gammas[len(statistics)], beta)
+        statistics.append(layer_statistics)
         return tf.nn.relu(tf.reshape(y, tf.shape(x)))
 
     network = vector[:PARAMETERS]
-    outputs = forward.logits(network, images, *options, activate=activate, **named)
+    outputs = forward.logits(network, images, *args, activate=activate, **kwargs)
     return outputs, statistics
 
 
 def _without_batch_norm(
-    vector: tf.Tensor, images: tf.Tensor, **named
+    vector: tf.Tensor, images: tf.Tensor, **kwargs
 ) -> tuple[tf.Tensor, BatchStatistics]:
-    """Computes the network's logits, and the statistics of its layers' outputs."""
+    """Computes logits without batch norm, and statistics of its kernels' outputs."""
     statistics: BatchStatistics = []
 
     def activate(x: tf.Tensor, bias: tf.Tensor) -> tf.Tensor:
         statistics.append(tf.nn.moments(x, list(range(len(x.shape) - 1))))
         return forward.activate(x, bias)
 
-    return forward.logits(vector, images, activate=activate, **named), statistics
+    return forward.logits(vector, images, activate=activate, **kwargs), statistics
 
 
 def logits(
@@ -91,14 +91,14 @@ def logits(
     seed: tf.Tensor | None = None,
     pixels: PixelStatistics | None = None,
 ) -> tf.Tensor:
-    """Computes the network's logits with each hidden layer normalised by the batch.
+    """Computes the network's logits with batch norm by the batch's statistics.
 
     Args:
         vector: (PARAMETERS + GAMMAS,) float32, a `BatchNormParameters`' vector.
-        images: As for `forward.logits`, like the other arguments.
-        dropout: Dropout rates.
-        seed: For the dropout masks.
-        pixels: What the first kernel is divided by; without a mean.
+        images: As for `forward.logits`.
+        dropout: As for `forward.logits`.
+        seed: As for `forward.logits`.
+        pixels: As for `forward.logits`, but with a mean of zero.
 
     Returns:
         (B, 10) float32 logits.
@@ -109,7 +109,7 @@ def logits(
 def fusion_factors(
     parameters: BatchNormParameters, statistics: Statistics
 ) -> list[np.ndarray]:
-    """Computes what folding multiplies each unit's kernel by: gamma / std, float64."""
+    """Computes the factor that folding applies to each unit: gamma / std, float64."""
     return [
         gamma.astype(np.float64) / np.sqrt(variance + EPSILON, dtype=np.float64)
         for gamma, (_, variance) in zip(parameters.gammas, statistics, strict=True)
@@ -119,7 +119,7 @@ def fusion_factors(
 def fold_statistics(
     parameters: BatchNormParameters, statistics: Statistics
 ) -> Parameters:
-    """Folds batch norm with given statistics into the network, float32.
+    """Folds batch norm, with the given statistics, into the network (float32).
 
     W' = W gamma / std, b' = beta - mean gamma / std (as `fuse_conv_bn_eval` of PyTorch
     and `switch_to_deploy` of RepVGG do).
@@ -133,16 +133,19 @@ def fold_statistics(
 
 
 class BatchNorm:
-    """Inserts batch norm into the network and folds it, by statistics of images."""
+    """Inserts batch norm into the network and folds it, using statistics of images."""
 
     def __init__(self, images: np.ndarray, pixels: PixelStatistics | None = None):
-        """Takes training images (N, 32, 32, 3) uint8, and what they are divided by.
+        """Takes training images (N, 32, 32, 3) uint8 and the std they are divided by.
 
         Raises:
-            ValueError: Pixels have a mean: kernels would move biases after the norm.
+            ValueError: The pixels' mean is not zero; `forward.logits` would subtract it
+                from beta, after batch norm.
         """
         if pixels and pixels.mean.any():
-            raise ValueError("pixels: found a mean, which batch norm subtracts itself")
+            raise ValueError(
+                "pixels: found a nonzero mean, expected 0: batch norm subtracts it"
+            )
         rows = np.random.default_rng(0).permutation(len(images))[:MOST_IMAGES]
         parts = np.array_split(rows, max(1, len(rows) // BATCH))
         self._batches = [images[part] for part in parts]
@@ -159,7 +162,7 @@ class BatchNorm:
         self._without_batch_norm = statistics_of(_without_batch_norm)
 
     def measure(self, parameters: BatchNormParameters) -> Statistics:
-        """Measures the outputs of each hidden layer's kernel, before batch norm."""
+        """Measures each hidden layer's mean and variance before batch norm."""
         return self._measure(self._with_batch_norm, parameters.vector)
 
     def _measure(self, statistics, vector: np.ndarray) -> Statistics:
@@ -167,9 +170,9 @@ class BatchNorm:
         return mean_statistics([statistics(vector, part) for part in self._batches])
 
     def insert(self, parameters: Parameters) -> BatchNormParameters:
-        """Inserts batch norm so that it changes nothing but by the noise of a batch.
+        """Inserts batch norm without changing the function, up to batch noise.
 
-        Gamma is the std that batch norm divides by, beta adds the mean that it
+        Gamma is the std that batch norm divides by; beta adds back the mean that it
         subtracts.
 
         Args:
@@ -193,8 +196,8 @@ class BatchNorm:
             parameters: float32.
 
         Returns:
-            float32, the network that computes what batch norm would with the
-            statistics of these images. Zeros of kernels stay zero; so does the bias of
-            a unit without incoming weights.
+            float32: the network that is equivalent to batch norm with the statistics of
+            these images. Kernels' zeros stay zero; so does the bias of a unit without
+            incoming weights.
         """
         return fold_statistics(parameters, self.measure(parameters))

@@ -1,8 +1,8 @@
 """The network twice: as a pure function and as a Keras model.
 
-The pure function is what training differentiates (parameters in one flat vector,
-dropout rates as arguments, random numbers from counters). The Keras model is what the
-assignment's grader builds; scoring uses it, and the tests compare the two.
+Training differentiates the pure function (parameters in one flat vector, dropout rates
+as arguments, random numbers from counters). The assignment's grader builds the Keras
+model; scoring uses it too, and the tests compare the two.
 """
 
 from collections.abc import Callable, Sequence
@@ -16,8 +16,8 @@ from shears.runtime.backend import tf
 def drop_units(x: tf.Tensor, rate: float, seed: tf.Tensor) -> tf.Tensor:
     """Drops units at random and scales up the others (Srivastava et al. 2014).
 
-    Each random 32-bit number decides about two units, which is twice as fast as
-    TensorFlow's own dropout; the rate is rounded to a multiple of 1 / 65,536.
+    Each random 32-bit number decides for two units, which is twice as fast as
+    TensorFlow's own dropout. The rate is rounded to a multiple of 1 / 65,536.
 
     Args:
         x: (..., C), C even, any floating dtype.
@@ -25,16 +25,16 @@ def drop_units(x: tf.Tensor, rate: float, seed: tf.Tensor) -> tf.Tensor:
         seed: (2,) int32.
 
     Returns:
-        The same shape and dtype, the same mean.
+        The same shape, dtype and expected value.
     """
     shape = tf.shape(x)
-    drawn = tf.concat([shape[:-1], [x.shape[-1] // 2]], 0)
-    bits = tf.random.stateless_uniform(drawn, seed, None, None, tf.uint32)
+    pairs = tf.concat([shape[:-1], [x.shape[-1] // 2]], 0)
+    bits = tf.random.stateless_uniform(pairs, seed, None, None, tf.uint32)
     numbers = tf.reshape(tf.bitcast(bits, tf.uint16), shape)
-    dropped = min(round(rate * 65536), 65535)
-    scale = 65536 / (65536 - dropped)
+    threshold = min(round(rate * 65536), 65535)
+    scale = 65536 / (65536 - threshold)
     return x * tf.where(
-        numbers >= tf.constant(dropped, tf.uint16),
+        numbers >= tf.constant(threshold, tf.uint16),
         tf.constant(scale, x.dtype),
         tf.constant(0, x.dtype),
     )
@@ -57,11 +57,11 @@ def logits(
 
     Args:
         vector: (PARAMETERS,) float32, a `Parameters`' vector.
-        images: (B, 32, 32, 3), pixels / 255; their dtype (float32 or bfloat16) is what
-            everything but the last layer is computed in.
+        images: (B, 32, 32, 3), pixels / 255, float32 or bfloat16. All layers but the
+            last are computed in this dtype.
         dropout: Dropout rates after the two poolings and the dense layer.
-        seed: (2,) int32 for the dropout masks; needed when a rate is not zero.
-        pixels: Given if the parameters are those for normalised pixels
+        seed: (2,) int32 for the dropout masks; needed if a rate is not zero.
+        pixels: Set if the parameters are for normalised pixels
             (`input_normalisation.unfold`).
         activate: Computes a hidden layer's activations from its kernel's outputs and
             its bias.
@@ -75,7 +75,7 @@ def logits(
     )
     if pixels:
         kernels[0] /= tf.constant(pixels.std[:, None])
-        # Padding is a raw zero, so the sum is the same at the borders.
+        # The padding is raw zeros, so the whole sum is subtracted at the borders too.
         biases[0] -= tf.einsum("ijcd,c->d", kernels[0], tf.constant(pixels.mean))
     output_kernel, output_bias = kernels[-1], biases[-1]
     kernels = [tf.cast(kernel, images.dtype) for kernel in kernels[:-1]]

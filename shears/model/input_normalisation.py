@@ -16,14 +16,14 @@ class PixelStatistics(NamedTuple):
 
 
 def measure_pixels(images: np.ndarray) -> PixelStatistics:
-    """Measures (N, 32, 32, 3) uint8 images; a constant channel has a std of 1."""
-    # By counting: exact, and without a float copy of all images.
-    shares = np.stack(
+    """Measures (N, 32, 32, 3) uint8 images; a constant channel gets a std of 1."""
+    # Counting is exact and needs no float copy of the images.
+    fractions = np.stack(
         [np.bincount(images[..., c].ravel(), minlength=256) for c in range(3)]
     ) / (images.size / 3)
     values = np.arange(256) / 255
-    mean = shares @ values
-    std = np.sqrt(np.maximum(shares @ values**2 - mean**2, 0))
+    mean = fractions @ values
+    std = np.sqrt(np.maximum(fractions @ values**2 - mean**2, 0))
     std[std == 0] = 1
     return PixelStatistics(mean.astype(np.float32), std.astype(np.float32))
 
@@ -31,14 +31,14 @@ def measure_pixels(images: np.ndarray) -> PixelStatistics:
 def fold(parameters: Parameters, pixels: PixelStatistics) -> Parameters:
     """Turns parameters for normalised pixels into parameters for pixels / 255.
 
-    Normalisation is linear, so the first layer can do it: W' = W / std,
-    b' = b - sum(W' mean). This is exact at the borders too if those are padded with
-    what a raw zero becomes (`forward.logits` computes as if they were). The kernel's
+    Normalisation is linear, so the first layer can absorb it: W' = W / std,
+    b' = b - sum(W' mean). This is exact at the borders too, if they are padded with the
+    normalised value of a raw zero (as `forward.logits` does, in effect). The kernel's
     zeros stay zero.
 
     Args:
         parameters: float32.
-        pixels: What pixels were normalised by.
+        pixels: The statistics that pixels were normalised by.
 
     Returns:
         float32.

@@ -54,7 +54,7 @@ class Parameters:
 
     @classmethod
     def from_arrays(cls, arrays: Sequence[np.ndarray]) -> "Parameters":
-        """Joins kernel and bias of each layer in turn; copies, the dtype is kept."""
+        """Joins kernel and bias of each layer in turn; copies and keeps the dtype."""
         return cls(np.concatenate([array.ravel() for array in arrays]))
 
     @classmethod
@@ -88,8 +88,8 @@ class Parameters:
     def outgoing(self, layer: int) -> np.ndarray:
         """Views the kernel after a hidden layer as (positions, units, next units).
 
-        Channels come last in the flattened input of the dense layer too: its positions
-        are the 6 x 6 of the last pooling, those of a convolution its 3 x 3 window.
+        Positions are the 3 x 3 window of a convolution, or the 6 x 6 outputs of the
+        last pooling: channels come last in the dense layer's flattened input, too.
         """
         next_units = LAYERS[layer + 1].kernel[-1]
         return self.kernels[layer + 1].reshape(-1, LAYERS[layer].kernel[-1], next_units)
@@ -103,7 +103,7 @@ class Parameters:
         return Parameters(self.vector * mask.vector)
 
     def count_zeros(self) -> int:
-        """Counts the zeros, of biases too."""
+        """Counts the zeros, biases included."""
         return PARAMETERS - int(np.count_nonzero(self.vector))
 
     def without_denormals(self) -> "Parameters":
@@ -113,9 +113,9 @@ class Parameters:
 
 @dataclass(frozen=True, eq=False)
 class BatchNormParameters:
-    """What is trained with batch norm: the network's parameters, and gammas.
+    """The parameters while training with batch norm: the network's, then the gammas.
 
-    Beta stands in place of the bias of each hidden layer; the gammas come last.
+    Beta takes the place of each hidden layer's bias.
 
     Attributes:
         vector: (PARAMETERS + GAMMAS,), any dtype.

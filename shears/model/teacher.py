@@ -23,25 +23,25 @@ STEM = 24  # channels, at width 1
 WIDTHS = (32, 96, 192)  # channels of the blocks, at width 1
 MEAN, STD = 0.47, 0.25  # roughly those of pixels / 255; batch norm does the rest
 BATCH = 500
-STATISTICS_BATCHES = 30  # that batch norm's statistics are measured over
+STATISTICS_BATCHES = 30  # to measure batch norm's statistics on
 
 
 def shapes(width: float) -> list[tuple[int, ...]]:
-    """Lists the shapes: kernel, gamma, beta of each convolution; the last layer."""
+    """Lists shapes: kernel, gamma and beta of each convolution, then the last layer."""
     channels = [STEM, *(block for block in WIDTHS for _ in range(2))]
     result: list[tuple[int, ...]] = []
-    before = 3
-    for after in (round(width * count) for count in channels):
-        result += [(3, 3, before, after), (after,), (after,)]
-        before = after
-    return [*result, (before, CLASSES), (CLASSES,)]
+    inputs = 3
+    for outputs in (round(width * count) for count in channels):
+        result += [(3, 3, inputs, outputs), (outputs,), (outputs,)]
+        inputs = outputs
+    return [*result, (inputs, CLASSES), (CLASSES,)]
 
 
 def initial_vector(seed: int, width: float) -> np.ndarray:
     """Draws the initial weights: (W,) float32.
 
-    Kernels are normal with variance 2 / inputs (He et al. 2015, eq. 10), gammas
-    1, betas 0.
+    Kernels are normal with variance 2 / inputs (He et al. 2015, eq. 10), gammas are 1
+    and betas 0.
     """
     rng = np.random.default_rng(seed)
     parts = []
@@ -62,20 +62,20 @@ def _logits(
     width: float,
     statistics: Statistics | None = None,
 ) -> tuple[tf.Tensor, list[tuple[tf.Tensor, tf.Tensor]]]:
-    """Computes logits, and the statistics it used: the batch's if none are given."""
+    """Computes logits, and the statistics used: the batch's if none are given."""
     all_shapes = shapes(width)
     parts = tf.split(vector, [int(np.prod(shape)) for shape in all_shapes])
     arrays = [tf.reshape(p, s) for p, s in zip(parts, all_shapes, strict=True)]
-    used = []
+    norms = []
 
     def convolve(x: tf.Tensor) -> tf.Tensor:
-        return tf.nn.conv2d(x, tf.cast(arrays[3 * len(used)], x.dtype), 1, "SAME")
+        return tf.nn.conv2d(x, tf.cast(arrays[3 * len(norms)], x.dtype), 1, "SAME")
 
     def activate(x: tf.Tensor) -> tf.Tensor:
-        index = len(used)
-        known = None if statistics is None else statistics[index]
-        y, of_layer = normalise(x, *arrays[3 * index + 1 : 3 * index + 3], known)
-        used.append(of_layer)
+        index = len(norms)
+        fixed = None if statistics is None else statistics[index]
+        y, norm = normalise(x, *arrays[3 * index + 1 : 3 * index + 3], fixed)
+        norms.append(norm)
         return tf.nn.relu(y)
 
     x = activate(convolve((images - MEAN) / STD))
@@ -83,7 +83,7 @@ def _logits(
         x = activate(tf.nn.max_pool2d(convolve(x), 2, 2, "VALID"))
         x += activate(convolve(x))
     x = tf.cast(tf.reduce_mean(x, (1, 2)), tf.float32)
-    return tf.matmul(x, arrays[-2]) + arrays[-1], used
+    return tf.matmul(x, arrays[-2]) + arrays[-1], norms
 
 
 def logits(
@@ -94,14 +94,14 @@ def logits(
     *,
     width: float,
 ) -> tf.Tensor:
-    """Computes the outputs before the softmax, normalised by the batch itself.
+    """Computes the outputs before the softmax, with batch norm by batch statistics.
 
     Args:
         vector: (W,) float32, all weights.
         images: (B, 32, 32, 3), pixels / 255, float32 or bfloat16.
         dropout: Not used; this network has none.
         seed: Not used.
-        width: What the numbers of channels are multiplied by.
+        width: Multiplier of the numbers of channels.
 
     Returns:
         (B, 10) float32.
@@ -110,7 +110,7 @@ def logits(
 
 
 class Teacher:
-    """A trained teacher: its logits depend on the image alone."""
+    """A trained teacher: the logits of an image do not depend on its batch."""
 
     def __init__(self, vector: np.ndarray, width: float, statistics: Statistics):
         """Takes weights (W,), the width and each batch norm's mean and variance."""
@@ -121,10 +121,10 @@ class Teacher:
         return _logits(self.vector, images, self.width, self.statistics)[0]
 
     def save(self, path: str | Path) -> None:
-        """Writes an .npz file; not a weights file, so nobody can submit it."""
+        """Writes an .npz file, not a weights file, so that it cannot be submitted."""
         content = io.BytesIO()
-        named = {f"{i}": np.stack(pair) for i, pair in enumerate(self.statistics)}
-        np.savez(content, vector=self.vector, width=self.width, **named)
+        norms = {f"{i}": np.stack(pair) for i, pair in enumerate(self.statistics)}
+        np.savez(content, vector=self.vector, width=self.width, **norms)
         write_bytes(path, content.getbuffer())
 
     @classmethod
@@ -149,17 +149,17 @@ class Teacher:
 def measure_statistics(
     vector: np.ndarray, data: Split, *, width: float, crop: int, flip: bool, seed: int
 ) -> Statistics:
-    """Measures batch norm's statistics for inference, over batches as in training.
+    """Measures batch norm's statistics for inference, on batches as in training.
 
-    These are means over batches of their means and variances (`mean_statistics`).
+    Means and variances are averaged over the batches (`mean_statistics`).
 
     Args:
         vector: (W,) float32, trained weights.
         data: Training images.
-        width: The network's.
-        crop: Pixels that images are shifted by at most.
-        flip: Whether half of them are mirrored.
-        seed: Seed of the choice of images and views.
+        width: The teacher's width.
+        crop: Largest shift of an image in pixels.
+        flip: Whether half of the images are mirrored.
+        seed: Seed of the images and views drawn.
     """
     table = ImageTable(data.images, crop)
     count = min(len(data.labels), BATCH * STATISTICS_BATCHES)

@@ -13,13 +13,13 @@ from shears.model.architecture import LAYERS
 
 Allocation = Literal["lamp", "global", "uniform", "erk", "ratio"]
 
-# (saliencies of the kernels, negative where pruned before; how many weights stay) ->
-# scores of the same shapes
+# (saliencies of the kernels, negative where already pruned; number of weights to keep)
+# -> scores of the same shapes
 ScoreFunction = Callable[[Sequence[np.ndarray], int], list[np.ndarray]]
 
 
 def global_scores(saliencies: Sequence[np.ndarray], budget: int) -> list[np.ndarray]:
-    """Scores the weights of all kernels by their saliency itself."""
+    """Scores every weight by its saliency."""
     return [np.maximum(saliency, 0) for saliency in saliencies]
 
 
@@ -27,14 +27,15 @@ def lamp_scores(saliencies: Sequence[np.ndarray], budget: int) -> list[np.ndarra
     """Scores by layer-adaptive magnitude (LAMP; Lee et al. 2021, eq. 4).
 
     Within a kernel sorted by saliency, score(u) = s_u^2 / sum of s_v^2 over v >= u. The
-    largest weight of each kernel scores 1, so no kernel is emptied before all are down
-    to their last weight.
+    most salient weight of each kernel scores 1, so no kernel is emptied before all are
+    down to their last weight.
     """
     scores = []
     for saliency in saliencies:
         square = np.maximum(saliency, 0).ravel() ** 2
-        kept = np.flatnonzero(square)  # few, late in pruning: sorting is what costs
-        order = kept[np.argsort(square[kept], kind="stable")]
+        # Sorting is the cost, and late in pruning few weights are nonzero.
+        nonzero = np.flatnonzero(square)
+        order = nonzero[np.argsort(square[nonzero], kind="stable")]
         tail = np.cumsum(square[order][::-1])[::-1]
         score = np.zeros_like(square)
         score[order] = square[order] / tail
@@ -45,13 +46,12 @@ def lamp_scores(saliencies: Sequence[np.ndarray], budget: int) -> list[np.ndarra
 def distribute(budget: int, room: Sequence[int], shares: Sequence[float]) -> list[int]:
     """Distributes a number in proportion to shares, exactly, none above its room.
 
-    What one has no room for goes to the others; fractions are rounded by largest
-    remainder.
+    The excess over one's room goes to the others. Rounding is by largest remainder.
 
     Args:
-        budget: What is distributed, at most sum(room).
+        budget: The number to distribute, at most sum(room).
         room: The most that each can take.
-        shares: In which proportion, all positive.
+        shares: The proportions, all positive.
 
     Returns:
         Numbers that sum to `budget`.
@@ -61,14 +61,14 @@ def distribute(budget: int, room: Sequence[int], shares: Sequence[float]) -> lis
     while True:
         left = budget - room[full].sum()
         open_shares = np.where(full, 0, shares)
-        wanted = left * open_shares / max(open_shares.sum(), 1e-300)
-        over = ~full & (wanted >= room)
-        if not over.any():
+        targets = left * open_shares / max(open_shares.sum(), 1e-300)
+        overfull = ~full & (targets >= room)
+        if not overfull.any():
             break
-        full |= over
-    wanted = np.where(full, room, wanted)
-    counts = np.floor(wanted).astype(int)
-    order = np.argsort(counts - wanted, kind="stable")
+        full |= overfull
+    targets = np.where(full, room, targets)
+    counts = np.floor(targets).astype(int)
+    order = np.argsort(counts - targets, kind="stable")
     order = [i for i in order if counts[i] < room[i]]
     for i in order[: budget - counts.sum()]:
         counts[i] += 1
@@ -78,7 +78,7 @@ def distribute(budget: int, room: Sequence[int], shares: Sequence[float]) -> lis
 def _scores_by_counts(
     saliencies: Sequence[np.ndarray], counts: Sequence[int]
 ) -> list[np.ndarray]:
-    """Scores so that a number of each kernel's weights comes before all others."""
+    """Scores the `count` most salient weights of each kernel 1, and the others 0."""
     scores = []
     for saliency, count in zip(saliencies, counts, strict=True):
         score = np.zeros(saliency.size)
@@ -88,7 +88,7 @@ def _scores_by_counts(
 
 
 def proportional_scores(densities: Sequence[float]) -> ScoreFunction:
-    """Scores so that the kernels' densities are in proportion, none above 1.
+    """Returns a score function that makes densities proportional, none above 1.
 
     Args:
         densities: Of the six kernels, up to a common factor.
@@ -116,7 +116,7 @@ _FIXED: dict[str, ScoreFunction] = {
 def score_function(
     allocation: Allocation, densities: Sequence[float] | None
 ) -> ScoreFunction:
-    """Finds an allocation's scores; densities are for "ratio" alone."""
+    """Returns an allocation's score function; only "ratio" uses the densities."""
     if allocation == "ratio":
         return proportional_scores(densities)
     return _FIXED[allocation]

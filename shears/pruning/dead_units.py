@@ -1,9 +1,9 @@
-"""Dead units: weights that no output depends on, and constants that a bias can be.
+"""Dead units: no output depends on them, or their own output is constant.
 
 A unit is a channel of a convolution or a neuron of the dense hidden layer. Pruning
-leaves units without outgoing weights (what comes in is useless) and units without
-incoming weights (what goes out is always relu(bias)). Removing them costs no accuracy
-and frees nonzeros for where they matter.
+leaves units without outgoing weights (their incoming weights are useless) and units
+without incoming weights (their output is always relu(bias)). Removing them costs no
+accuracy and frees nonzero weights for places where they matter.
 """
 
 import numpy as np
@@ -15,19 +15,20 @@ from shears.model.parameters import Parameters, flush_denormals
 def remove_dead_units(parameters: Parameters) -> Parameters:
     """Zeroes the weights of dead units; the function is unchanged up to rounding.
 
-    A unit without incoming weights is the constant relu(bias), also after max pooling.
-    One after a ReLU with no incoming weight and no bias above 0 is the constant 0. The
-    next layer's bias takes over a constant's contribution, computed in float64 and
-    rounded once. Not if the next layer pads with zeros, which see no constant at the
-    border: there the unit stays, unless the constant is 0. A unit without outgoing
-    weights loses its incoming ones and its bias.
+    A unit without incoming weights has the constant output relu(bias), also after max
+    pooling. If its inputs come from a ReLU and neither an incoming weight nor its bias
+    is above 0, its output is the constant 0. The constant's contribution moves to the
+    next layer's bias, computed in float64 and rounded once. If the next layer pads with
+    zeros, its outputs at the border do not see the constant, so the unit stays unless
+    the constant is 0. A unit without outgoing weights loses its incoming ones and its
+    bias.
 
-    The number of nonzeros never grows: a bias that becomes nonzero does so for at least
-    one outgoing weight that becomes zero. Removing a constant can only make constants
-    of later units, and removing a useless unit can only make earlier ones useless, so
-    one sweep forward and one back leave nothing to remove.
+    The number of nonzeros never grows: for each bias that becomes nonzero, at least one
+    outgoing weight becomes zero. Removing a constant can only make later units
+    constant, and removing a useless unit can only make earlier ones useless. So one
+    sweep forward and one back leave nothing to remove.
 
-    With dropout the function differs in training: a bias is not dropped.
+    During training with dropout the function does change: a bias is never dropped.
 
     Args:
         parameters: float32, finite.
@@ -49,7 +50,7 @@ def remove_dead_units(parameters: Parameters) -> Parameters:
         contribution = (value[constant, None] * outgoing[:, constant]).sum((0, 1))
         next_bias[...] = flush_denormals(next_bias + contribution)
         outgoing[:, constant] = 0
-    for i in reversed(HIDDEN):  # the constants just taken over, too
+    for i in reversed(HIDDEN):  # including the constants just moved
         useless = ~result.outgoing(i).any((0, 2))
         result.incoming(i)[:, useless] = 0
         result.biases[i][useless] = 0

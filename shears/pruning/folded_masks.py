@@ -1,4 +1,4 @@
-"""Masks of the network that batch norm is folded into, applied to what is trained."""
+"""Masks made on the folded network and applied to the one trained with batch norm."""
 
 from collections.abc import Callable
 
@@ -16,12 +16,12 @@ MakeBatchNormMask = Callable[
 
 
 def folded_masks(batch_norm: BatchNorm, make_mask: MakeMask) -> MakeBatchNormMask:
-    """Lets masks be made for the folded network and applies them to what is trained.
+    """Makes masks on the folded network and applies them to the trained one.
 
-    So magnitude is that of the weights that will be submitted, and dead units are
-    removed exactly. Gammas and betas stay as they are: the batch's statistics make up
-    for what was pruned. A bias is taken over where nothing is normalised: in the last
-    layer, and in a unit whose kernel is zero.
+    Magnitudes are then those of the submitted weights, and dead units are removed
+    exactly. Gammas and betas do not change, because the batch's statistics compensate
+    for pruning. A folded bias is copied only where nothing is normalised: in the last
+    layer, and in units whose kernel is zero.
     """
 
     def make(
@@ -32,17 +32,17 @@ def folded_masks(batch_norm: BatchNorm, make_mask: MakeMask) -> MakeBatchNormMas
         statistics = batch_norm.measure(trained)
 
         def folded_gradient() -> Parameters:
-            slopes = gradient().network.copy()
+            network_gradient = gradient().network.copy()
             factors = fusion_factors(trained, statistics)
-            for kernel, factor in zip(slopes.kernels, factors, strict=False):
+            for kernel, factor in zip(network_gradient.kernels, factors, strict=False):
                 kernel[...] /= np.where(factor == 0, 1, factor)
-            return slopes
+            return network_gradient
 
         folded = fold_statistics(trained, statistics)
         folded, mask = make_mask(folded, folded_gradient, update)
         kept, network = folded.masked(mask), trained.network.copy()
         for i in HIDDEN:
-            network.kernels[i][kept.kernels[i] == 0] = 0  # what grows starts from there
+            network.kernels[i][kept.kernels[i] == 0] = 0  # later growth starts at 0
             empty = ~kept.incoming(i).any(0)
             network.biases[i][empty] = kept.biases[i][empty]
         network.kernels[-1][...] = kept.kernels[-1]

@@ -1,9 +1,9 @@
 """Masks: which weights stay when a given number must be zero.
 
-Saliency says which weights of a kernel are pruned first, allocation how the zeros are
-distributed over the kernels. All twelve arrays count: what is zero already is pruned
-first (pruned stays pruned), then kernels, then biases. Ties are broken by index, so the
-number of zeros is exact.
+Saliency decides which weights of a kernel are pruned first; allocation decides how the
+zeros are distributed over the kernels. All twelve arrays count. Weights that are
+already zero are pruned first (pruned stays pruned), then kernels, then biases. Ties are
+broken by index, so the number of zeros is exact.
 """
 
 import math
@@ -21,9 +21,8 @@ from shears.pruning.saliency import Saliency, compute_saliency
 from shears.pruning.schedule import MaskUpdate
 from shears.runtime.errors import UserError
 
-# How often a mask is made again because removing dead units left weights to give away:
-# two or three times leave none, but an allocation that starves a kernel would go on
-# killing units without end.
+# How often a mask is remade because removing dead units freed weights. Two or three
+# times are enough, but an allocation that starves a kernel would kill units forever.
 MOST_REALLOCATIONS = 8
 
 
@@ -33,7 +32,7 @@ def zeros_for(sparsity: float) -> int:
 
 
 def floor_counts(floor: float) -> list[int]:
-    """Computes how many weights each kernel keeps at least, for a least density."""
+    """Computes how many weights each kernel keeps at least, for a density floor."""
     return [math.ceil(floor * size) for size in KERNEL_SIZES]
 
 
@@ -46,30 +45,30 @@ def make_mask(
     densities: Sequence[float] | None = None,
     floor: float = 0.0,
 ) -> Parameters:
-    """Makes the mask with exactly the given number of zeros.
+    """Makes a mask with exactly the given number of zeros.
 
     Args:
-        parameters: float32, the weights as they are.
+        parameters: float32, the current weights.
         zeros: How many of them the mask prunes.
         allocation: How the zeros are distributed over the kernels.
         saliency: float64; None for magnitude.
         densities: For "ratio": the kernels' densities, in proportion.
-        floor: Least density of each kernel; at least one weight stays, if there is
-            room for that in all of them.
+        floor: Least density of each kernel. At least one weight of each stays, unless
+            `zeros` leaves too few for that.
 
     Returns:
-        float32 of 0 and 1. Every weight that is zero already is pruned.
+        float32 of 0 and 1. Every weight that is already zero is pruned.
 
     Raises:
-        UserError: More weights than that are zero already, or the floor keeps more
+        UserError: More weights than that are already zero, or the floor keeps more
             weights than may stay.
     """
     pruned = np.abs(parameters.vector) < SMALLEST  # weights files have no denormals
-    already = int(np.count_nonzero(pruned))
-    if already > zeros:
+    pruned_count = int(np.count_nonzero(pruned))
+    if pruned_count > zeros:
         raise UserError(
-            f"{already:,} weights are zero already, more than the {zeros:,} that the "
-            "mask should have: raise the round's sparsity"
+            f"{pruned_count:,} weights are already zero, more than the {zeros:,} that "
+            "the mask should have: raise the round's sparsity"
         )
     if saliency is None:
         saliency = compute_saliency(parameters, "magnitude")
@@ -114,24 +113,24 @@ def drop_and_grow(
 ) -> Parameters:
     """Drops kept weights and grows pruned ones instead, kernel by kernel (RigL).
 
-    The least salient of the kept weights are dropped; of the others those with the
-    largest gradient grow (Evci et al. 2020, section 3, "update connections").
+    The least salient kept weights are dropped; the pruned weights with the largest
+    gradient grow (Evci et al. 2020, section 3, "update connections").
 
     Args:
         mask: float32 of 0 and 1.
         saliency: float64.
-        gradient: Of the loss by all weights, pruned ones too.
+        gradient: Of the loss, for all weights, including pruned ones.
         drop_fraction: Fraction of each kernel's kept weights that is dropped.
 
     Returns:
-        A mask with as many ones in each kernel; biases as they were.
+        A mask with the same number of ones in each kernel and the same biases.
     """
     updated = mask.copy()
     layers = zip(updated.kernels, saliency.kernels, gradient.kernels, strict=True)
     for kept, score, slope in layers:
         kept, score, slope = kept.ravel(), score.ravel(), np.abs(slope).ravel()
         ones = np.flatnonzero(kept)
-        # None whose gradient is zero: it would stay zero, and be counted.
+        # A weight whose gradient is 0 would not grow, and would add to the zeros.
         candidates = np.flatnonzero((kept == 0) & (slope > 0))
         count = min(int(drop_fraction * len(ones)), len(candidates))
         if count:
@@ -142,7 +141,7 @@ def drop_and_grow(
 
 
 def shuffle_mask(mask: Parameters, seed: int, folded_layers: int) -> Parameters:
-    """Draws a mask with as many ones in each of the twelve arrays, in other places.
+    """Shuffles the ones of a mask within each of the twelve arrays.
 
     In the first `folded_layers` layers, weights stay with units that have a bias
     (`zero_incoming`).
@@ -166,14 +165,14 @@ def shuffle_mask(mask: Parameters, seed: int, folded_layers: int) -> Parameters:
 def zero_incoming(parameters: Parameters, units: Sequence[np.ndarray]) -> Parameters:
     """Sets the incoming weights of some units to zero.
 
-    Where pixels are normalised, a mean goes into the bias of every unit of the first
-    layer that has a weight (`input_normalisation.fold`); with batch norm, into that of
-    every hidden unit. If that bias had been pruned, there would be one zero less than
-    the mask has: so a dead unit of these layers stays dead.
+    Folding adds a mean to the bias of every unit that has incoming weights: in the
+    first layer where pixels are normalised (`input_normalisation.fold`), in every
+    hidden layer with batch norm. A pruned bias would no longer be zero, one zero fewer
+    than in the mask. So a dead unit of these layers must stay dead.
 
     Args:
         parameters: Any dtype.
-        units: Of each of the first layers (units,) bool, those to be zeroed.
+        units: For each of the first layers, (units,) bool: which units to zero.
     """
     changed = parameters.copy()
     for kernel, zeroed in zip(changed.kernels, units, strict=False):
@@ -192,7 +191,7 @@ class Pruner:
         floor: Least density of each kernel.
         remove_dead_units: Whether the weights of dead units are given to others.
         seed: For the saliency "random".
-        folded_layers: Hidden layers whose biases something is folded into
+        folded_layers: How many of the first layers have a mean folded into their biases
             (`zero_incoming`).
     """
 
@@ -213,13 +212,13 @@ class Pruner:
         """Makes a mask.
 
         Args:
-            parameters: float32, the weights; those pruned before are zero.
+            parameters: float32, the weights; those already pruned are zero.
             gradient: Computes the loss's gradient.
-            update: What the mask is to be.
+            update: The mask's number of zeros, and what is dropped and grown.
 
         Returns:
-            The weights and the mask to go on with, float32. The weights differ from
-            those given where dead units were removed.
+            The weights and the mask to continue with, float32. The weights differ from
+            `parameters` where dead units were removed.
 
         Raises:
             UserError: The mask cannot be made (`make_mask`).
@@ -238,15 +237,14 @@ class Pruner:
         mask = choose(parameters)
         for _ in range(MOST_REALLOCATIONS if self.remove_dead_units else 0):
             kept = parameters.masked(mask)
-            left = remove_dead_units(kept)
-            # The weights of dead units are given to others: they are pruned, and as
-            # many are chosen again.
-            changed = left.vector != kept.vector
-            cut = Parameters(np.where(changed, left.vector, parameters.vector))
-            pairs = zip(self._folded(kept), self._folded(left), strict=True)
+            alive = remove_dead_units(kept)
+            # Dead units' weights are pruned; the next mask keeps as many others.
+            changed = alive.vector != kept.vector
+            cut = Parameters(np.where(changed, alive.vector, parameters.vector))
+            pairs = zip(self._folded(kept), self._folded(alive), strict=True)
             cut = zero_incoming(cut, [(a != 0) & (b == 0) for a, b in pairs])
             too_many = np.count_nonzero(cut.vector == 0) > update.zeros
-            nothing_died = np.array_equal(left.vector != 0, kept.vector != 0)
+            nothing_died = np.array_equal(alive.vector != 0, kept.vector != 0)
             if too_many or nothing_died:
                 break
             parameters, mask = cut, choose(cut)
@@ -257,5 +255,5 @@ class Pruner:
         return parameters, mask
 
     def _folded(self, parameters: Parameters) -> Sequence[np.ndarray]:
-        """Takes the biases that something is folded into."""
+        """Returns the biases that a mean is folded into."""
         return parameters.biases[: self.folded_layers]

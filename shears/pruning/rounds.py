@@ -1,4 +1,4 @@
-"""A round of pruning: the weights it starts from, and the masks made in it."""
+"""A round of pruning: the weights it starts from, and its masks."""
 
 from typing import Annotated, Literal
 
@@ -14,7 +14,7 @@ from shears.pruning.schedule import MaskPlan, MaskUpdate, schedule_masks
 from shears.runtime.errors import UserError
 from shears.runtime.settings import Fraction, Seed, Settings
 
-SEEDLING = 1e-6  # a weight that is as good as zero
+SEEDLING = 1e-6  # in place of a weight that is zero
 
 
 class MaskSettings(Settings):
@@ -30,7 +30,7 @@ class MaskSettings(Settings):
         tuple[Annotated[float, Field(gt=0, le=1_000_000)], ...],
         Field(strict=False, min_length=6, max_length=6),
     ] = (1.0,) * 6
-    """For the allocation ratio: densities of the six kernels, in proportion."""
+    """For the allocation ratio: relative densities of the six kernels."""
 
     floor: Fraction = 0.0
     """Least density of each kernel."""
@@ -39,13 +39,13 @@ class MaskSettings(Settings):
     """Whether the weights of dead units are given to others."""
 
     end_step: Annotated[float, Field(ge=0, le=1)] = 0.5
-    """Fraction of the round's steps until the sparsity is reached; 0 is one-shot."""
+    """Fraction of the round's steps after which sparsity is reached; 0 is one-shot."""
 
-    update_frequency: Annotated[int, Field(ge=1, le=1000)] = 40
-    """Mask updates up to end_step; with drop_fraction, further ones follow."""
+    update_count: Annotated[int, Field(ge=1, le=1000)] = 40
+    """Number of mask updates up to end_step; with drop_fraction, more follow."""
 
     drop_fraction: Fraction = 0.0
-    """Fraction of kept weights that drop so that others grow (RigL); falls to 0."""
+    """Fraction of kept weights dropped so that others grow (RigL); falls to 0."""
 
     start: Literal["trained", "initial"] = "trained"
     """The weights a round starts from: the previous round's, or the initial ones."""
@@ -82,13 +82,13 @@ def plan_round(
         spec: The round.
         steps: Steps of the round.
         batch_norm: Whether batch norm is folded into the hidden layers.
-        mask_source: A pruned candidate whose mask is taken, if there is one.
+        mask_source: A pruned candidate whose mask is used, if any.
 
     Returns:
         The parameters to start from, and the masks.
 
     Raises:
-        UserError: More weights are zero already than the sparsity allows, or a mask
+        UserError: More weights are already zero than the sparsity allows, or the mask
             does not suit batch norm.
     """
     zeros = zeros_for(spec.sparsity)
@@ -108,7 +108,7 @@ def plan_round(
             zeros,
             steps=steps,
             end_step=spec.end_step,
-            update_frequency=spec.update_frequency,
+            update_count=spec.update_count,
             drop_fraction=spec.drop_fraction,
         )
         return previous, MaskPlan(updates, pruner)
@@ -126,8 +126,8 @@ def plan_round(
     start = previous
     if spec.start == "initial":
         start = initial_parameters(spec.initial_seed)
-    # The mask keeps zeros, too. Training moves them, except in dead units; there they
-    # would be counted.
+    # The mask may keep weights that are zero. Training changes them, but not in dead
+    # units, where they would add to the zeros.
     vector = np.where((start.vector == 0) & (mask.vector == 1), SEEDLING, start.vector)
     return Parameters(vector.astype(np.float32)), MaskPlan(
         {0: update}, lambda parameters, gradient, update: (parameters, mask)
@@ -135,17 +135,17 @@ def plan_round(
 
 
 def _check_biases(mask: Parameters) -> None:
-    """Checks that a mask has a bias where batch norm will be folded into one."""
+    """Checks that every hidden unit with weights has a bias to fold batch norm into."""
     for i in HIDDEN:
         count = np.count_nonzero(mask.incoming(i).any(0) & (mask.biases[i] == 0))
         if count:
             raise UserError(
                 f"batch_norm: found a mask with {count} units of {LAYERS[i].name} that "
-                "have weights and no bias, expected one made with batch_norm: give "
+                "have weights but no bias, expected one made with batch_norm: give "
                 "this method and its mask_of the same recipe"
             )
 
 
 def _no_gradient() -> Parameters:
-    """Stands for the gradient where there is none yet; `plan` refuses such methods."""
+    """Stands in for a gradient; `plan` refuses methods that would need one here."""
     raise NotImplementedError

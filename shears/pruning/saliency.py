@@ -22,13 +22,13 @@ def compute_saliency(
     Args:
         parameters: float32, the weights.
         kind: "magnitude": |w| (Han et al. 2015). "first_order": |w g|, the first-order
-            change of the loss when the weight is pruned (Molchanov et al. 2017, eq. 6,
-            for single weights). "random": uniform, the control.
+            change in the loss when the weight is pruned (Molchanov et al. 2017, eq. 6,
+            for single weights). "random": uniform, as a control.
         gradient: Computes the loss's gradient; for "first_order".
         seed: For "random".
 
     Returns:
-        float64, none negative.
+        float64, never negative.
 
     Raises:
         ValueError: There is no such kind.

@@ -1,4 +1,4 @@
-"""The schedule of a round's masks: how sparsity rises and drop and grow declines."""
+"""The schedule of a round's masks: sparsity rises, and drop_fraction decays."""
 
 import math
 from collections.abc import Callable, Mapping
@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from shears.model.parameters import Parameters
 
-GROWTH_END = 0.75  # fraction of a round after which nothing is dropped and grown
+GROWTH_END = 0.75  # fraction of a round after which nothing is dropped or grown
 
 
 def cubic_sparsity(progress: float, start: float, end: float) -> float:
@@ -25,19 +25,20 @@ def cubic_sparsity(progress: float, start: float, end: float) -> float:
 
 
 class MaskUpdate(NamedTuple):
-    """What a new mask is to be.
+    """A mask update.
 
     Attributes:
-        zeros: How many weights it prunes.
-        drop_fraction: Fraction of the kept weights that give way to pruned ones.
+        zeros: How many weights the new mask prunes.
+        drop_fraction: Fraction of the kept weights that are dropped so that others
+            grow.
     """
 
     zeros: int
     drop_fraction: float = 0.0
 
 
-# (weights, the loss's gradient when called, what the mask is to be) -> the weights and
-# the mask to go on with.
+# (weights, a function that computes the loss's gradient, the update) -> the weights and
+# the mask to continue with.
 MakeMask = Callable[
     [Parameters, Callable[[], Parameters], MaskUpdate], tuple[Parameters, Parameters]
 ]
@@ -48,8 +49,8 @@ class MaskPlan:
     """The masks of a round.
 
     Attributes:
-        updates: The steps before which a new mask is made, and what it is to be.
-        make_mask: Makes it.
+        updates: The mask updates, by the step they come before.
+        make_mask: Makes the mask of an update.
     """
 
     updates: Mapping[int, MaskUpdate]
@@ -62,42 +63,43 @@ def schedule_masks(
     *,
     steps: int,
     end_step: float,
-    update_frequency: int,
+    update_count: int,
     drop_fraction: float = 0.0,
 ) -> dict[int, MaskUpdate]:
     """Lays out a round's masks.
 
     Args:
         start: Zeros at the beginning of the round.
-        end: Zeros at the end of it, exactly.
+        end: Zeros at the end of the round, exactly.
         steps: Steps of the round.
-        end_step: Where the last zeros are pruned, as a fraction of the round's steps;
+        end_step: Fraction of the round's steps after which the last zeros are pruned;
             0 prunes all of them before the first step (one-shot).
-        update_frequency: How often the mask is updated up to there.
-        drop_fraction: Fraction of the kept weights that the first update drops; it
-            falls like half a cosine, to 0 at `GROWTH_END` (RigL; Evci et al. 2020,
-            section 3). Updates go on up to there, at the same intervals.
+        update_count: Number of mask updates up to there.
+        drop_fraction: Fraction of the kept weights that the first update drops. It
+            falls as half a cosine, to 0 at `GROWTH_END` (RigL; Evci et al. 2020,
+            section 3); updates continue until then.
 
     Returns:
-        {step: update}, both rising; the first step is 0, the last has `end` zeros.
+        {step: update}. Steps and zeros rise; the first step is 0, and the last update
+        has `end` zeros.
     """
     last = min(int(end_step * steps), steps - 1)
-    at = [round(last * i / update_frequency) for i in range(update_frequency + 1)]
+    at = [round(last * i / update_count) for i in range(update_count + 1)]
     at = sorted(set(at))
-    # At step 0 an update to the zeros there are would be none: the first rise is there.
+    # The first rise is at step 0, where an update to `start` zeros would do nothing.
     zeros = {
         step: round(cubic_sparsity((i + 1) / len(at), start, end))
         for i, step in enumerate(at)
     }
     stop = int(GROWTH_END * steps)
     if drop_fraction:
-        every = max(1, round(stop / update_frequency))
-        for step in range(last + every, stop, every):
+        interval = max(1, round(stop / update_count))
+        for step in range(last + interval, stop, interval):
             zeros[step] = end
 
-    def declined(step: int) -> float:
+    def decayed(step: int) -> float:
         if step >= stop:
             return 0.0
         return drop_fraction / 2 * (1 + math.cos(math.pi * step / stop))
 
-    return {step: MaskUpdate(count, declined(step)) for step, count in zeros.items()}
+    return {step: MaskUpdate(count, decayed(step)) for step, count in zeros.items()}

@@ -1,4 +1,4 @@
-"""Candidates as the report shows them: their names, groups and rows of charts."""
+"""Candidates as the report shows them: names, groups and rows for charts."""
 
 import statistics
 from collections.abc import Mapping, Sequence
@@ -51,7 +51,7 @@ class Candidate(NamedTuple):
 
     @property
     def stage(self) -> str:
-        """Which stage of its chain it is: the baseline or a round."""
+        """Its stage in the chain: the baseline or a round."""
         return f"round {self.round}" if self.round else self.method
 
     @property
@@ -79,8 +79,8 @@ def mean_scores(
 ) -> charts.Chart:
     """Draws the mean test score, or accuracy, over seeds against sparsity.
 
-    Scores of 0 are left out, unless there are no others: they only say that accuracy
-    was too low, and would squeeze all others into a line.
+    Scores of 0 are left out, unless there are no others: they only mean that accuracy
+    was too low, and would squash all other scores into a line.
     """
     shown = [c for c in candidates if c.test[key] > 0] or candidates
     rows = []
@@ -102,7 +102,7 @@ def mean_scores(
 
 
 def score_rows(candidates: Sequence[Candidate], chosen: str) -> list[dict]:
-    """Lists what the charts of single candidates show."""
+    """Lists the rows for the charts of single candidates."""
     return [
         {
             "title": c.title,
@@ -120,7 +120,7 @@ def score_rows(candidates: Sequence[Candidate], chosen: str) -> list[dict]:
 
 
 def history_rows(chain: Sequence[Candidate]) -> tuple[list[dict], list[dict]]:
-    """Lists a chain's histories one after another, and where its stages begin."""
+    """Joins the histories of a chain, and lists where its stages begin."""
     rows, cuts, start, before = [], [], 0, 0.0
     for candidate in chain:
         end = start

@@ -1,8 +1,8 @@
 """Charts of candidates and training, drawn by Vega-Lite from rows of plain numbers.
 
-On the page they are interactive and take its colours (report/report.html.j2); as files
-they are light. Colours are those of Okabe and Ito (2008), which colour-blind people can
-tell apart, and viridis and cividis for amounts.
+On the page they are interactive and follow its colour scheme (report/report.html.j2);
+as files they are light. Colours are those of Okabe and Ito (2008), which colour-blind
+people can tell apart; amounts use viridis and cividis.
 """
 
 from collections.abc import Mapping, Sequence
@@ -17,19 +17,19 @@ from shears.runtime.files import whole_file
 COLOURS = ["#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#8C8C8C"]
 BEFORE, AFTER = COLOURS[0], COLOURS[5]
 GREY = "#8C8C8C"  # readable on white and on black
-WIDTH = 640  # pixels of a chart in a file; on the page it takes what there is
-LEGEND = alt.Legend(title=None, orient="bottom", columns=4, symbolLimit=0)  # methods'
+WIDTH = 640  # pixels of a chart in a file; on the page it fills the width
+LEGEND = alt.Legend(title=None, orient="bottom", columns=4, symbolLimit=0)  # of methods
 Rows = Sequence[Mapping]
 
 
 class Chart(NamedTuple):
-    """A chart, or several of the same width below each other.
+    """A chart, or several of the same width, one below the other.
 
     Attributes:
         name: The name of its files.
         title: What it shows.
-        text: What there is to see in it, for readers who cannot see it.
-        parts: Vega-Lite's charts, without a width.
+        text: A description, also for readers who cannot see it.
+        parts: Vega-Lite charts, without a width.
     """
 
     name: str
@@ -98,7 +98,7 @@ def draw_means(rows: Rows, key: str, name: str, left_out: int = 0) -> Chart:
         rows: method, sparsity, mean, deviation (0 where there is one seed), n.
         key: What is averaged, such as "test score".
         name: The name of its files.
-        left_out: How many candidates are not in the rows because theirs is 0.
+        left_out: How many candidates are not in the rows because their value is 0.
     """
     rows = [
         {
@@ -133,10 +133,35 @@ def draw_means(rows: Rows, key: str, name: str, left_out: int = 0) -> Chart:
     return Chart(
         name,
         f"{key[0].upper()}{key[1:]} against sparsity",
-        f"The highest {key} is {best['mean']:.4f}, of {best['method']} at a sparsity "
+        f"The highest {key} is {best['mean']:.4f}, by {best['method']} at a sparsity "
         f"of {best['sparsity']:.4f}."
         + (f" Not shown: {left_out} candidates whose {key} is 0." if left_out else ""),
         [(line + bars + points).properties(height=320)],
+    )
+
+
+def _candidate_marks(
+    base: alt.Chart, rows: Rows, x: alt.X, y: alt.Y, shown: Mapping[str, str]
+) -> alt.LayerChart:
+    """Marks each candidate, and the chosen one with a ring.
+
+    Args:
+        base: The chart of the candidates; `chosen` is a field of its rows.
+        rows: What gives each method its colour and shape.
+        x: The position across.
+        y: The position up.
+        shown: The number fields that the tooltip shows, and their titles.
+    """
+    tooltip = [alt.Tooltip("title:N", title="candidate")]
+    tooltip += [
+        alt.Tooltip(f"{field}:Q", title=title, format=".4f")
+        for field, title in shown.items()
+    ]
+    marks = base.mark_point(filled=True, size=70, opacity=1)
+    ring = base.transform_filter(alt.datum.chosen)
+    ring = ring.mark_point(size=260, strokeWidth=2, color=GREY)
+    return ring.encode(x=x, y=y) + marks.encode(
+        x=x, y=y, tooltip=tooltip, **_methods(rows)
     )
 
 
@@ -144,12 +169,12 @@ def draw_plane(rows: Rows, frontiers: Mapping[str, Sequence[int]]) -> Chart:
     """Draws accuracy against sparsity, with lines of equal score (slope -1).
 
     Args:
-        rows: A candidate each: title, method, sparsity, chosen, and accuracy and score
+        rows: One per candidate: title, method, sparsity, chosen, and accuracy and score
             as validation, test, validation_score, test_score.
-        frontiers: For "test" and "validation" the indices of the rows on the frontier.
+        frontiers: Indices of the rows on the frontier, for "test" and "validation".
     """
     best = max(row["test_score"] for row in rows)
-    # Rows far from the best would squeeze all others into a corner.
+    # Rows far from the best would squash all others into a corner.
     near = [
         row
         for row in rows
@@ -172,7 +197,7 @@ def draw_plane(rows: Rows, frontiers: Mapping[str, Sequence[int]]) -> Chart:
     low, high = low - 0.02 * (1 - low) - 0.001, min(high + 0.002, 1.0)
     bottom, top = (f(p["accuracy"] for p in points) for f in (min, max))
     bottom, top = bottom - 0.01, min(top + 0.01, 1.0)
-    # At most six lines or so: on a phone more labels would overlap.
+    # About six lines at most: on a phone, more labels would overlap.
     span = (high - low + top - bottom) / 2
     step = next((s for s in (0.002, 0.005, 0.01) if span / s <= 6), 0.02)
     first, last = int((low + bottom) / 2 / step), int((high + top) / 2 / step) + 1
@@ -214,30 +239,15 @@ def draw_plane(rows: Rows, frontiers: Mapping[str, Sequence[int]]) -> Chart:
         .mark_line(color=GREY, strokeWidth=1.5)
         .encode(x=x, y=y)
     )
-    marks = base.mark_point(filled=True, size=70, opacity=1).encode(
-        x=x,
-        y=y,
-        tooltip=[
-            alt.Tooltip("title:N", title="candidate"),
-            alt.Tooltip("sparsity:Q", format=".4f"),
-            alt.Tooltip("accuracy:Q", format=".4f"),
-            alt.Tooltip("score:Q", format=".4f"),
-        ],
-        **_methods(rows),
-    )
-    chosen = base.transform_filter(alt.datum.chosen)
-    chosen = chosen.mark_point(size=260, strokeWidth=2, color=GREY).encode(x=x, y=y)
+    shown = {"sparsity": "sparsity", "accuracy": "accuracy", "score": "score"}
+    marks = _candidate_marks(base, rows, x, y, shown)
     return Chart(
         "frontier",
         "Accuracy against sparsity: the frontier",
-        f"{len(near)} of {len(rows)} candidates, those within 0.06 of the best score; "
-        "dashed lines join equal scores, the solid line joins candidates that no "
-        "other candidate beats in both, a ring marks the chosen one.",
-        [
-            (equal + labels + rim + chosen + marks)
-            .add_params(split)
-            .properties(height=340)
-        ],
+        f"{len(near)} of {len(rows)} candidates: those within 0.06 of the best score. "
+        "Dashed lines join equal scores. The solid line joins candidates that no other "
+        "candidate beats in both accuracy and sparsity. A ring marks the chosen one.",
+        [(equal + labels + rim + marks).add_params(split).properties(height=340)],
     )
 
 
@@ -255,24 +265,14 @@ def draw_choice(rows: Rows) -> Chart:
     base = make_chart(near, "test score against validation score")
     x = alt.X("validation_score:Q", title="validation score", scale=scale)
     y = alt.Y("test_score:Q", title="test score", scale=scale)
-    marks = base.mark_point(filled=True, size=70, opacity=1).encode(
-        x=x,
-        y=y,
-        tooltip=[
-            alt.Tooltip("title:N", title="candidate"),
-            alt.Tooltip("validation_score:Q", format=".4f"),
-            alt.Tooltip("test_score:Q", format=".4f"),
-        ],
-        **_methods(rows),
-    )
-    chosen = base.transform_filter(alt.datum.chosen)
-    chosen = chosen.mark_point(size=260, strokeWidth=2, color=GREY).encode(x=x, y=y)
+    shown = {"validation_score": "validation score", "test_score": "test score"}
+    marks = _candidate_marks(base, near, x, y, shown)
     return Chart(
         "choice",
-        "Validation score against test score",
-        "Candidates near the dashed diagonal have the same score on both; a ring marks "
-        "the chosen one.",
-        [(diagonal + chosen + marks).properties(height=300)],
+        "Test score against validation score",
+        "Candidates near the dashed diagonal score about the same on both sets. A ring "
+        "marks the chosen one.",
+        [(diagonal + marks).properties(height=300)],
     )
 
 
@@ -345,8 +345,8 @@ def draw_histories(rows: Rows, cuts: Rows) -> Chart:
         "histories",
         "Learning curves",
         "Loss, accuracy and sparsity over the epochs of the chosen candidate and the "
-        "stages before it. A line marks where each begins, grey the epochs in which "
-        "sparsity rises.",
+        "stages before it. A line marks where each stage begins; grey marks the epochs "
+        "in which sparsity rises.",
         parts,
     )
 

@@ -48,7 +48,7 @@ def draw_densities(rows: Rows) -> Chart:
     return Chart(
         "densities",
         "Density of each kernel",
-        "Rows are layers, columns the stages that led to the chosen candidate.",
+        "Rows are layers; columns are the stages that led to the chosen candidate.",
         [(cells + text).properties(height=30 * len(layers))],
     )
 
@@ -73,7 +73,7 @@ def draw_values(rows: Rows) -> Chart:
                 y=alt.Y(
                     "share:Q",
                     stack=None,
-                    title="share of weights",
+                    title="fraction of weights",
                     axis=alt.Axis(format="~%"),
                 ),
                 color=colour,
@@ -81,16 +81,16 @@ def draw_values(rows: Rows) -> Chart:
                     alt.Tooltip("stage:N"),
                     alt.Tooltip("low:Q", title="from", format=".3f"),
                     alt.Tooltip("high:Q", title="to", format=".3f"),
-                    alt.Tooltip("share:Q", format=".2%"),
+                    alt.Tooltip("share:Q", title="fraction", format=".2%"),
                 ],
             )
             .properties(height=150)
         )
     return Chart(
         "weights",
-        "Weights before and after",
+        "Weights before and after pruning",
         f"Histograms of each kernel's nonzero weights, {' and '.join(stages)}: pruning "
-        "removes the small ones, training spreads the rest.",
+        "removes the small ones, and training spreads the rest.",
         parts,
     )
 
@@ -134,35 +134,35 @@ def draw_units(rows: Rows) -> Chart:
     return Chart(
         "units",
         "Dead units",
-        "A dead unit (dark) has no incoming or no outgoing weights. At the end these "
-        f"are dead: {counts}.",
+        "A dead unit (dark) has no incoming or no outgoing weights. Dead units at the "
+        f"end: {counts}.",
         parts,
     )
 
 
 def draw_confusions(rows: Rows, classes: Sequence[str]) -> Chart:
-    """Draws the confusion matrix: rows shown, predicted, images."""
+    """Draws the confusion matrix: rows shown (the true class), predicted, images."""
     base = make_chart(rows, "confusion matrix").encode(
         x=alt.X(
             "predicted:N",
             sort=list(classes),
-            title="predicted",
+            title="predicted class",
             axis=alt.Axis(labelAngle=-45),
         ),
-        y=alt.Y("shown:N", sort=list(classes), title="shown"),
+        y=alt.Y("shown:N", sort=list(classes), title="true class"),
     )
     wrong = [row["images"] for row in rows if row["shown"] != row["predicted"]]
     most = max(*wrong, 1)
     cells = base.mark_rect().encode(
-        # The colours span the errors alone: the diagonal would hide them.
+        # Colours span the errors only: with the diagonal, errors would all look alike.
         color=alt.Color(
             "images:Q",
             scale=alt.Scale(scheme="cividis", domain=[0, most], clamp=True),
             legend=None,
         ),
         tooltip=[
-            alt.Tooltip("shown:N"),
-            alt.Tooltip("predicted:N"),
+            alt.Tooltip("shown:N", title="true class"),
+            alt.Tooltip("predicted:N", title="predicted class"),
             alt.Tooltip("images:Q"),
         ],
     )
@@ -180,7 +180,7 @@ def draw_confusions(rows: Rows, classes: Sequence[str]) -> Chart:
         "confusions",
         "Confusion matrix",
         f"The most frequent error: {worst['shown']} predicted as "
-        f"{worst['predicted']}, {worst['images']} test images.",
+        f"{worst['predicted']} (test images: {worst['images']}).",
         [(cells + text).properties(height=340)],
     )
 

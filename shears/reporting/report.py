@@ -41,7 +41,7 @@ CLASSES = {
     "cifar10": "airplane automobile bird cat deer dog frog horse ship truck".split(),
     "digits": [str(i) for i in range(10)],
 }
-SHOWN = 24  # images that pruning made wrong
+SHOWN = 24  # at most, of the images that only the dense network classifies correctly
 ENLARGED = 8  # pixels per weight in the picture of a filter
 
 
@@ -81,8 +81,8 @@ def read_costs(folder: str | Path) -> list[dict]:
         folder: Where they are; missing ones are not counted.
 
     Returns:
-        rule, jobs, seconds (of all jobs), memory (MiB, the largest; None if it was
-        never measured, as for jobs that end too fast), by falling time.
+        rule, jobs, seconds (of all jobs), memory (MiB, the largest; None if never
+        measured, because the jobs end too fast), longest time first.
     """
     rules: dict[str, list[dict]] = {}
     for path in sorted(Path(folder).rglob("*.tsv")):
@@ -128,7 +128,7 @@ def _examine(
     changes = compare_predictions(labels, before[1], after[1])
     matrix = count_confusions(labels, after[1])
     images = read_split(dataset, "test").images[changes.lost[:SHOWN]]
-    drawn = [
+    network_panels = [
         network_charts.draw_values(
             [
                 {**row, "layer": layer.name}
@@ -191,14 +191,14 @@ def _examine(
         "filters_before": _draw_filters(weights[0].kernels[0]),
         "filters_after": _draw_filters(weights[-1].kernels[0]),
     }
-    return drawn, values, pictures
+    return network_panels, values, pictures
 
 
 def _libraries() -> dict[str, str]:
     """Reads the scripts and styles that the page embeds: Vega's and DataTables'."""
     tables = importlib.resources.files("itables") / "html"
     return {
-        # Inside a script element nothing else ends it.
+        # Nothing else can end a script element early.
         "vega": vl_convert.javascript_bundle().replace("</script", "<\\/script"),
         "tables": base64.b64encode((tables / "dt_bundle.js").read_bytes()).decode(),
         "tables_style": (tables / "dt_bundle.css").read_text(),
@@ -225,14 +225,14 @@ def write_report(
     Args:
         candidates: In the order of the workflow, baselines first.
         choice: The choice (`selection.choose`).
-        baselines: For each method and seed ("lamp/seed_0") the baseline it prunes.
+        baselines: The baseline that each method and seed ("lamp/seed_0") prunes.
         manifest: The submission's manifest.
         dataset: The prepared data; some test images are shown.
         study: Part A's files: "table", "losses", "sensitivity", "paths"; empty if Part
             A is left out.
         costs: Folder of Snakemake's benchmark files.
-        config: The configuration that was used.
-        command: The command that makes the page.
+        config: The run's configuration.
+        command: The command that reproduces the run.
         template: Jinja2 template.
         report: HTML file to write.
         figures: Folder for the charts, as SVG and PNG, and the filters, as PNG.
@@ -248,8 +248,9 @@ def write_report(
         [row["test_score"] for row in rows],
         chosen,
     )
-    more, values, pictures = _examine(chain, dataset, CLASSES[config["data"]["name"]])
-    drawn = [
+    classes = CLASSES[config["data"]["name"]]
+    network_panels, values, pictures = _examine(chain, dataset, classes)
+    panels = [
         mean_scores(candidates),
         charts.draw_plane(
             rows,
@@ -267,9 +268,9 @@ def write_report(
                 for layer, density in c.metrics["kernel_density"].items()
             ]
         ),
-        *more,
+        *network_panels,
     ]
-    for chart in drawn:
+    for chart in panels:
         places = [Path(figures) / f"{chart.name}.{kind}" for kind in ("svg", "png")]
         charts.save_chart(chart, *places)
     for name, picture in pictures.items():
@@ -291,8 +292,8 @@ def write_report(
         agreement=agreement,
         title=title,
         manifest=read_json(manifest),
-        charts={chart.name: chart for chart in drawn},
-        specs={chart.name: charts.page_specs(chart) for chart in drawn},
+        charts={chart.name: chart for chart in panels},
+        specs={chart.name: charts.page_specs(chart) for chart in panels},
         pictures={name: _embed(picture, "png") for name, picture in pictures.items()},
         study=study and read_json(study["table"]),
         study_plots={

@@ -1,4 +1,4 @@
-"""The submission: the files that are handed in, and a README that explains them."""
+"""The submission: the files to hand in, and a README that explains them."""
 
 import io
 import zipfile
@@ -19,7 +19,7 @@ Part B: upload my_model_weights.h5. On the test images (10,000 for CIFAR-10) it 
 It loads with load_weights and load_model in TensorFlow 2, tf_keras and Keras 3.
 sha256 {sha256}
 
-manifest.json says the same for programs; do not upload it.
+manifest.json holds the same facts for programs; do not upload it.
 """
 NOTEBOOK = """
 Part A: upload assignment_notebook.ipynb. It has been executed, and needs only
@@ -38,8 +38,8 @@ def package(
     """Copies the chosen weights file to its final name and describes it.
 
     Args:
-        weights: The chosen candidate's file; it is checked once more.
-        target: The file that is handed in.
+        weights: The chosen candidate's file; it is checked again.
+        target: The file to hand in.
         manifest: JSON file: candidate, scores, sparsity, checksum, versions, commit.
         choice: The choice (`selection.choose`).
         test: The candidate's score on the test set.
@@ -70,7 +70,7 @@ def package(
 
 
 def _entry(name: str) -> zipfile.ZipInfo:
-    """Makes a compressed entry without a date, so equal files give equal bytes."""
+    """Makes a compressed entry without a date, so that equal files give equal bytes."""
     entry = zipfile.ZipInfo(name)
     entry.compress_type = zipfile.ZIP_DEFLATED
     return entry
@@ -81,8 +81,8 @@ def pack(manifest: str | Path, files: list[str | Path], archive: str | Path) -> 
 
     Args:
         manifest: As `package` wrote it.
-        files: What else goes in: the weights file, Part A's notebook if there is one.
-        archive: The zip file; a README.txt is added.
+        files: The weights file, and Part A's notebook if there is one.
+        archive: The zip file to write; it also gets a README.txt.
 
     Raises:
         UserError: A file is damaged.
@@ -95,9 +95,9 @@ def pack(manifest: str | Path, files: list[str | Path], archive: str | Path) -> 
         notebook=NOTEBOOK if with_notebook else "",
     )
     content = io.BytesIO()
-    with zipfile.ZipFile(content, "w") as packed:
+    with zipfile.ZipFile(content, "w") as zip_file:
         for path in [*files, manifest]:
             verify(path)
-            packed.writestr(_entry(Path(path).name), Path(path).read_bytes())
-        packed.writestr(_entry("README.txt"), text)
+            zip_file.writestr(_entry(Path(path).name), Path(path).read_bytes())
+        zip_file.writestr(_entry("README.txt"), text)
     write_bytes(archive, content.getvalue())

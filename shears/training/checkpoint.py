@@ -1,4 +1,4 @@
-"""Checkpoints: a training's state on disk, from which a killed job resumes."""
+"""Checkpoints: training state on disk, from which a killed job resumes."""
 
 import hashlib
 import json
@@ -17,14 +17,14 @@ log = logging.getLogger(__name__)
 
 
 def checkpoint_key(files: Iterable[str | Path], settings: Mapping) -> str:
-    """Computes a checksum of everything that a training's result depends on.
+    """Computes a checksum of everything that the result of a training run depends on.
 
     Args:
-        files: Its input files, in order; their contents matter, not their names.
-        settings: Its settings, anything JSON holds.
+        files: The run's input files, in order; their contents matter, not their names.
+        settings: The run's settings; anything that JSON can hold.
 
     Returns:
-        sha256 in hexadecimal. The versions of TensorFlow and NumPy are part of it.
+        sha256 in hexadecimal. It covers the versions of TensorFlow and NumPy.
     """
     parts = {
         "files": [checksum(file) for file in files],
@@ -35,11 +35,11 @@ def checkpoint_key(files: Iterable[str | Path], settings: Mapping) -> str:
 
 
 class State(NamedTuple):
-    """What a training resumes from.
+    """What training resumes from.
 
     Attributes:
         arrays: The variables by name (`TrainState.to_arrays`).
-        history: A row for each completed epoch.
+        history: A row per completed epoch.
         finished: Whether no epoch is left.
     """
 
@@ -49,19 +49,19 @@ class State(NamedTuple):
 
 
 class Checkpoint:
-    """A training's checkpoint: an uncompressed .npz with a CRC-32 for each member."""
+    """A training run's checkpoint: an uncompressed .npz with a CRC-32 per member."""
 
     def __init__(self, path: str | Path, key: str):
-        """Names the file and what it must belong to.
+        """Takes the file's path and the run's key.
 
         Args:
             path: The file; it need not exist.
-            key: The training's (`checkpoint_key`).
+            key: `checkpoint_key` of the training run.
         """
         self.path, self.key = Path(path), key
 
     def load(self) -> State | None:
-        """Reads the state; None if there is none, it is damaged or has another key."""
+        """Reads the state; None if it is missing, damaged or has another key."""
         try:
             with np.load(self.path) as file:
                 about = json.loads(str(file["about"]))
@@ -82,7 +82,7 @@ class Checkpoint:
         """Writes the state, whole or not at all.
 
         Raises:
-            OSError: The disk is full or cannot be written.
+            OSError: The disk is full or not writable.
         """
         about = {
             "key": self.key,
@@ -95,14 +95,14 @@ class Checkpoint:
 
 
 def remove_finished(paths: Iterable[str | Path], root: str | Path) -> None:
-    """Removes those of these checkpoints whose trainings are finished.
+    """Removes the checkpoints of finished training runs.
 
-    A job does not remove its own: if it were killed before the workflow has noted that
-    it is done, it would have to train again from the start.
+    A job does not remove its own checkpoint: if it were killed before the workflow
+    recorded it as done, it would have to train again from the start.
 
     Args:
-        paths: Checkpoints, which need not exist; an emptied folder goes too.
-        root: The folder that all of them are in.
+        paths: Checkpoints, which need not exist. Folders left empty are removed too.
+        root: The folder that holds all of them.
     """
     root = Path(root)
     for path in map(Path, paths):
@@ -112,7 +112,7 @@ def remove_finished(paths: Iterable[str | Path], root: str | Path) -> None:
         except FileNotFoundError:
             continue
         except OSError:
-            finished = False  # it cannot be read now, which proves nothing
+            finished = False  # unreadable now, which proves nothing
         except Exception:
             finished = True  # damaged, so useless
         if finished:

@@ -1,4 +1,4 @@
-"""The history and metrics of a training."""
+"""The history and metrics of a training run."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -13,8 +13,8 @@ History = list[dict[str, float]]  # a row per epoch
 
 
 def measure_training(history: History, context: RunContext) -> dict:
-    """Sums up a training: epochs, seed, device, precision, time, accuracy."""
-    # The first epoch includes the compilation, so it says little about speed.
+    """Summarises a training run: epochs, seed, device, precision, time, accuracy."""
+    # The first epoch includes compilation, so it says little about speed.
     speeds = [row["images_per_second"] for row in history[1:] or history]
     return {
         "epochs": len(history),
@@ -34,13 +34,13 @@ def save_metrics(
     context: RunContext,
     details: Mapping,
 ) -> None:
-    """Writes the history and the metrics of a training.
+    """Writes the history and the metrics of a training run.
 
     Args:
         history_file: The CSV file.
         metrics_file: The JSON file.
         history: A row per epoch.
-        context: How and where the training ran.
+        context: How and where training ran.
         details: Further metrics.
     """
     write_csv(history_file, history)

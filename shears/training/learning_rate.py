@@ -10,11 +10,11 @@ def learning_rate(
 
     Args:
         step: Steps already taken, 0 to steps - 1.
-        steps: Steps in all.
+        steps: Steps in total.
         peak: The peak learning rate.
         schedule: "constant", or "cosine": one half cycle from peak down to 0
             (Loshchilov and Hutter 2017, eq. 5, without restarts).
-        warmup: Steps of linear rise at the start.
+        warmup: Steps of linear warmup at the start.
 
     Returns:
         The learning rate, above 0 and at most `peak`.

@@ -1,4 +1,4 @@
-"""Training and fine-tuning: epochs of steps, masks on the way, a state to resume."""
+"""Training and fine-tuning: epochs, mask updates, checkpoints to resume from."""
 
 import logging
 import shutil
@@ -26,14 +26,15 @@ from shears.training.trainer import TrainedForm, Trainer
 
 log = logging.getLogger(__name__)
 
-# (weights (W,), the loss's gradient (W,) when called) -> weights and mask (W,).
+# (weights (W,), a function that computes the loss's gradient (W,)) -> weights and mask
+# (W,).
 UpdateMask = Callable[
     [np.ndarray, Callable[[], np.ndarray]], tuple[np.ndarray, np.ndarray]
 ]
 
 
 def steps_per_epoch(images: int, recipe: Recipe) -> int:
-    """Counts the batches of an epoch; a last incomplete one is left out."""
+    """Counts the batches of an epoch; an incomplete last one is left out."""
     return max(1, images // recipe.batch_size)
 
 
@@ -53,19 +54,19 @@ def train(
     Args:
         vector: (W,) float32, the weights to start from, in the form that is trained.
         form: What is trained and what is deployed.
-        training: What to train on.
-        validation: What is measured after each epoch, as it would be deployed.
+        training: Images to train on.
+        validation: Images to measure the deployed form on after each epoch.
         recipe: How to train.
         context: Precision, seed, checkpoint and event files.
-        soft_targets: A teacher's logits to be distilled, if there is one.
-        mask_updates: By step, what makes a new mask before it. Each mask holds until
-            the next one.
+        soft_targets: A teacher's logits to distil, if there is a teacher.
+        mask_updates: Functions that make a new mask, by the step they come before. A
+            mask holds until the next one.
 
     Returns:
-        The trained weights as they are deployed, float32, and the history.
+        The trained weights in their deployed form, float32, and the history.
 
     Raises:
-        UserError: The loss is not finite any more.
+        UserError: The loss is no longer finite.
         OSError: The checkpoint cannot be saved.
     """
     trainer = Trainer(
@@ -83,21 +84,21 @@ def train(
     steps = per_epoch * recipe.epochs
     warmup = round(recipe.warmup_epochs * per_epoch)
     history: History = []
-    started = time.perf_counter()
+    start = time.perf_counter()
     if context.checkpoint and (saved := context.checkpoint.load()):
         trainer.state.restore(saved.arrays)
         history = saved.history
-        started -= history[-1]["seconds"]
-        log.info("resumes after epoch %d/%d", len(history), recipe.epochs)
+        start -= history[-1]["seconds"]
+        log.info("resuming after epoch %d/%d", len(history), recipe.epochs)
     writer = None
     if context.tensorboard:
-        if not history:  # or the curves of two runs would overlay
+        if not history:  # or the curves of two runs would overlap
             shutil.rmtree(context.tensorboard, ignore_errors=True)
         writer = tf.summary.create_file_writer(str(context.tensorboard))
 
     deployed = None
     for epoch in range(len(history), recipe.epochs):
-        epoch_started = time.perf_counter()
+        epoch_start = time.perf_counter()
         trainer.sums.assign(tf.zeros(2))
         rng = np.random.default_rng([context.seed, epoch])
         order = rng.permutation(count).astype(np.int32)
@@ -117,7 +118,7 @@ def train(
             rows = order[i * recipe.batch_size : (i + 1) * recipe.batch_size]
             trainer.step(tf.constant(rows), tf.constant(step), tf.constant(rate))
         loss, accuracy = (float(value) for value in trainer.sums.numpy() / per_epoch)
-        seconds = time.perf_counter() - epoch_started
+        seconds = time.perf_counter() - epoch_start
         if not np.isfinite(loss):
             raise UserError(
                 f"training diverged in epoch {epoch + 1} (loss {loss}): lower the "
@@ -137,7 +138,7 @@ def train(
             "validation_accuracy": validation_accuracy,
             "sparsity": float(np.mean(deployed == 0)),
             "images_per_second": per_epoch * len(rows) / seconds,
-            "seconds": time.perf_counter() - started,
+            "seconds": time.perf_counter() - start,
         }
         history.append(row)
         if context.checkpoint:
@@ -168,26 +169,26 @@ def train_network(
     """Trains the fixed network (`train`), and folds into it what the recipe adds.
 
     Args:
-        start: float32, for pixels / 255.
-        training: What to train on.
-        validation: What is measured after each epoch.
+        start: The parameters to start from, float32, for pixels / 255.
+        training: Images to train on.
+        validation: Images to measure on after each epoch.
         recipe: How to train.
         context: Precision, seed, checkpoint and event files.
-        soft_targets: A teacher's logits to be distilled, if there is one.
-        masks: The masks of the network's parameters; where the recipe normalises
-            pixels, of the parameters for normalised pixels.
+        soft_targets: A teacher's logits to distil, if there is a teacher.
+        masks: Masks of the network's parameters (those for normalised pixels, if the
+            recipe normalises).
 
     Returns:
         The trained parameters, for pixels / 255, and the history.
 
     Raises:
-        UserError: The loss is not finite any more.
+        UserError: The loss is no longer finite.
         OSError: The checkpoint cannot be saved.
     """
     pixels = None
     if recipe.normalise:
         pixels = input_normalisation.measure_pixels(training.images)
-        if recipe.batch_norm:  # which subtracts the mean itself
+        if recipe.batch_norm:  # subtracts the mean itself
             pixels = pixels._replace(mean=np.zeros_like(pixels.mean))
         start = input_normalisation.unfold(start, pixels)
 
@@ -233,7 +234,7 @@ def train_network(
 
 
 def progress_line(row: Mapping[str, float], epochs: int) -> str:
-    """Says in one line how training goes and how long it will still take."""
+    """Describes the progress of training and the time left, in one line."""
     left = row["seconds"] / row["epoch"] * (epochs - row["epoch"])
     minutes, seconds = divmod(round(left), 60)
     return (

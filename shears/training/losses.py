@@ -31,17 +31,17 @@ def distillation_loss(
     distillation: float,
     temperature: float,
 ) -> tf.Tensor:
-    """Weighs the loss of a teacher's soft targets against that of the labels.
+    """Computes the weighted sum of the losses on soft targets and on labels.
 
-    Hinton et al. 2015, section 2: the factor temperature^2 keeps the size of the soft
-    targets' gradient.
+    The factor temperature^2 preserves the size of the soft targets' gradient (Hinton et
+    al. 2015, section 2).
 
     Args:
         logits: (B, 10) float32, the student's.
         teacher_logits: (B, 10), any floating dtype.
-        hard_loss: (B,) float32, the loss of the labels.
-        distillation: Weight of the soft targets; the labels have the rest.
-        temperature: What both logits are divided by.
+        hard_loss: (B,) float32, the loss on the labels.
+        distillation: Weight of the soft targets; the labels get the rest.
+        temperature: Divisor of both logits.
 
     Returns:
         (B,) float32.

@@ -55,19 +55,19 @@ class Recipe(Settings):
     """Whether half of the images are mirrored left to right."""
 
     crop: Crop = 0
-    """Pixels that images are shifted by at most, edges reflected."""
+    """Largest shift of an image in pixels; edges are reflected."""
 
     normalise: bool = False
-    """Whether pixels are normalised; folded into the first layer afterwards."""
+    """Whether pixels are normalised; this is folded into the first layer at the end."""
 
     batch_norm: bool = False
-    """Whether hidden layers have batch norm while training; folded afterwards."""
+    """Whether hidden layers have batch norm while training; folded at the end."""
 
     distillation: Annotated[float, Field(ge=0, le=1)] = 0.9
-    """Weight of the soft targets in the loss, where there is a teacher."""
+    """Weight of the soft targets in the loss, if there is a teacher."""
 
     temperature: Annotated[float, Field(gt=0, le=1000)] = 3.0
-    """What logits are divided by in the soft targets' part of the loss."""
+    """Divisor of the logits in the soft targets' part of the loss."""
 
     ema_decay: Fraction = 0.0
     """Decay per step of the moving average of weights; 0 for none."""

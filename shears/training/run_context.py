@@ -1,4 +1,4 @@
-"""What every training job needs besides its data: device, precision, checkpoint."""
+"""What every training job needs besides data: device, precision, checkpoint."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -10,14 +10,14 @@ from shears.training.checkpoint import Checkpoint, checkpoint_key
 
 @dataclass(frozen=True)
 class RunContext:
-    """How and where a training runs.
+    """How and where training runs.
 
     Attributes:
         precision: "float32" or "bfloat16", of the forward and backward pass.
         seed: Seed of the order of images, augmentation and dropout.
         device: The name of the GPU, or "cpu".
-        checkpoint: Where the state is saved after each epoch and resumed from.
-        tensorboard: Folder for event files, if they are wanted.
+        checkpoint: Saves the state after each epoch; training resumes from it.
+        tensorboard: Folder for TensorBoard event files, if any are written.
     """
 
     precision: str
@@ -36,14 +36,14 @@ def start_run(
     code: str,
     checkpoint: str | Path,
 ) -> RunContext:
-    """Chooses the precision and finds the checkpoint that a training resumes from.
+    """Chooses the precision and the checkpoint that training resumes from.
 
     Args:
         device: The name of the GPU, or "cpu" (`device.prepare`).
         inputs: The job's input files by name.
-        event_log: The job's log, if event files are wanted: they are put beside it.
-        settings: The job's settings, anything JSON holds: "precision", "seed" and
-            whatever else its result depends on.
+        event_log: The job's log, to write event files beside it; None for none.
+        settings: The job's settings, anything that JSON can hold: "precision", "seed"
+            and whatever else its result depends on.
         code: Digest of the job's code (`code_digest`).
         checkpoint: The checkpoint's file.
     """

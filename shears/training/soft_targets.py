@@ -1,7 +1,7 @@
 """Soft targets: a teacher's logits for augmented views of the training images.
 
-The logits are saved once, for a fixed number of views of each image; a student draws
-among these views. So the teacher's cost does not grow with the number of students, and
+The logits are saved once, for a fixed number of views of each image, and students draw
+from these views. So the teacher's cost does not grow with the number of students, and
 teacher and student see the same view (Beyer et al. 2022, section 3.1: a consistent
 teacher).
 """
@@ -30,9 +30,9 @@ class SoftTargets(NamedTuple):
     """A teacher's logits.
 
     Attributes:
-        views: (N, V, 3) uint8: first line, first column, mirrored or not.
+        views: (N, V, 3) uint8: first row, first column, mirrored or not.
         logits: (N, V, 10) float16.
-        crop: Pixels that views are shifted by at most.
+        crop: Largest shift of a view in pixels.
     """
 
     views: np.ndarray
@@ -67,9 +67,9 @@ def compute_soft_targets(
     for view in range(count):
         for start in range(0, len(images), BATCH):
             rows = np.arange(start, min(start + BATCH, len(images)), dtype=np.int32)
-            of_rows = views[rows, view].astype(np.int32)
+            batch_views = views[rows, view].astype(np.int32)
             logits[rows, view] = logits_of(
-                tf.constant(rows), tf.constant(of_rows)
+                tf.constant(rows), tf.constant(batch_views)
             ).numpy()
         log.info("computed the logits of view %d/%d", view + 1, count)
     return SoftTargets(views, logits, crop)
@@ -90,10 +90,10 @@ def read_soft_targets(path: str | Path | None, images: int) -> SoftTargets | Non
 
     Args:
         path: The file, or None.
-        images: How many images it must be about.
+        images: How many images it must cover.
 
     Raises:
-        UserError: The file is damaged or about other images.
+        UserError: The file is damaged, or for another number of images.
     """
     if path is None:
         return None
@@ -112,4 +112,4 @@ def read_soft_targets(path: str | Path | None, images: int) -> SoftTargets | Non
     except (MemoryError, PermissionError):  # not the file's fault
         raise
     except Exception as error:  # h5py raises nearly anything on a damaged file
-        raise damaged(path, f"a teacher's logits: {brief(error)}") from error
+        raise damaged(path, f"not a teacher's logits: {brief(error)}") from error

@@ -1,4 +1,4 @@
-"""The trainer: the state of a training and its compiled step, data held in memory."""
+"""The trainer: training state, the compiled step, and data held in memory."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -13,9 +13,9 @@ from shears.training.recipe import Recipe
 from shears.training.soft_targets import SoftTargets
 
 EVALUATION_BATCH = 1000
-GRADIENT_IMAGES = 5120  # over which the gradient that masks are made by is averaged
+GRADIENT_IMAGES = 5120  # that the gradient for mask updates is averaged over
 GRADIENT_BATCH = 512
-SEEDS_PER_STEP = 8  # 0 to 2 are dropout's, 3 and 4 the augmentation's
+SEEDS_PER_STEP = 8  # 0 to 2 for dropout, 3 and 4 for augmentation
 NO_DROPOUT = (0.0, 0.0, 0.0)
 
 # (weights (W,), images (B, 32, 32, 3), dropout rates, seed (2,)) -> logits (B, 10)
@@ -24,12 +24,12 @@ Forward = Callable[[tf.Tensor, tf.Tensor, Sequence[float], tf.Tensor | None], tf
 
 @dataclass(frozen=True)
 class TrainedForm:
-    """The form that a network has while it is trained, and how it leaves it.
+    """The form in which a network is trained, and how it becomes the deployed one.
 
     Attributes:
-        forward: Computes the logits of what is trained.
-        to_deployed: Turns what is trained, (W,) float32, into what is deployed.
-        deployed_forward: Computes the logits of what is deployed.
+        forward: Computes the logits of the trained form.
+        to_deployed: Turns the trained form, (W,) float32, into the deployed one.
+        deployed_forward: Computes the logits of the deployed form.
     """
 
     forward: Forward
@@ -38,7 +38,7 @@ class TrainedForm:
 
 
 class TrainState:
-    """The variables that the next steps depend on, (W,) float32 each.
+    """The variables that later steps depend on, (W,) float32 each.
 
     Random numbers come from the seed and the step's number, so they have no state.
 
@@ -68,14 +68,14 @@ class TrainState:
             variable.assign(arrays[name])
 
     def set_mask(self, vector: np.ndarray, mask: np.ndarray) -> None:
-        """Sets weights and mask, (W,) float32 each; the moving average starts again."""
+        """Sets weights and mask, (W,) float32 each; restarts the moving average."""
         self.mask.assign(mask)
         self.parameters.assign(vector * mask)
         self.ema.assign(self.parameters)
 
 
 class Trainer:
-    """A training: its state, its data and the compiled step."""
+    """A training run: its state, its data and the compiled step."""
 
     def __init__(
         self,
@@ -88,7 +88,7 @@ class Trainer:
         forward: Forward,
         soft_targets: SoftTargets | None = None,
     ):
-        """Puts weights and data where the step runs.
+        """Puts weights and data on the device that the step runs on.
 
         Args:
             vector: (W,) float32, the weights to start from.
@@ -113,7 +113,7 @@ class Trainer:
             self.teacher_logits = tf.constant(soft_targets.logits)
 
     def result(self) -> np.ndarray:
-        """The trained weights, or their moving average: (W,) float32."""
+        """Returns the trained weights, or their moving average: (W,) float32."""
         state = self.state
         return (state.ema if self.recipe.ema_decay else state.parameters).numpy()
 
@@ -193,8 +193,8 @@ class Trainer:
             state.ema.assign_sub(
                 (1 - recipe.ema_decay) * (state.ema - state.parameters)
             )
-        # The history has the labels' cross-entropy, whatever the loss is, so that it
-        # can be compared with validation's.
+        # The history has the labels' cross-entropy, whatever the loss is, so that
+        # training and validation can be compared.
         labels = tf.gather(self.labels, rows)
         label_losses = tf.nn.sparse_softmax_cross_entropy_with_logits(labels, logits)
         correct = tf.equal(tf.argmax(logits, 1, tf.int32), labels)
@@ -207,10 +207,10 @@ class Trainer:
         return self._forward_and_gradient(rows, number, with_dropout=False)[1]
 
     def gradient(self, order: np.ndarray) -> np.ndarray:
-        """Computes the gradient that masks are made by, of pruned weights too.
+        """Computes the gradient for mask updates, for pruned weights too.
 
         Args:
-            order: (N,) int32, training images; the first `GRADIENT_IMAGES` count.
+            order: (N,) int32, training images; the first `GRADIENT_IMAGES` are used.
 
         Returns:
             (W,) float32, of the mean loss.
@@ -234,15 +234,15 @@ class Trainer:
                 momentum=recipe.momentum,
             )
             return
-        taken = tf.cast(step + 1, tf.float32)
+        number = tf.cast(step + 1, tf.float32)
         # Kingma and Ba 2015, the order at the end of section 2: epsilon is their
         # epsilon-hat, as in Keras.
         tf.raw_ops.ResourceApplyAdam(
             var=state.parameters.handle,
             m=state.mu.handle,
             v=state.nu.handle,
-            beta1_power=tf.pow(recipe.beta_1, taken),
-            beta2_power=tf.pow(recipe.beta_2, taken),
+            beta1_power=tf.pow(recipe.beta_1, number),
+            beta2_power=tf.pow(recipe.beta_2, number),
             lr=rate,
             beta1=recipe.beta_1,
             beta2=recipe.beta_2,

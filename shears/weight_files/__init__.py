@@ -1,1 +1,1 @@
-"""Keras weights files: ours, written and read, and anybody's, read."""
+"""Keras weights files: writing and reading our own, and reading anyone's."""

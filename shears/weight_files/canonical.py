@@ -1,8 +1,8 @@
 """Our weights files: the `.h5` layout that TensorFlow 2.1 to Keras 3 all load.
 
-It is Keras 2's layout, written by h5py: `load_weights` finds the root's groups,
-`load_model` the `model_config` and the same data under `model_weights`. All attributes
-are fixed-length bytes, because TensorFlow 2.2 cannot read others.
+It is Keras 2's layout, written with h5py: `load_weights` reads the groups at the root,
+`load_model` reads `model_config` and the same data under `model_weights`. All
+attributes are fixed-length bytes, because TensorFlow 2.2 cannot read others.
 """
 
 import io
@@ -20,7 +20,7 @@ from shears.weight_files.reader import read_contents
 
 
 def _model_config() -> str:
-    """Describes the network as Keras' JSON, with keys that every version knows."""
+    """Describes the network in Keras' JSON, with keys that every version knows."""
 
     def conv(layer) -> dict:
         return {
@@ -61,9 +61,9 @@ def _model_config() -> str:
         dropout("dropout_2", 0.5),
         ("Dense", dense(d2, "softmax")),
     ]
-    described = [{"class_name": kind, "config": config} for kind, config in layers]
+    entries = [{"class_name": kind, "config": config} for kind, config in layers]
     return json.dumps(
-        {"class_name": "Sequential", "config": {"name": "shears", "layers": described}}
+        {"class_name": "Sequential", "config": {"name": "shears", "layers": entries}}
     )
 
 
@@ -71,8 +71,8 @@ def write_weights(path: str | Path, parameters: Parameters) -> None:
     """Writes a weights file; the same parameters give the same bytes.
 
     Args:
-        path: Where to. Not a name that ends in ".weights.h5": Keras 3 expects another
-            layout there.
+        path: The file. Its name must not end in ".weights.h5", where Keras 3 expects
+            another layout.
         parameters: Written as float32, without denormals.
 
     Raises:
@@ -112,7 +112,7 @@ def read_weights(path: str | Path) -> Parameters:
     Raises:
         UserError: It is not what was written (`verify`), or not the fixed network's
             weights in this layout (`read_contents`).
-        OSError: It is not there or may not be read.
+        OSError: It is missing or not readable.
     """
     verify(path)
     try:

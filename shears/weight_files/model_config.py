@@ -1,7 +1,7 @@
-"""Whether a file's description of its model (Keras' JSON) is the fixed network's.
+"""Checks that a file's description of its model (Keras' JSON) is the fixed network's.
 
-Only what an inference computes counts: names, initialisers, regularisers and rates of
-dropout are anybody's choice. Nothing is built from it.
+Only what inference computes counts: names, initialisers, regularisers and dropout rates
+may be anything. No model is built from the description.
 """
 
 import json
@@ -24,8 +24,9 @@ POOL = {
     "padding": "valid",
     "data_format": "channels_last",
 }
-# What an image passes through, dropout left out. A key that is not there has Keras'
-# default, which is the value here but where MUST has it.
+# The layers that an image passes through, without dropout. A missing key has Keras'
+# default. That is the value here, except for padding and activations (below) and the
+# keys in MUST, which have no default.
 NETWORK: tuple[tuple[str, dict], ...] = (
     ("Conv2D", {**CONV, "filters": 32, "padding": "same", "activation": "relu"}),
     ("Conv2D", {**CONV, "filters": 32, "padding": "valid", "activation": "relu"}),
@@ -42,67 +43,67 @@ DEFAULT_ACTIVATION = "linear"
 DEFAULT_PADDING = "valid"
 
 
-def _wrong(where: str, found: object, expected: object) -> UserError:
+def _wrong(where: str, actual: object, expected: object) -> UserError:
     return UserError(
-        f"model_config: {where}: found {brief(json.dumps(found))}, expected "
+        f"model_config: {where}: found {brief(json.dumps(actual))}, expected "
         f"{expected}: it is not the fixed network"
     )
 
 
 def _mapping(value: object, where: str) -> Mapping:
-    """Makes sure that a value is a mapping."""
+    """Checks that a value is a mapping, and returns it."""
     if not isinstance(value, dict):
         raise _wrong(where, value, "a mapping")
     return value
 
 
 def _name(value: object) -> object:
-    """Keras' class names and functions, plain or as Keras 3 wraps them."""
+    """Returns a function's name, which Keras 3 may have wrapped."""
     if isinstance(value, dict) and value.get("class_name") == "function":
         return value.get("config")
     return value
 
 
 def _dtype(value: object) -> object:
-    """A layer's dtype, plain or as a policy."""
+    """Returns a layer's dtype, which may be wrapped in a policy."""
     if isinstance(value, dict):
         inner = value.get("config")
         return inner.get("name") if isinstance(inner, dict) else value
     return value
 
 
-def _same(found: object, expected: object) -> bool:
-    """Compares values: a list of JSON with a tuple, a number with a pair of it."""
+def _same(actual: object, expected: object) -> bool:
+    """Compares values; a tuple matches a JSON list, or a number for all its items."""
     if isinstance(expected, tuple):
-        if isinstance(found, int) and not isinstance(found, bool):
-            found = [found] * len(expected)
-        return isinstance(found, list) and tuple(found) == expected
-    return type(found) is type(expected) and found == expected
+        if isinstance(actual, int) and not isinstance(actual, bool):
+            actual = [actual] * len(expected)
+        return isinstance(actual, list) and tuple(actual) == expected
+    return type(actual) is type(expected) and actual == expected
 
 
 def _in_a_row(layers: list[Mapping]) -> None:
-    """Checks that each layer of a functional model takes the one before alone."""
+    """Checks that each layer of a functional model has the previous one as input."""
     names = {layer.get("name") for layer in layers}
 
-    def mentioned(value: object) -> Iterator[str]:
+    def layers_in(value: object) -> Iterator[str]:
         if isinstance(value, dict):
-            # Keras 3 says it in "keras_history": [layer, node, tensor].
+            # Keras 3 names them in "keras_history": [layer, node, tensor].
             for item in value.values():
-                yield from mentioned(item)
+                yield from layers_in(item)
         elif isinstance(value, list):
             for item in value:
-                yield from mentioned(item)
+                yield from layers_in(item)
         elif isinstance(value, str) and value in names:
             yield value
 
-    before: list = []
+    previous: list = []
     for layer in layers:
         nodes = layer.get("inbound_nodes", [])
-        if sorted(set(mentioned(nodes)), key=str) != before or len(nodes) > 1:
+        if sorted(set(layers_in(nodes)), key=str) != previous or len(nodes) > 1:
             raise _wrong(
-                f"layer {layer.get('name')!r}", nodes, "the layer before as its input"
+                f"layer {layer.get('name')!r}", nodes, "the previous layer as its input"
             )
-        before = [layer.get("name")]
+        previous = [layer.get("name")]
 
 
 def _layers(model: Mapping) -> list[Mapping]:
@@ -121,20 +122,20 @@ def _layers(model: Mapping) -> list[Mapping]:
 
 
 def _check_layer(where: str, config: Mapping, expected: Mapping) -> None:
-    """Compares what a layer is made of, activation aside."""
-    for key, wanted in expected.items():
+    """Compares a layer's configuration with the expected one, except the activation."""
+    for key, value in expected.items():
         if key == "activation":
             continue
-        default = DEFAULT_PADDING if key == "padding" else wanted
+        default = DEFAULT_PADDING if key == "padding" else value
         if key in MUST:
             default = None
-        found = config.get(key, default)
-        if key == "strides" and found is None:  # pooling: as far as it is wide
-            found = config.get("pool_size", wanted)
-        found = list(found) if isinstance(found, tuple) else found
-        if not _same(found, wanted):
-            wanted = list(wanted) if isinstance(wanted, tuple) else wanted
-            raise _wrong(f"{where}: {key}", found, json.dumps(wanted))
+        actual = config.get(key, default)
+        if key == "strides" and actual is None:  # pooling: as large as the pool
+            actual = config.get("pool_size", value)
+        actual = list(actual) if isinstance(actual, tuple) else actual
+        if not _same(actual, value):
+            value = list(value) if isinstance(value, tuple) else value
+            raise _wrong(f"{where}: {key}", actual, json.dumps(value))
 
 
 def check_model_config(text: str) -> list[str]:
@@ -144,10 +145,11 @@ def check_model_config(text: str) -> list[str]:
         text: The attribute `model_config` of a file.
 
     Returns:
-        The classes of its layers, in their order.
+        The classes of its layers, in order.
 
     Raises:
-        UserError: It is another, with the first difference; the file is not named.
+        UserError: It is another network. The first difference is given, but not the
+            file's name.
     """
     try:
         model = json.loads(text)
@@ -155,12 +157,12 @@ def check_model_config(text: str) -> list[str]:
         raise UserError(
             f"model_config: found no JSON ({brief(error)}), expected Keras' description"
         ) from None
-    at, activation = 0, DEFAULT_ACTIVATION  # `activation` is the layer's before
+    at, activation = 0, DEFAULT_ACTIVATION  # of the layer before `at`
 
     def finish(where: str) -> None:
-        wanted = NETWORK[at - 1][1].get("activation", DEFAULT_ACTIVATION)
-        if at and activation != wanted:
-            raise _wrong(f"{where}: activation", activation, json.dumps(wanted))
+        expected = NETWORK[at - 1][1].get("activation", DEFAULT_ACTIVATION)
+        if at and activation != expected:
+            raise _wrong(f"{where}: activation", activation, json.dumps(expected))
 
     previous, kinds = "layers[0]", []
     for i, layer in enumerate(_layers(_mapping(model, "model"))):
@@ -178,16 +180,16 @@ def check_model_config(text: str) -> list[str]:
             continue
         if kind == "Activation":
             if activation != DEFAULT_ACTIVATION or not at:
-                raise _wrong(where, kind, "a layer with weights before it, without one")
+                raise _wrong(where, kind, "one only after a layer that has none yet")
             activation = _name(config.get("activation"))
             continue
         finish(previous)
         if at == len(NETWORK):
             raise _wrong(where, kind, f"the end, after {len(NETWORK)} layers")
-        wanted_kind, wanted = NETWORK[at]
-        if kind != wanted_kind:
-            raise _wrong(where, kind, json.dumps(wanted_kind))
-        _check_layer(where, config, wanted)
+        expected_kind, expected = NETWORK[at]
+        if kind != expected_kind:
+            raise _wrong(where, kind, json.dumps(expected_kind))
+        _check_layer(where, config, expected)
         activation = _name(config.get("activation", DEFAULT_ACTIVATION))
         previous, at = where, at + 1
     if at < len(NETWORK):

@@ -1,16 +1,16 @@
-"""Anybody's weights file, read as raw HDF5: nothing in it is run or trusted.
+"""Reads anyone's weights file as raw HDF5: nothing in it is run or trusted.
 
 Keras writers since TensorFlow 2.1 use one of these layouts:
 
 - Keras 2, weights: the root names its layers (`layer_names`), each group its arrays
   (`weight_names`).
-- Keras 2, whole model (Keras 3 writes it, too, under a name in `.h5`): the same in the
-  group `model_weights`, and `model_config` at the root.
-- Keras 3, weights (`.weights.h5`): `layers/<kind>/vars/<number>`; TensorFlow 2.13 had
+- Keras 2, whole model (Keras 3 writes it too, if the name ends in `.h5`): the same in
+  the group `model_weights`, and `model_config` at the root.
+- Keras 3, weights (`.weights.h5`): `layers/<kind>/vars/<number>`; TensorFlow 2.13 used
   another name for `layers`.
 
-Anything else in the file is refused, unless every loader passes it over: the state of
-an optimizer, of metrics or of random numbers.
+Anything else in the file is refused, unless every loader ignores it: the state of an
+optimizer, of metrics or of random numbers.
 """
 
 import re
@@ -24,10 +24,10 @@ import numpy as np
 from shears.model.architecture import LAYERS, SHAPES
 from shears.model.parameters import Parameters
 from shears.runtime.errors import UserError, brief
-from shears.weight_files.hdf5 import InspectedFile, read_text, read_texts
 from shears.weight_files.model_config import check_model_config
+from shears.weight_files.untrusted_hdf5 import InspectedFile, read_text, read_texts
 
-# Groups at the root that no loader of weights looks into.
+# Groups at the root that no weights loader reads.
 PASSED_OVER = {
     "optimizer_weights": "the optimizer's state",  # Keras 2's
     "optimizer": "the optimizer's state",  # Keras 3's
@@ -46,10 +46,10 @@ class WeightsFile(NamedTuple):
     Attributes:
         parameters: float32, finite, without denormals.
         layout: "Keras 2 weights", "Keras 2 model" or one of `KERAS_3`.
-        writer: The Keras version the file names, or "unknown".
+        writer: The version of Keras that wrote it.
         described: The classes of the layers in its `model_config` (which then describes
             the fixed network); empty if it has none.
-        ignored: What else is in it that no loader of weights looks at.
+        ignored: Other contents, which no weights loader reads.
     """
 
     parameters: Parameters
@@ -60,7 +60,7 @@ class WeightsFile(NamedTuple):
 
 
 def _keras_2_places(group: h5py.Group, path: str) -> Iterator[tuple[str, str]]:
-    """Lists layer and array, as path in the file, in the order of the names given."""
+    """Lists the layer and the path of each array, in the order of the names."""
     where = f"{path}: " if path else ""
     names = read_texts(group, "layer_names", where)
     if names is None:
@@ -84,17 +84,17 @@ def _keras_2_places(group: h5py.Group, path: str) -> Iterator[tuple[str, str]]:
 
 
 def _read_keras_2(
-    opened: InspectedFile, path: str
+    source: InspectedFile, path: str
 ) -> tuple[list[np.ndarray], set[str]]:
-    """Reads the arrays below the root ("") or a group; also the data sets it used."""
-    group = opened.file[path] if path else opened.file
+    """Reads the arrays below the root ("") or a group; returns their paths, too."""
+    group = source.file[path] if path else source.file
     places = list(_keras_2_places(group, path))
     for _, place in places:
-        if place not in opened.data:
+        if place not in source.data:
             raise UserError(
                 f"{place}: found no array, expected one: weight_names lists it"
             )
-    shapes = [opened.data[place].shape for _, place in places]
+    shapes = [source.data[place].shape for _, place in places]
     kernels = [shape for shape in shapes if len(shape) > 1]
     expected = [layer.kernel for layer in LAYERS]
     if kernels != expected and sorted(kernels) == sorted(expected):
@@ -111,54 +111,54 @@ def _read_keras_2(
         )
     for number, (_, place) in enumerate(places):
         kind = ("kernel", "bias")[number % 2]
-        found = place.rsplit("/", 1)[-1].split(":")[0]
-        if found != kind:
+        actual = place.rsplit("/", 1)[-1].split(":")[0]
+        if actual != kind:
             raise UserError(
-                f"{place}: found {found!r} as array {number + 1}, expected {kind!r}"
+                f"{place}: found {actual!r} as array {number + 1}, expected {kind!r}"
             )
     arrays = [
-        opened.take(place, shape)
+        source.take(place, shape)
         for (_, place), shape in zip(places, SHAPES, strict=True)
     ]
     return arrays, {place for _, place in places}
 
 
 def _read_keras_3(
-    opened: InspectedFile, root: str
+    source: InspectedFile, root: str
 ) -> tuple[list[np.ndarray], set[str]]:
-    """Reads the arrays of Keras 3's own layout; also the data sets it used."""
-    # Names are the class and a number that rises; TensorFlow 2.13 leaves numbers out.
-    found: dict[str, list[tuple[int, str]]] = {"conv2d": [], "dense": []}
-    for place in opened.data:
+    """Reads the arrays of Keras 3's own layout; returns the paths it used, too."""
+    # A name is the class and a rising number; TensorFlow 2.13 skips some numbers.
+    layers: dict[str, list[tuple[int, str]]] = {"conv2d": [], "dense": []}
+    for place in source.data:
         name = re.fullmatch(rf"{root}/((conv2d|dense)(?:_(\d+))?)/vars/0", place)
         if name:
-            found[name[2]].append((int(name[3] or 0), name[1]))
-    wanted = {"conv2d": 4, "dense": 2}
-    for kind, layers in found.items():
-        if len(layers) != wanted[kind]:
+            layers[name[2]].append((int(name[3] or 0), name[1]))
+    expected = {"conv2d": 4, "dense": 2}
+    for kind, numbered in layers.items():
+        if len(numbered) != expected[kind]:
             raise UserError(
-                f"{root}: found {len(layers)} layers {kind} with weights, expected "
-                f"{wanted[kind]}, as the fixed network has"
+                f"{root}: found {len(numbered)} {kind} layers with weights, expected "
+                f"{expected[kind]}, as in the fixed network"
             )
-    names = [name for layers in found.values() for _, name in sorted(layers)]
+    names = [name for numbered in layers.values() for _, name in sorted(numbered)]
     places = [f"{root}/{name}/vars/{i}" for name in names for i in range(2)]
     for place in places:
-        if place not in opened.data:
+        if place not in source.data:
             raise UserError(f"{place}: found no array, expected the layer's bias")
     arrays = [
-        opened.take(place, shape) for place, shape in zip(places, SHAPES, strict=True)
+        source.take(place, shape) for place, shape in zip(places, SHAPES, strict=True)
     ]
     used = set(places)
-    for place in opened.data:  # dropout's state of random numbers
+    for place in source.data:  # dropout's random-number state
         if place.startswith(f"{root}/") and "/seed_generator/vars/" in place:
-            opened.ignored.append(f"the state of random numbers in {place}")
+            source.ignored.append(f"the random-number state in {place}")
             used.add(place)
     return arrays, used
 
 
-def _read(opened: InspectedFile) -> WeightsFile:
-    """Reads an open file."""
-    file = opened.file
+def _read(source: InspectedFile) -> WeightsFile:
+    """Reads an inspected file."""
+    file = source.file
     config = read_text(file, "model_config", "")
     described = [] if config is None else check_model_config(config)
     if "layer_names" in file.attrs or "model_weights" in file:
@@ -166,34 +166,35 @@ def _read(opened: InspectedFile) -> WeightsFile:
         both.append("model_weights" if "model_weights" in file else None)
         paths = [path for path in both if path is not None]
         layout = "Keras 2 weights" if paths[0] == "" else "Keras 2 model"
-        reads = [_read_keras_2(opened, path) for path in paths]
+        reads = [_read_keras_2(source, path) for path in paths]
         weights, used = reads[0][0], set().union(*(used for _, used in reads))
         for other, _ in reads[1:]:
             if any(
                 not np.array_equal(a, b) for a, b in zip(weights, other, strict=True)
             ):
                 raise UserError(
-                    "model_weights: found other weights than at the root, expected the "
-                    "same: load_model and load_weights would differ"
+                    "model_weights: found weights that differ from those at the root, "
+                    "expected the same: load_model and load_weights would disagree"
                 )
-        named = file[paths[0]] if paths[0] else file
+        owner = file[paths[0]] if paths[0] else file
         for key in ("backend", "keras_version"):
-            value = read_text(named, key, "") or read_text(file, key, "")
+            value = read_text(owner, key, "") or read_text(file, key, "")
             if not value:
                 raise UserError(
-                    f"found no attribute {key}, expected what wrote the file"
+                    f"found no attribute {key}, expected one: it says what wrote the "
+                    "file"
                 )
             if key == "backend" and value == "theano":
                 raise UserError(
                     "backend: found 'theano', expected 'tensorflow': loaders would "
-                    "turn its kernels round"
+                    "flip its kernels"
                 )
             if key == "keras_version" and value.startswith("1."):
                 raise UserError(
                     f"keras_version: found {brief(value)!r}, expected 2 or 3: loaders "
                     "would convert the weights"
                 )
-        writer = read_text(named, "keras_version", "") or read_text(
+        writer = read_text(owner, "keras_version", "") or read_text(
             file, "keras_version", ""
         )
     else:
@@ -203,9 +204,9 @@ def _read(opened: InspectedFile) -> WeightsFile:
                 "found no attribute layer_names and no group layers, expected a "
                 "weights file as Keras 2 or 3 writes it"
             )
-        weights, used = _read_keras_3(opened, root)
+        weights, used = _read_keras_3(source, root)
         layout, writer = KERAS_3[root], "3" if root == "layers" else "2.13"
-    for place in opened.data:
+    for place in source.data:
         if place not in used:
             raise UserError(
                 f"{place}: found an array that no layer of the fixed network has, "
@@ -216,7 +217,7 @@ def _read(opened: InspectedFile) -> WeightsFile:
         layout,
         brief(writer),
         described,
-        opened.ignored,
+        source.ignored,
     )
 
 
@@ -224,13 +225,13 @@ def read_contents(path: str | Path) -> WeightsFile:
     """Reads a weights file of any Keras writer.
 
     Raises:
-        UserError: It is not exactly the fixed network's weights: in one line where,
-            what was found and what was expected, without the file's name.
+        UserError: It does not hold exactly the fixed network's weights. One line gives
+            the place, what was found and what was expected, but not the file's name.
         FileNotFoundError: There is no such file.
-        PermissionError: It may not be read.
+        PermissionError: It is not readable.
     """
     try:
-        # h5py describes a folder in half a page.
+        # h5py's own message for a folder is half a page long.
         if Path(path).is_dir():
             raise UserError("found a folder, expected a weights file")
         if not Path(path).stat().st_size:
@@ -238,7 +239,7 @@ def read_contents(path: str | Path) -> WeightsFile:
         with h5py.File(path, "r") as file:
             return _read(InspectedFile(file, PASSED_OVER))
     except UserError as error:
-        # It quotes names from the file: any bytes, of any length.
+        # The message quotes names from the file, which may be any bytes of any length.
         raise UserError(brief(error, 300)) from None
     except (MemoryError, FileNotFoundError, PermissionError):  # not the file's fault
         raise
@@ -253,7 +254,8 @@ def read_weights_file(path: str | Path) -> WeightsFile:
     """Reads a weights file as `read_contents` does, and names it in every error.
 
     Raises:
-        UserError: It cannot be read, or is not exactly the fixed network's weights.
+        UserError: It cannot be read, or does not hold exactly the fixed network's
+            weights.
     """
     try:
         return read_contents(path)
@@ -266,21 +268,21 @@ def read_weights_file(path: str | Path) -> WeightsFile:
 
 
 def loaders(contents: WeightsFile, path: str | Path) -> dict[str, list[str]]:
-    """Says which graders load a file, as measured in docs/scorer.md.
+    """Determines which graders load a file, as measured in docs/scorer.md.
 
     Args:
-        contents: What is in it.
+        contents: What the file holds.
         path: Its name: Keras 2.12 and later expect another layout in `.weights.h5`.
 
     Returns:
-        For each grader which of `load_weights` and `load_model` give these weights.
+        For each grader, which of `load_weights` and `load_model` give these weights.
     """
     named_3 = str(path).endswith(".weights.h5")
     layout_3 = contents.layout in KERAS_3.values()
     numbers = re.match(r"(\d+)\.(\d+)", contents.writer)
     version = tuple(map(int, numbers.groups())) if numbers else (3, 0)
     old, new = not layout_3, named_3 == layout_3
-    if contents.layout == "TensorFlow 2.13 weights":  # it alone, and those close to it
+    if contents.layout == "TensorFlow 2.13 weights":  # only versions near 2.13 read it
         new = False
     return {
         grader: [
@@ -289,11 +291,11 @@ def loaders(contents: WeightsFile, path: str | Path) -> dict[str, list[str]]:
             if works and (way == "load_weights" or contents.described)
         ]
         for grader, weights, model in (
-            # It knows neither the keys nor the class Functional of later versions.
+            # Knows neither the keys nor the class Functional of later versions.
             ("TensorFlow 2.2", old, version <= (2, 3)),
             ("TensorFlow 2.15", new, version <= (2, 15)),
             ("tf_keras 2.21", new, version < (3, 0)),
-            # It builds nothing from a shape that the first layer has.
+            # Builds no model from an input shape that is given by the first layer.
             ("Keras 3.15", new, contents.described[:1] == ["InputLayer"]),
         )
     }

@@ -12,7 +12,7 @@ CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")
 pytestmark = pytest.mark.skipif(
     not CHROMIUM, reason="there is no Chromium (Debian: apt install chromium)"
 )
-# As root there is no sandbox; without the others Chromium calls home.
+# There is no sandbox for root. Without the other flags Chromium calls home.
 FLAGS = (
     "--no-sandbox --disable-gpu --disable-quic --no-first-run "
     "--disable-background-networking --disable-component-update --disable-sync"
@@ -23,7 +23,7 @@ SCORES = "table#table tbody td:nth-child(8)"
 
 @pytest.fixture(scope="module")
 def address(tmp_path_factory):
-    """Writes a report on 42 candidates; returns its address."""
+    """Writes a report on 42 candidates, and returns its address."""
     folder = tmp_path_factory.mktemp("browser")
     write_files(folder)
     more = [
@@ -46,7 +46,7 @@ def chromium():
 
 @pytest.fixture
 def show(chromium, address):
-    """Returns a function that opens the page; problems are in `page.problems`."""
+    """Returns a function that opens the page and records `page.problems`."""
     contexts = []
 
     def show(size="desktop", scheme="light"):
@@ -92,10 +92,10 @@ def test_it_opens_from_disk_without_requests_errors_or_barriers(show, size, sche
     assert page.problems == []
     width = page.evaluate("document.scrollingElement.scrollWidth")
     assert width <= SIZES[size][0]  # nothing sticks out
-    found = axe.Axe().run(page).response["violations"]
+    violations = axe.Axe().run(page).response["violations"]
     serious = [
         (one["id"], one["nodes"][0]["html"][:200], len(one["nodes"]))
-        for one in found
+        for one in violations
         if one["impact"] in ("serious", "critical")
     ]
     assert serious == []
@@ -110,7 +110,7 @@ def test_the_table_sorts_by_mouse_and_by_keyboard(show):
     page = show()
     header = page.locator("#table thead th").nth(7)
     header.click()
-    # The header changes before the rows do: wait for them, too.
+    # The header changes before the rows do; wait for both.
     sync_api.expect(header).to_have_attribute("aria-sort", "ascending")
     sync_api.expect(page.locator(SCORES).first).to_have_text("0.4250")
     rising = numbers(page)

@@ -1,10 +1,10 @@
-"""Loads a weights file as a grader does, with the TensorFlow that it finds installed.
+"""Loads a weights file as a grader does, with the TensorFlow that is installed.
 
-    PYTHON tests/graders/load.py WEIGHTS IMAGES FOUND
+    PYTHON tests/graders/load.py WEIGHTS IMAGES OUTPUTS
 
-Writes to FOUND (.npz) the weights and the outputs for IMAGES (.npy), once by
+Writes the weights and the outputs for IMAGES (.npy) to OUTPUTS (.npz), once by
 `load_weights` into the assignment's network and once by `load_model`. It needs nothing
-of this project but tools/keras_files.py, and no newer syntax than Python 3.6 has.
+from this project but tools/keras_files.py, and no newer syntax than Python 3.6.
 """
 
 import importlib.util
@@ -22,7 +22,7 @@ spec.loader.exec_module(keras_files)
 
 weights, images, target = sys.argv[1:]
 images = np.load(images)
-found = {}
+outputs = {}
 for way in ("load_weights", "load_model"):
     if way == "load_weights":
         model = keras_files.sequential()
@@ -30,6 +30,6 @@ for way in ("load_weights", "load_model"):
     else:
         model = keras_files.get_keras().models.load_model(weights)
     for i, array in enumerate(model.get_weights()):
-        found["%s_%02d" % (way, i)] = array  # noqa: UP031
-    found[way] = model.predict(images)
-np.savez(target, **found)
+        outputs["%s_%02d" % (way, i)] = array  # noqa: UP031
+    outputs[way] = model.predict(images)
+np.savez(target, **outputs)

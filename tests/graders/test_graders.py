@@ -1,7 +1,7 @@
-"""The packaged file in genuine TensorFlows, old ones too. `make test-graders`.
+"""The packaged file in genuine TensorFlow versions, old and new. `make test-graders`.
 
-Each is installed from its lock file into .venv-graders/, once. One that cannot be
-installed, such as TensorFlow 2.2 without a Python 3.8, is skipped with the reason.
+Each is installed once from its lock file into .venv-graders/. One that cannot be
+installed, such as TensorFlow 2.2 without Python 3.8, is skipped with the reason.
 """
 
 import os
@@ -18,7 +18,7 @@ from shears.weight_files.canonical import read_weights, write_weights
 from tests.conftest import make_parameters
 
 ROOT = Path(__file__).parents[2]
-# For each name the Python it runs on (None: this one) and whether it is Keras 2.
+# By name: its Python (None: this one), and whether to set TF_USE_LEGACY_KERAS.
 GRADERS = {
     "tensorflow-2.2": ("3.8", False),
     "tensorflow-2.15": ("3.11", False),
@@ -28,19 +28,19 @@ GRADERS = {
 
 
 def find_python(version: str) -> str | None:
-    """Finds a Python of a version, on the path or among those of pyenv."""
-    found = shutil.which(f"python{version}")
+    """Finds a Python of a version, on the path or in pyenv."""
+    on_path = shutil.which(f"python{version}")
     pyenv = Path(os.environ.get("PYENV_ROOT", Path.home() / ".pyenv")) / "versions"
     others = sorted(pyenv.glob(f"{version}.*/bin/python"))
-    for candidate in [*filter(None, [found]), *map(str, others)]:
-        ran = subprocess.run([candidate, "-V"], capture_output=True, text=True)
-        if ran.returncode == 0 and f"Python {version}." in ran.stdout:
+    for candidate in [*filter(None, [on_path]), *map(str, others)]:
+        run = subprocess.run([candidate, "-V"], capture_output=True, text=True)
+        if run.returncode == 0 and f"Python {version}." in run.stdout:
             return candidate
     return None
 
 
 def install(name: str) -> tuple[str, dict[str, str]]:
-    """Installs a grader if need be; returns its Python and environment variables."""
+    """Installs a grader if necessary; returns its Python and environment variables."""
     version, legacy = GRADERS[name]
     environment = {k: v for k, v in os.environ.items() if k != "TF_USE_LEGACY_KERAS"}
     lock = ROOT / f"envs/graders/{name}.lock"
@@ -74,7 +74,7 @@ def install(name: str) -> tuple[str, dict[str, str]]:
 
 @pytest.fixture(scope="module")
 def submissions(tmp_path_factory):
-    """Writes a weights file and images; the other file is the reference run's."""
+    """Writes a weights file and images; adds the reference run's weights file."""
     folder = tmp_path_factory.mktemp("graders")
     write_weights(folder / "written.h5", make_parameters(0, zeros=0.98))
     files = [folder / "written.h5", *ROOT.glob("reference/my_model_weights.h5")]
@@ -84,13 +84,13 @@ def submissions(tmp_path_factory):
 
 
 def load(name: str, file: Path, folder: Path) -> dict[str, np.ndarray]:
-    """Lets a grader load a file."""
+    """Loads a file with a grader; returns its weights and outputs."""
     python, environment = install(name)
     target = folder / f"{name}.npz"
     command = [python, "tests/graders/load.py", file, folder / "images.npy", target]
     subprocess.run(command, cwd=ROOT, env=environment, check=True)
-    with np.load(target) as found:
-        return dict(found)
+    with np.load(target) as outputs:
+        return dict(outputs)
 
 
 @pytest.mark.parametrize("name", GRADERS)
@@ -100,10 +100,10 @@ def test_both_ways_of_loading_give_every_bit_and_the_same_predictions(
     folder, files = submissions
     for file in files:
         expected = load("keras", file, folder)["load_weights"]
-        found = load(name, file, folder)
+        actual = load(name, file, folder)
         for way in ("load_weights", "load_model"):
             for i, array in enumerate(read_weights(file).arrays):
-                assert found[f"{way}_{i:02}"].tobytes() == array.tobytes()
-            # Versions add up in different orders, so outputs are equal up to rounding.
-            np.testing.assert_allclose(found[way], expected, rtol=1e-4, atol=1e-6)
-            np.testing.assert_array_equal(found[way].argmax(1), expected.argmax(1))
+                assert actual[f"{way}_{i:02}"].tobytes() == array.tobytes()
+            # Versions sum in different orders, so outputs are equal up to rounding.
+            np.testing.assert_allclose(actual[way], expected, rtol=1e-4, atol=1e-6)
+            np.testing.assert_array_equal(actual[way].argmax(1), expected.argmax(1))

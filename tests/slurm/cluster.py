@@ -1,9 +1,9 @@
 """A real Slurm on this machine: one node, from Debian's packages.
 
-Needs root. The configuration is /etc/slurm/slurm.conf because the executor plugin keeps
-SLURM_CONF from the steps of a job; one that somebody else wrote is left alone. It is
-taken away at the end: Snakemake's plugin asks the controller that a configuration names
-each time it is imported, and waits nine seconds for one that is gone.
+Needs root. The configuration is /etc/slurm/slurm.conf, because the executor plugin does
+not pass SLURM_CONF to the steps of a job. One that is not ours is left alone. Ours is
+removed at the end: whenever Snakemake's plugin is imported, it contacts the controller
+in the configuration, and waits nine seconds if that is gone.
 """
 
 import contextlib
@@ -22,7 +22,7 @@ GPUS = CONFIGURATION.with_name("gres.conf")
 STATE = Path("/var/lib/shears-slurm")
 OURS = "# Written by Shears' tests.\n"
 PACKAGES = ("slurmctld", "slurmd", "slurm-client", "munge")
-# Memory and cores are handed out; nothing of the kernel's (cgroups) is needed.
+# Slurm allocates memory and cores but does not enforce them, so it needs no cgroups.
 TEMPLATE = """\
 ClusterName=shears
 SlurmctldHost={host}
@@ -51,29 +51,29 @@ PartitionName=main Nodes=ALL Default=YES MaxTime=INFINITE State=UP
 
 
 def run(*command: str) -> str:
-    """Runs a command that must succeed; what it prints."""
-    done = subprocess.run(command, capture_output=True, text=True)
-    assert done.returncode == 0, (
-        f"{command}: {done.stdout[-2000:]}{done.stderr[-2000:]}"
+    """Runs a command that must succeed; returns what it prints."""
+    result = subprocess.run(command, capture_output=True, text=True)
+    assert result.returncode == 0, (
+        f"{command}: {result.stdout[-2000:]}{result.stderr[-2000:]}"
     )
-    return done.stdout
+    return result.stdout
 
 
 def why_not() -> str | None:
-    """Says why there can be no cluster here; None if there can."""
+    """Returns why there can be no cluster here; None if there can."""
     if os.geteuid() != 0:
         return "Slurm's daemons need root"
     if CONFIGURATION.exists() and not CONFIGURATION.read_text().startswith(OURS):
-        return f"{CONFIGURATION} is somebody's: this machine is in a cluster"
+        return f"{CONFIGURATION} is not ours: this machine belongs to a cluster"
     if not all(map(shutil.which, ("slurmctld", "slurmd", "sbatch", "munged"))):
         if not shutil.which("apt-get"):
             return "Slurm is not installed and there is no apt-get"
         subprocess.run(["apt-get", "update", "-qq"], capture_output=True)
         install = ["apt-get", "install", "-qq", "-y", *PACKAGES]
         quiet = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
-        done = subprocess.run(install, capture_output=True, text=True, env=quiet)
-        if done.returncode:
-            return f"Slurm cannot be installed: {done.stderr.strip()[-200:]}"
+        result = subprocess.run(install, capture_output=True, text=True, env=quiet)
+        if result.returncode:
+            return f"Slurm cannot be installed: {result.stderr.strip()[-200:]}"
     return None
 
 
@@ -90,7 +90,7 @@ class Cluster:
         node = run("slurmd", "-C").splitlines()[0]
         text = TEMPLATE.format(host=platform.node(), state=STATE, node=node)
         CONFIGURATION.write_text(OURS + text)
-        # No driver looks at it: it is handed out like a GPU.
+        # No driver checks it: Slurm allocates it like a GPU.
         GPUS.write_text(f"{OURS}Name=gpu File=/dev/zero\n")
         Path("/run/munge").mkdir(exist_ok=True)
         shutil.chown("/run/munge", "munge", "munge")
@@ -100,12 +100,12 @@ class Cluster:
         self.start_node()
 
     def start_node(self) -> None:
-        """Starts the node's daemon and waits until the node can work."""
+        """Starts the node's daemon and waits until the node is ready."""
         run("slurmd")
         self.wait("sinfo", "--noheader", "--format=%T", until="idle|mixed|allocated")
 
     def kill_node(self) -> None:
-        """Kills the node with all that runs on it, as when its power fails."""
+        """Kills the node and everything that runs on it, as a power failure does."""
         node = psutil.Process(int((STATE / "slurmd.pid").read_text()))
         steps = [p for p in psutil.process_iter(["name"]) if "slurmstepd" in p.name()]
         doomed = [node, *steps, *(c for p in steps for c in p.children(recursive=True))]
@@ -114,17 +114,17 @@ class Cluster:
                 process.kill()
 
     def wait(self, *command: str, until: str, seconds: float = 60) -> str:
-        """Waits until what a command prints has a match; returns what it printed."""
+        """Repeats a command until its output has a match; returns the output."""
         deadline = time.monotonic() + seconds
         while time.monotonic() < deadline:
-            said = subprocess.run(command, capture_output=True, text=True).stdout
-            if re.search(until, said):
-                return said
+            output = subprocess.run(command, capture_output=True, text=True).stdout
+            if re.search(until, output):
+                return output
             time.sleep(0.5)
-        raise AssertionError(f"{' '.join(command)}: no {until!r} in {said!r}")
+        raise AssertionError(f"{' '.join(command)}: no {until!r} in {output!r}")
 
     def stop(self) -> None:
-        """Ends the daemons and takes their configuration away."""
+        """Stops the daemons and removes their configuration."""
         for name in ("slurmstepd", "slurmd", "slurmctld"):
             subprocess.run(["pkill", "-KILL", "-x", name])
         for path in (CONFIGURATION, GPUS):

@@ -1,6 +1,6 @@
-"""A sweep through a real Slurm, disturbed, against the same sweep on this machine.
+"""A disturbed sweep through a real Slurm, against the same sweep on this machine.
 
-`make test-slurm`: it installs Debian's packages and starts their daemons, as root.
+`make test-slurm` installs Debian's packages and starts their daemons, as root.
 """
 
 import os
@@ -29,13 +29,13 @@ SWEEP = {
     "optimizers": {"data_sets": ["diabetes"], "updates": 200, "rates": 2},
 }
 THREADS = {"train_baseline": 1, "prune_round": 1}  # two jobs fit two cores
-# This cluster has no database of its jobs, and nobody else's to be spared.
+# This cluster has no accounting database, and no other users to spare from polling.
 HERE = [
     *("--slurm-status-command", "squeue"),
     *("--slurm-init-seconds-before-status-checks", "1"),
     *("--seconds-between-status-checks", "1"),
     *("--set-threads", *(f"{rule}={n}" for rule, n in THREADS.items())),
-    *("--config", "gpus=0"),  # the pretended GPU would let one job run at a time
+    *("--config", "gpus=0"),  # with the one fake GPU, jobs would run one at a time
 ]
 PROFILE = yaml.safe_load((ROOT / "profiles/slurm/config.yaml").read_text())
 
@@ -69,44 +69,44 @@ class Run:
         return self
 
     def __exit__(self, *error) -> None:
-        self.process.kill()  # if a test has failed before its end
+        self.process.kill()  # if the test failed before the run ended
 
     def _read(self) -> None:
         for line in self.process.stdout:
             self.printed += line
 
-    def wait_for(self, there, seconds: float = 300):
-        """Waits until a function returns something."""
+    def wait_for(self, check, seconds: float = 300):
+        """Waits until a function returns something true; returns that."""
         deadline = time.monotonic() + seconds
         while time.monotonic() < deadline and self.process.poll() is None:
-            found = there()
-            if found:
-                return found
+            value = check()
+            if value:
+                return value
             time.sleep(0.1)
-        raise AssertionError(f"it never came:\n{self.printed[-5000:]}")
+        raise AssertionError(f"waited in vain:\n{self.printed[-5000:]}")
 
 
-def trainings(project: Path) -> list[psutil.Process]:
-    """Finds the rounds in training if each of them has saved a state; else none."""
-    found = []
+def training_rounds(project: Path) -> list[psutil.Process]:
+    """Finds the rounds in training, if each of them has saved a state; else none."""
+    processes = []
     for process in psutil.process_iter(["cmdline", "create_time"]):
         line = " ".join(process.info["cmdline"] or ())
         if f"{project}/.snakemake/scripts" in line and "prune_round" in line:
-            found.append(process)
-    since = min((process.info["create_time"] for process in found), default=0)
+            processes.append(process)
+    since = min((process.info["create_time"] for process in processes), default=0)
     states = project.glob("checkpoints/*/seed_*/round_1.npz")
     fresh = [path for path in states if path.stat().st_mtime > since]
-    return found if len(fresh) >= len(found) else []
+    return processes if len(fresh) >= len(processes) else []
 
 
 def disturb(cluster: Cluster, project: Path, sweep: Run) -> None:
-    """Kills a job of a sweep, and then the node with what runs on it."""
-    # Snakemake submits it again, with more memory.
-    sweep.wait_for(lambda: trainings(project))[0].send_signal(signal.SIGKILL)
+    """Kills a job of a sweep, and then the node with everything that runs on it."""
+    # Snakemake submits the job again, with more memory.
+    sweep.wait_for(lambda: training_rounds(project))[0].send_signal(signal.SIGKILL)
     sweep.wait_for(lambda: "Trying to restart job" in sweep.printed)
 
-    # The node comes back, and Slurm starts its jobs anew.
-    sweep.wait_for(lambda: trainings(project))
+    # The node comes back, and Slurm restarts its jobs.
+    sweep.wait_for(lambda: training_rounds(project))
     lost = run("squeue", "--noheader", "--states=R", "--format=%i").split()
     cluster.kill_node()
     cluster.wait("sinfo", "--noheader", "--format=%T", until="down")
@@ -119,21 +119,21 @@ def test_a_disturbed_sweep_ends_in_the_same_submission(cluster, tmp_path):
     local = copy_project(tmp_path / "local", **SWEEP)
     threads = {**PROFILE["set-threads"], **THREADS}
     how = ["--set-threads", *(f"{rule}={n}" for rule, n in threads.items())]
-    done = snakemake(local, "results/submission/my_model_weights.h5", *how)
-    assert done.returncode == 0, done.stdout[-5000:]
+    run_here = snakemake(local, "results/submission/my_model_weights.h5", *how)
+    assert run_here.returncode == 0, run_here.stdout[-5000:]
 
     project = copy_project(tmp_path / "cluster", **SWEEP)
     with Run(project, "--workflow-profile", "profiles/slurm", *HERE) as sweep:
         disturb(cluster, project, sweep)
         assert sweep.process.wait(600) == 0, sweep.printed[-5000:]
-    asked = run("squeue", "--noheader", "--states=all", "--format=%m %k")
-    memory = {line.split()[0] for line in asked.splitlines() if "prune_round" in line}
+    jobs = run("squeue", "--noheader", "--states=all", "--format=%m %k")
+    memory = {line.split()[0] for line in jobs.splitlines() if "prune_round" in line}
     assert memory == {"3000M", "6000M"}
     logs = [
         path.read_text() for path in project.glob("logs/*/*/round_1/prune_round.log")
     ]
     assert len(logs) == 9
-    assert any("resumed after epoch" in text for text in logs)
+    assert any("resuming after epoch" in text for text in logs)
 
     for name in ("submission/my_model_weights.h5", "choice.json"):
         expected = (local / "results" / name).read_bytes()
@@ -150,15 +150,15 @@ def test_a_disturbed_sweep_ends_in_the_same_submission(cluster, tmp_path):
         assert re.search(row, means), means
 
 
-def test_short_stages_share_jobs(cluster):
-    asked = run("squeue", "--noheader", "--states=all", "--format=%k")
-    rules = [line.split("_wildcards")[0] for line in asked.splitlines()]
+def test_short_jobs_share_a_slurm_job(cluster):
+    jobs = run("squeue", "--noheader", "--states=all", "--format=%k")
+    rules = [line.split("_wildcards")[0] for line in jobs.splitlines()]
     assert sum("score_candidate" in rule for rule in rules) == 1  # of twelve
     assert sum("benchmark_optimizer" in rule for rule in rules) == 1  # of eight
     assert sum("score_report" in rule or "ending" in rule for rule in rules) == 1
 
 
-def test_a_gpu_is_asked_for_where_the_partition_has_one(cluster, tmp_path):
+def test_a_gpu_is_requested_if_the_partition_has_one(cluster, tmp_path):
     assert find_gpus(slurm=True) == 1
     small = {**SWEEP, "seeds": [0], "run": [], "optimizers": {"data_sets": []}}
     project = copy_project(tmp_path / "gpu", **small)
@@ -166,7 +166,7 @@ def test_a_gpu_is_asked_for_where_the_partition_has_one(cluster, tmp_path):
     here = HERE[: HERE.index("--config")]
     with Run(project, target, "--workflow-profile", "profiles/slurm", *here) as sweep:
         assert sweep.process.wait(200) == 0, sweep.printed[-5000:]
-    asked = run("scontrol", "show", "jobs").split("\n\n")
-    trained = [text for text in asked if "rule_train_baseline" in text]
-    assert sum("TresPerJob=gres:gpu:1" in text for text in trained) == 1
+    jobs = run("scontrol", "show", "jobs").split("\n\n")
+    train_jobs = [text for text in jobs if "rule_train_baseline" in text]
+    assert sum("TresPerJob=gres:gpu:1" in text for text in train_jobs) == 1
     assert os.environ.get("SHEARS_GPUS") is None

@@ -102,7 +102,7 @@ BAD = {
     "boolean": ("seeds: [true]", "seeds[0]: found true, expected a whole number"),
     "one seed, no list": ("seeds: 0", "seeds: found 0, expected a list"),
     "a seed twice": ("seeds: [1, 1]", "seeds: found [1, 1], expected each item once"),
-    "no seed": ("seeds: []", "seeds: found [], expected at least 1 items"),
+    "no seed": ("seeds: []", "seeds: found [], expected at least 1 item"),
     "list for mapping": ("pruning: []", "pruning: found [], expected a mapping"),
     "null": ("data: null", "data: found null, expected a mapping"),
     "exponent without a dot": (
@@ -191,7 +191,7 @@ BAD = {
     ),
     "masks taken in a circle": (
         "{methods: {a: {mask_of: b}, b: {mask_of: a}}, run: [a]}",
-        "methods: a: mask_of: found a circle (a -> b -> a), expected a method with",
+        "methods: a: mask_of: found a cycle (a -> b -> a), expected a method with",
     ),
     "masks of other sparsities": (
         "{methods: {a: {mask_of: lamp, rounds: [{sparsity: 0.5, epochs: 1}]}}, "
@@ -335,7 +335,7 @@ BAD = {
         "recipes: strong: optimizer: found 'adamm', expected one of adam, sgd",
     ),
     "home directory": ("directory: ~/runs", "directory: found '~/runs', expected text"),
-    "no recipes": ("recipes: {}", "recipes: found {}, expected at least 1 items"),
+    "no recipes": ("recipes: {}", "recipes: found {}, expected at least 1 item"),
 }
 
 
@@ -471,7 +471,7 @@ def test_candidates_are_listed_for_each_seed_and_round_baselines_first():
 
 
 FILES = {
-    "no file": (None, "No such file or directory; it must be there"),
+    "no file": (None, "No such file or directory; it must exist"),
     "empty": ("", "found null, expected a mapping of keys"),
     "a list": ("- seed\n", "found ['seed'], expected a mapping of keys"),
     "text": ("seed\n", "found 'seed', expected a mapping of keys"),
@@ -480,15 +480,15 @@ FILES = {
     "wrong indentation": ("data:\n  name: digits\n seed: 0\n", "line 3, column 2"),
     "a key twice": (
         "seed: 0\nseed: 1\n",
-        "line 2, column 1: key 'seed' is there twice",
+        "line 2, column 1: duplicate key 'seed'",
     ),
     "a key twice inside": (
         "data: {name: digits, name: cifar10}",
-        "line 1, column 22: key 'name' is there twice",
+        "line 1, column 22: duplicate key 'name'",
     ),
     "a key twice in JSON": (
         '{\n\t"seed": 0,\n\t"seed": 1\n}',
-        "line 3, column 2: key 'seed' is there twice",
+        "line 3, column 2: duplicate key 'seed'",
     ),
     "JSON nested without end": ("[" * 9999 + "]" * 9999, "a value in it cannot be"),
     "two documents": ("seed: 0\n---\nseed: 1\n", "line 2, column 1"),

@@ -1,4 +1,4 @@
-"""The finished small run that the workflow's tests share."""
+"""The finished small run that the workflow tests share."""
 
 from pathlib import Path
 
@@ -14,7 +14,7 @@ def project(tmp_path_factory) -> Path:
 
 @pytest.fixture(scope="session")
 def finished(project) -> tuple[Path, str]:
-    """A project after a whole run, and what the run printed."""
+    """A project after a complete run, and what the run printed."""
     run = snakemake(project)
     assert run.returncode == 0, run.stdout[-3000:]
     return project, run.stdout

@@ -39,23 +39,23 @@ def copy_project(folder: Path, **changes) -> Path:
 
 
 def small_configuration() -> dict:
-    """Reads config.yaml with the changes of small.yaml."""
+    """Reads config.yaml, changed by small.yaml."""
     config = yaml.safe_load((ROOT / "config.yaml").read_text())
     small = yaml.safe_load((ROOT / "tests/workflow/small.yaml").read_text())
     update_config(config, small)
     return config
 
 
-# Half of a dry run's processor time is importing Snakemake: it is imported once.
+# Importing Snakemake takes half of a dry run's CPU time, so it is imported once.
 _FORKS = multiprocessing.get_context("forkserver")
 _FORKS.set_forkserver_preload(["snakemake.cli"])
 
 
-def _plan(folder: Path, arguments: tuple[str, ...], printed: Path) -> None:
-    """Dry-runs Snakemake in this process; what it prints goes to a file."""
+def _plan(folder: Path, arguments: tuple[str, ...], output: Path) -> None:
+    """Dry-runs Snakemake in this process; its output goes to a file."""
     from snakemake.cli import main
 
-    with printed.open("w") as file:
+    with output.open("w") as file:
         os.dup2(file.fileno(), 1)
         os.dup2(file.fileno(), 2)
     os.chdir(folder)
@@ -63,7 +63,7 @@ def _plan(folder: Path, arguments: tuple[str, ...], printed: Path) -> None:
 
 
 def snakemake(folder: Path, *arguments: str, **environment: str):
-    """Runs Snakemake to its end; what it prints is in `stdout`."""
+    """Runs Snakemake to its end; the result's `stdout` has all its output."""
     return subprocess.run(
         [sys.executable, "-m", "snakemake", "--cores", "all", *arguments],
         cwd=folder,
@@ -75,25 +75,25 @@ def snakemake(folder: Path, *arguments: str, **environment: str):
 
 
 def jobs(folder: Path, *arguments: str) -> dict[str, int]:
-    """The jobs that a run would have, by rule."""
+    """Counts the jobs that a run would have, by rule."""
     with tempfile.TemporaryDirectory() as name:
-        printed = Path(name, "printed")
-        process = _FORKS.Process(target=_plan, args=(folder, arguments, printed))
+        output = Path(name, "output")
+        process = _FORKS.Process(target=_plan, args=(folder, arguments, output))
         process.start()
         process.join()
-        text = printed.read_text()
+        text = output.read_text()
     assert process.exitcode == 0, text
     if "Nothing to be done" in text:
         return {}
     table = text.split("Job stats:")[1].split("total")[0]
-    found = {name: int(n) for name, n in re.findall(r"^(\w+) +(\d+)$", table, re.M)}
-    assert "all" in found
-    return found
+    counts = {name: int(n) for name, n in re.findall(r"^(\w+) +(\d+)$", table, re.M)}
+    assert "all" in counts
+    return counts
 
 
 @contextmanager
 def edited(path: Path, before: str, after: str) -> Iterator[None]:
-    """Changes a file's text and puts the old one back."""
+    """Changes a file's text, and restores it afterwards."""
     text, times = path.read_text(), path.stat()
     assert before in text
     path.write_text(text.replace(before, after, 1))

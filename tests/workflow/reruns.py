@@ -14,7 +14,7 @@ from shears.pruning.rounds import MaskSettings
 from shears.training.recipe import Recipe
 from tests.workflow.project import small_configuration
 
-# Jobs of the finished small workflow: a teacher, a baseline and two rounds, one data
+# Jobs of the finished small workflow: a teacher, a baseline, two rounds and one data
 # set's cells.
 REPORT = {"score_report": 1}
 PACK = {"pack_submission": 1}
@@ -67,7 +67,7 @@ WORDS = (
 
 
 class Edit(NamedTuple):
-    """An edit, and the jobs a run would have after it."""
+    """An edit, and the jobs that a run has after it."""
 
     what: str
     apply: Callable[[Path], None]
@@ -87,7 +87,7 @@ def settings(**changes) -> Callable[[Path], None]:
 
 
 def text(name: str, added: str) -> Callable[[Path], None]:
-    """Adds to the end of a file."""
+    """Appends text to a file."""
 
     def apply(folder: Path) -> None:
         with (folder / name).open("a") as file:
@@ -97,7 +97,7 @@ def text(name: str, added: str) -> Callable[[Path], None]:
 
 
 def code(name: str) -> Callable[[Path], None]:
-    """Adds a statement to a module or script."""
+    """Appends a statement to a module or script."""
     return text(name, "\nEDITED = True\n")
 
 
@@ -117,15 +117,15 @@ def touch(folder: Path) -> None:
 
 
 def reordered(folder: Path) -> None:
-    """Writes the configuration's keys in another order, with a comment."""
+    """Reorders the configuration's keys and adds a comment."""
     path = folder / "config.yaml"
     config = yaml.safe_load(path.read_text())
     recipes = config["recipes"].items()
     config["recipes"] = {
         name: dict(reversed(recipe.items())) for name, recipe in recipes
     }
-    written = yaml.safe_dump(dict(reversed(config.items())), sort_keys=False)
-    path.write_text(f"# a comment\n{written}")
+    content = yaml.safe_dump(dict(reversed(config.items())), sort_keys=False)
+    path.write_text(f"# a comment\n{content}")
 
 
 def rounds(*pairs: tuple[float, int]) -> Callable[[Path], None]:
@@ -135,11 +135,11 @@ def rounds(*pairs: tuple[float, int]) -> Callable[[Path], None]:
 
 
 def other_pruning(key: str, value: object) -> Callable[[Path], None]:
-    """Changes a value of `pruning`, so that the configuration holds together."""
+    """Changes a value of `pruning` so that the configuration stays valid."""
     changes = {"pruning": {key: value}}
     if key == "baseline":
         changes["baselines"] = {value: {"recipe": "strong", "teacher": "strong"}}
-    if key in ("mask_of", "shuffled"):  # of a method that has its own
+    if key in ("mask_of", "shuffled"):  # set on a second method, with lamp's masks
         method = {"mask_of": "lamp", key: value}
         changes = {"methods": {"random": method}, "run": ["lamp", "random"]}
     return settings(**changes)
@@ -373,7 +373,7 @@ MODULES = {
     "training/trainer": TRAINING,
     "weight_files/__init__": BASELINE,
     "weight_files/canonical": BASELINE,
-    "weight_files/hdf5": BASELINE,
+    "weight_files/untrusted_hdf5": BASELINE,
     "weight_files/model_config": BASELINE,
     "weight_files/reader": BASELINE,
 }
@@ -435,14 +435,14 @@ EDITS = KEYS + FILES
 
 
 def words(jobs: Mapping[str, int]) -> str:
-    """Says in words which rules rerun."""
+    """Describes in words which rules rerun."""
     if "download_cifar10" in jobs:
         return "everything, the download too"
-    return next(said for known, said in WORDS if known == jobs)
+    return next(description for known, description in WORDS if known == jobs)
 
 
 def table() -> str:
-    """Renders the table, edits with the same outcome in one line."""
+    """Renders the table; edits with the same outcome share a line."""
     lines = ["| edit | reruns |", "|---|---|"]
     for part in (KEYS, FILES):
         outcomes: dict[str, list[str]] = {}
@@ -454,7 +454,7 @@ def table() -> str:
 
 
 def _shorten(edits: list[str]) -> str:
-    """Joins edits; those that begin alike share one beginning."""
+    """Joins edits, and writes a common beginning only once."""
     groups: dict[str, list[str]] = {}
     for edit in edits:
         start, colon, rest = edit.partition(": ")

@@ -1,6 +1,6 @@
 """Runs that are killed, started twice, damaged or out of disk space.
 
-`make reliability` does the same fifty times over; docs/reliability.md has its figures.
+`make reliability` does this on a larger scale; docs/reliability.md has its figures.
 """
 
 import os
@@ -35,7 +35,7 @@ def start(folder: Path) -> subprocess.Popen:
 
 
 def wait_for(run: subprocess.Popen, text: str) -> str:
-    """Reads what a run prints up to a line with this text."""
+    """Reads a run's output up to a line with this text."""
     printed = ""
     for line in run.stdout:
         printed += line
@@ -45,8 +45,8 @@ def wait_for(run: subprocess.Popen, text: str) -> str:
 
 
 def test_a_run_killed_three_times_ends_in_the_same_bytes(finished):
-    seed = time.time_ns() % 10_000  # other moments each time; shown when it fails
-    # Without Part A, which trains nothing: `make reliability` kills that, too.
+    seed = time.time_ns() % 10_000  # other moments each time; shown on failure
+    # Without Part A, which trains nothing; `make reliability` kills that, too.
     expected = {
         name: content
         for name, content in products(finished[0]).items()
@@ -62,7 +62,7 @@ def test_a_run_killed_three_times_ends_in_the_same_bytes(finished):
 
 @pytest.fixture
 def fresh(finished, tmp_path) -> Path:
-    """A project with the data and the baseline, whose rounds are still to be made."""
+    """A project with the data and the baseline but without the rounds."""
     project = shutil.copytree(finished[0], tmp_path / "project", symlinks=True)
     shutil.rmtree(project / "results/lamp")
     for name in ("choice.json", "submission/my_model_weights.h5", "report.html"):
@@ -70,7 +70,7 @@ def fresh(finished, tmp_path) -> Path:
     return project
 
 
-def test_a_second_run_in_a_folder_is_refused_and_does_no_harm(fresh, finished):
+def test_a_second_run_in_the_same_folder_is_refused_and_does_no_harm(fresh, finished):
     first = start(fresh)
     printed = wait_for(first, "Execute 1 jobs")
     second = snakemake(fresh)
@@ -88,7 +88,7 @@ def test_a_second_run_in_a_folder_is_refused_and_does_no_harm(fresh, finished):
         assert (fresh / name).read_bytes() == (finished[0] / name).read_bytes()
 
 
-def test_a_killed_job_is_reported_and_repeated(fresh):
+def test_a_killed_job_is_reported_and_run_again(fresh):
     run = start(fresh)
     wait_for(run, "Pruning with lamp to a sparsity")
     deadline = time.monotonic() + 10
@@ -115,16 +115,16 @@ def test_an_interrupted_run_ends_plainly_and_resumes_later(fresh, sign):
     assert run.wait() != 0
     assert printed.count("Traceback") == 0, printed
     assert list(fresh.glob("results/lamp/seed_0/round_*/weights.h5")) == []
-    # Of another job, killed before Snakemake could note that it was done.
+    # The checkpoint of another job, killed before Snakemake recorded it as done.
     other = fresh / "checkpoints/lamp/seed_0/round_2.npz"
     Checkpoint(other, "key").save(State({}, [], finished=True))
     again = snakemake(fresh, "results/lamp/seed_0/round_1/weights.h5")
     assert again.returncode == 0
     assert list(other.parent.iterdir()) == [other]
-    assert re.search("resumes after epoch [1-4]/5", again.stdout)
+    assert re.search("resuming after epoch [1-4]/5", again.stdout)
 
 
-# What is damaged, and the rule that reads it.
+# The file that is damaged, and the rule that reads it.
 DAMAGE = {
     "results/dataset.h5": "score_candidate",
     "results/lamp/seed_0/round_1/weights.h5": "score_candidate",
@@ -133,14 +133,14 @@ DAMAGE = {
 
 
 @pytest.mark.parametrize("name", DAMAGE)
-def test_a_flipped_bit_is_noticed_named_and_repaired(finished, tmp_path, name):
+def test_a_flipped_bit_is_detected_named_and_repaired(finished, tmp_path, name):
     project = shutil.copytree(finished[0], tmp_path / "project", symlinks=True)
     path = project / name
     content = bytearray(path.read_bytes())
     content[len(content) // 2] ^= 1
     times = path.stat()
     path.write_bytes(content)
-    os.utime(path, ns=(times.st_atime_ns, times.st_mtime_ns))  # as a disk does it
+    os.utime(path, ns=(times.st_atime_ns, times.st_mtime_ns))  # as a bad disk does
     run = snakemake(project, "--forcerun", DAMAGE[name])
     assert run.returncode == 1
     (message, *_) = [
@@ -151,7 +151,7 @@ def test_a_flipped_bit_is_noticed_named_and_repaired(finished, tmp_path, name):
     assert "Traceback" not in run.stdout
     path.unlink()
     assert snakemake(project, name).returncode == 0
-    # It came out the same, so nothing that was made from it runs again.
+    # It came out the same, so nothing that depends on it runs again.
     left = jobs(project)
     assert left.pop(DAMAGE[name], 0) <= 3
     assert not {"train_baseline", "prune_round"} & left.keys()
@@ -192,9 +192,9 @@ def test_a_full_disk_is_reported_and_the_run_resumes_when_there_is_room():
 
 def test_a_disk_that_is_full_from_the_start_is_reported_before_anything_runs(tmp_path):
     project = copy_project(tmp_path / "project")
-    snakefile = project / "shears/runtime/files.py"
-    text = snakefile.read_text()
-    snakefile.write_text(text.replace("ROOM = 1 << 20", "ROOM = 1 << 60"))
+    module = project / "shears/runtime/files.py"
+    text = module.read_text()
+    module.write_text(text.replace("ROOM = 1 << 20", "ROOM = 1 << 60"))
     run = snakemake(project)
     assert run.returncode == 1
     assert "bytes are free on its disk, expected at least 1,152,921" in run.stdout

@@ -31,9 +31,9 @@ def planned(finished, tmp_path_factory) -> dict[str, object]:
         folder = free.get()
         try:
             edit.apply(folder)
-            found = jobs(folder)
-            found.pop("all", None)
-            return found
+            counts = jobs(folder)
+            counts.pop("all", None)
+            return counts
         except Exception as error:
             return error
         finally:
@@ -45,7 +45,7 @@ def planned(finished, tmp_path_factory) -> dict[str, object]:
 
 
 def restore(project: Path, folder: Path) -> None:
-    """Puts the sources back, dates and all."""
+    """Restores the sources and their dates."""
     for name in PROJECT.split():
         if (project / name).is_file():
             shutil.copy2(project / name, folder / name)
@@ -84,7 +84,7 @@ def test_the_table_has_every_key_module_and_script():
     assert SCRIPTS.keys() == {path.stem for path in (ROOT / "scripts").glob("*.py")}
 
 
-def test_the_documented_table_is_the_tested_one():
+def test_the_documented_table_is_the_one_tested():
     assert table() in (ROOT / "docs/reliability.md").read_text()
 
 
@@ -101,10 +101,10 @@ def test_the_archive_reruns_everything_and_its_date_nothing(tmp_path, good_archi
             "Nothing to be done"
             in snakemake(project, "-n", dataset, **environment).stdout
         )
-    # The lines of the table that only a project with a download can tell.
-    ours = [edit for edit in EDITS if re.search("urls|sha256|download", edit.what)]
-    assert len(ours) == 4
-    for edit in ours:
+    # The lines of the table that need a project with a download.
+    edits = [edit for edit in EDITS if re.search("urls|sha256|download", edit.what)]
+    assert len(edits) == 4
+    for edit in edits:
         edit.apply(project)
         assert "Nothing to be done" in snakemake(project, "-n", dataset).stdout
     with archive.open("ab") as file:

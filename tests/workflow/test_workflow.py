@@ -1,4 +1,4 @@
-"""The real DAG on small data, once; then what edits would rerun, by `snakemake -n`."""
+"""The real DAG on small data: one whole run, then dry runs after edits."""
 
 import csv
 import json
@@ -19,6 +19,7 @@ from shears.weight_files.canonical import read_weights
 from tests import ROOT
 from tests.grade import grade
 from tests.workflow.project import copy_project, edited, jobs, snakemake
+from tools.write_figures import draw_graph
 
 AFTERWARDS = {
     "choose_submission": 1,
@@ -29,14 +30,14 @@ AFTERWARDS = {
 }
 
 
-def test_a_whole_run_makes_a_submission_that_a_grader_scores_alike(finished):
+def test_a_whole_run_makes_a_submission_that_a_grader_scores_the_same(finished):
     project, _ = finished
     manifest = json.loads((project / "results/submission/manifest.json").read_text())
     submission = project / "results/submission/my_model_weights.h5"
-    found = grade(str(submission), str(project / "results/dataset.h5"))
-    assert found["score"] == pytest.approx(manifest["test"]["score"], abs=1e-9)
-    assert found["accuracy"] > 0.85
-    assert found["zeros"] == manifest["zeros"] == zeros_for(0.9)
+    graded = grade(str(submission), str(project / "results/dataset.h5"))
+    assert graded["score"] == pytest.approx(manifest["test"]["score"], abs=1e-9)
+    assert graded["accuracy"] > 0.85
+    assert graded["zeros"] == manifest["zeros"] == zeros_for(0.9)
     assert manifest["candidate"] == "lamp/seed_0/round_2"
     assert "<h1>Score report</h1>" in (project / "results/report.html").read_text()
 
@@ -54,7 +55,7 @@ def test_progress_can_be_followed_on_the_terminal_and_in_the_log(finished):
         assert [row["epoch"] for row in csv.DictReader(file)] == ["1", "2", "3", "4"]
 
 
-def test_settings_can_be_searched_for_on_a_finished_run(finished):
+def test_settings_can_be_searched_on_a_finished_run(finished):
     project, _ = finished
     command = f"-m tools.search --run {project} --trials 1 --images 128 --epochs 1"
     run = subprocess.run(
@@ -65,7 +66,7 @@ def test_settings_can_be_searched_for_on_a_finished_run(finished):
     assert re.search(r"^1 trials of 0.98 .*\n0\.\d+ +\{'", run.stdout, re.M)
 
 
-def test_rounds_have_exactly_their_zeros_and_pruned_stays_pruned(finished):
+def test_rounds_have_exact_zeros_and_pruned_weights_stay_pruned(finished):
     project, _ = finished
     before = None
     for number, sparsity in ((1, 0.8), (2, 0.9)):
@@ -85,7 +86,7 @@ def test_memory_stays_below_4_gib(finished):
     assert len(tables) == 23  # every job
     for table in tables:
         (row,) = csv.DictReader(table.open(), delimiter="\t")
-        # A job may end before Snakemake has looked at it; training does not.
+        # A job may end before Snakemake measures it; training does not.
         least = 100 if table.stem.startswith(("train", "prune")) else 0
         memory = 0 if row["max_rss"] == "NA" else float(row["max_rss"])
         assert least <= memory < 4096  # MiB
@@ -96,7 +97,7 @@ def test_nothing_is_left_to_do(finished):
     assert jobs(project) == {}
 
 
-def test_editing_the_last_rounds_sparsity_runs_it_and_what_follows(finished):
+def test_editing_the_last_rounds_sparsity_reruns_it_and_what_follows(finished):
     project, _ = finished
     with edited(project / "config.yaml", "sparsity: 0.9", "sparsity: 0.91"):
         expected = {"prune_round": 1, "score_candidate": 1, **AFTERWARDS}
@@ -123,7 +124,7 @@ def test_one_round_can_be_rerun(finished):
     assert again == {"prune_round": 1, "score_candidate": 1, **AFTERWARDS}
 
 
-def test_one_cell_of_the_optimizers_can_be_rerun(finished):
+def test_one_cell_of_the_optimizer_study_can_be_rerun(finished):
     project, _ = finished
     again = jobs(project, "--forcerun", "results/optimizers/diabetes/adam.ours.json")
     expected = {"benchmark_optimizer": 1, "plot_optimizers": 1, "score_report": 1}
@@ -148,7 +149,7 @@ def test_part_a_is_in_the_report_and_its_notebook_in_the_submission(finished):
     assert not any(output.output_type == "error" for output in outputs)
 
 
-def test_the_zip_file_has_the_submission_and_says_what_to_do(finished):
+def test_the_zip_file_has_the_submission_and_instructions(finished):
     project, _ = finished
     folder = project / "results/submission"
     manifest = json.loads((folder / "manifest.json").read_text())
@@ -204,7 +205,7 @@ def test_all_methods_and_several_seeds_are_planned_with_one_teacher(tmp_path):
     assert planned["score_candidate"] == planned["prune_round"] + 3
 
 
-def test_without_a_teacher_its_recipe_need_not_be_there(tmp_path):
+def test_without_a_teacher_its_recipe_may_be_missing(tmp_path):
     project = copy_project(
         tmp_path / "alone",
         baselines={"dense": {"teacher": "none"}},
@@ -216,7 +217,7 @@ def test_without_a_teacher_its_recipe_need_not_be_there(tmp_path):
     assert planned["train_baseline"] == 1
 
 
-def test_a_round_that_is_not_configured_is_refused_plainly(project):
+def test_an_unconfigured_round_is_refused_plainly(project):
     run = snakemake(project, "-n", "results/lamp/seed_0/round_3/weights.h5")
     assert run.returncode == 1
     assert "round_3" in run.stdout
@@ -224,7 +225,7 @@ def test_a_round_that_is_not_configured_is_refused_plainly(project):
     assert "IndexError" not in run.stdout
 
 
-def test_a_method_has_its_baseline_as_teacher_and_takes_anothers_mask(
+def test_a_method_can_use_its_baseline_as_teacher_and_anothers_masks(
     finished, tmp_path
 ):
     project = shutil.copytree(finished[0], tmp_path / "project", symlinks=True)
@@ -235,7 +236,7 @@ def test_a_method_has_its_baseline_as_teacher_and_takes_anothers_mask(
     (project / "config.yaml").write_text(yaml.safe_dump(config))
     run = snakemake(project, "results/mask_from_scratch/seed_0/round_2/weights.h5")
     assert run.returncode == 0, run.stdout
-    # Not the first round: each starts from the initial weights.
+    # The first round is not needed: each starts from the initial weights.
     assert run.stdout.count("Execute 1 jobs") == 2
     assert "save_baseline_logits dense: computed the logits of view 2/2" in run.stdout
     zero = [
@@ -295,9 +296,13 @@ def test_a_bad_archive_is_reported_plainly_and_leaves_no_file(project, name):
     assert not any((project / "resources").glob("*"))
 
 
-def test_lists_after_config_make_a_sweep(finished):
+def test_lists_given_with_config_make_a_sweep(finished):
     project, _ = finished
     sweep = ["run=[lamp,erk]", "seeds=[0,1]", "with_recipes=[finetune,assignment]"]
     planned = jobs(project, "--config", *sweep)
     assert planned["train_baseline"] == 1  # seed 1's; that of seed 0 exists
     assert planned["prune_round"] == 2 * 2 * 2 * 2
+
+
+def test_the_graph_in_the_readme_is_the_workflows():
+    assert draw_graph() in (ROOT / "README.md").read_text()  # else: make figures

@@ -344,7 +344,7 @@ def test_lamp_spares_a_layer_of_small_weights_where_global_empties_it():
 
 
 def test_fewer_zeros_than_there_are_is_refused():
-    with pytest.raises(UserError, match="zero already"):
+    with pytest.raises(UserError, match="already zero"):
         make_mask(make_parameters(5, zeros=0.5), 1000, "lamp")
 
 

@@ -27,7 +27,7 @@ UPDATE = MaskUpdate(zeros_for(0.97))
 
 def spec_of(name: str) -> RoundSpec:
     spec = PLAN.round_spec(name, seed=1, number=1)
-    changes = {"sparsity": 0.97, "update_frequency": 4, "seed": 3}
+    changes = {"sparsity": 0.97, "update_count": 4, "seed": 3}
     return spec.model_copy(update=changes)
 
 

@@ -29,7 +29,7 @@ def test_zeros_rise_to_exactly_the_end_within_the_round(
         start + more,
         steps=steps,
         end_step=end_step,
-        update_frequency=frequency,
+        update_count=frequency,
         drop_fraction=drop_fraction,
     )
     at, zeros = list(plan), [update.zeros for update in plan.values()]
@@ -46,13 +46,13 @@ def test_zeros_rise_to_exactly_the_end_within_the_round(
 
 
 def test_an_end_at_step_0_is_one_shot():
-    plan = schedule_masks(10, 90, steps=100, end_step=0, update_frequency=40)
+    plan = schedule_masks(10, 90, steps=100, end_step=0, update_count=40)
     assert plan == {0: MaskUpdate(90)}
 
 
 def test_drop_and_grow_continues_after_the_end_and_falls_like_half_a_cosine():
     plan = schedule_masks(
-        0, 90, steps=400, end_step=0.25, update_frequency=10, drop_fraction=0.4
+        0, 90, steps=400, end_step=0.25, update_count=10, drop_fraction=0.4
     )
     assert max(plan) > 250
     assert plan[0].drop_fraction == 0.4

@@ -124,7 +124,7 @@ def test_a_training_killed_in_every_epoch_ends_in_the_same_bytes(
     ]
     seconds = [row["seconds"] for row in history]
     assert seconds == sorted(seconds)
-    assert "resumes after epoch 4/4" in caplog.text
+    assert "resuming after epoch 4/4" in caplog.text
 
 
 def test_a_checkpoint_of_other_settings_is_not_resumed(tmp_path, caplog):
@@ -132,7 +132,7 @@ def test_a_checkpoint_of_other_settings_is_not_resumed(tmp_path, caplog):
     run(checkpoint=Checkpoint(tmp_path / "a.npz", "key"))
     trained, _ = run(seed=2, checkpoint=Checkpoint(tmp_path / "a.npz", "other"))
     assert trained.tobytes() == run(seed=2)[0].tobytes()
-    assert "resumes" not in caplog.text
+    assert "resuming" not in caplog.text
     assert "from other settings or data; starting over" in caplog.text
 
 

@@ -209,7 +209,7 @@ BAD: dict[str, tuple[Callable[[h5py.File], object], str]] = {
         lambda f: [f.create_group(f"g{i}") for i in range(10_001)],
         "more than 10,000 objects",
     ),
-    "two models": (two_models, "model_weights: found other weights"),
+    "two models": (two_models, "model_weights: found weights that differ"),
     "another network": (
         with_attribute("model_config", np.bytes_("{}")),
         "model_config: class_name: found null",

@@ -114,11 +114,11 @@ BAD_3 = {
     ),
     "a layer is missing": (
         lambda f: f.__delitem__("layers/dense"),
-        "layers: found 1 layers dense with weights, expected 2",
+        "layers: found 1 dense layers with weights, expected 2",
     ),
     "another layer": (
         lambda f: f.copy("layers/dense", "layers/dense_2"),
-        "layers: found 3 layers dense with weights, expected 2",
+        "layers: found 3 dense layers with weights, expected 2",
     ),
     "another shape": (
         lambda f: (
@@ -277,7 +277,7 @@ def test_a_model_that_forks_is_refused_in_one_line(tmp_path, name):
         # The second convolution takes the input of the first.
         layers[2]["inbound_nodes"] = layers[1]["inbound_nodes"]
         file.attrs["model_config"] = json.dumps(model)
-    with refused(path, "expected the layer before as its input"):
+    with refused(path, "expected the previous layer as its input"):
         read_weights_file(path)
 
 

@@ -1,7 +1,7 @@
-"""An HDF5 file of a stranger: every object is inspected before any is read.
+"""An untrusted HDF5 file: every object is inspected before any is read.
 
-Nothing in it is run or trusted. Errors say where, what was found and what was expected,
-without the file's name.
+Nothing in it is executed. Errors give the place in the file, what was found and what
+was expected, but not the file's name.
 """
 
 from collections.abc import Mapping, Sequence
@@ -19,17 +19,17 @@ FILTERS = {
     h5py.h5z.FILTER_LZF: "lzf",
 }
 MOST_OBJECTS = 10_000
-MOST_TEXT = 1 << 20  # bytes of an attribute; a model_config has some 5,000
+MOST_TEXT = 1 << 20  # bytes of an attribute; a model_config has about 5,000
 MOST_CHUNK = 1 << 26  # bytes that a compressed chunk may expand to
 
 
 class InspectedFile:
-    """An open file, every object in it inspected before any is read.
+    """An open file whose objects are all inspected before any is read.
 
     Attributes:
         file: The file.
-        data: Its data sets by their path.
-        ignored: What is in it that no loader of weights looks at.
+        data: Its data sets by path.
+        ignored: Its contents that no weights loader reads.
     """
 
     def __init__(self, file: h5py.File, passed_over: Mapping[str, str]) -> None:
@@ -40,7 +40,8 @@ class InspectedFile:
             passed_over: Groups at the root that are not inspected, and what they hold.
 
         Raises:
-            UserError: It has links, objects of an unknown kind, or far too many.
+            UserError: It has links, objects of an unknown kind, or far too many
+                objects.
         """
         self.file = file
         self.data: dict[str, h5py.Dataset] = {}
@@ -51,22 +52,20 @@ class InspectedFile:
         self._inspect(file, "", ())
 
     def _inspect(self, group: h5py.Group, path: str, above: Sequence[int]) -> None:
-        """Notes every data set below a group; refuses links and other objects."""
+        """Records every data set below a group; refuses links and other objects."""
         for name in group:
             where = f"{path}/{name}" if path else name
             self._objects += 1
             if self._objects > MOST_OBJECTS:
                 raise UserError(
-                    f"found more than {MOST_OBJECTS:,} objects, expected some 60"
+                    f"found more than {MOST_OBJECTS:,} objects, expected about 60"
                 )
             link = group.get(name, getlink=True)
             if not isinstance(link, h5py.HardLink):
                 kind = (
                     "an external" if isinstance(link, h5py.ExternalLink) else "a soft"
                 )
-                raise UserError(
-                    f"{where}: found {kind} link, expected the data themselves"
-                )
+                raise UserError(f"{where}: found {kind} link, expected the data itself")
             if not path and name in self._passed_over:
                 self.ignored.append(f"{self._passed_over[name]} in {name}")
                 continue
@@ -89,7 +88,7 @@ class InspectedFile:
                 )
 
     def take(self, where: str, shape: tuple[int, ...]) -> np.ndarray:
-        """Reads an array, if everything that it declares is as expected.
+        """Reads an array after checking everything that it declares.
 
         Args:
             where: The data set's path.
@@ -99,7 +98,7 @@ class InspectedFile:
             float32, finite, without denormals.
 
         Raises:
-            UserError: It is anything else.
+            UserError: It is not such an array.
         """
         item = self.data[where]
         if item.dtype != np.dtype("<f4"):
@@ -107,10 +106,10 @@ class InspectedFile:
         if item.shape != shape:
             raise UserError(f"{where}: {_shape_advice(item.shape, shape)}")
         if item.external or item.is_virtual:
-            raise UserError(f"{where}: its data are in another file, expected in this")
-        created = item.id.get_create_plist()
-        for i in range(created.get_nfilters()):
-            number, _, _, name = created.get_filter(i)
+            raise UserError(f"{where}: its data is in another file, expected in this")
+        properties = item.id.get_create_plist()
+        for i in range(properties.get_nfilters()):
+            number, _, _, name = properties.get_filter(i)
             if number not in FILTERS:
                 name = brief(name.decode(errors="replace") or "unnamed")
                 raise UserError(
@@ -122,7 +121,7 @@ class InspectedFile:
                 f"{where}: found chunks of {item.chunks}, expected at most "
                 f"{MOST_CHUNK >> 20} MiB each"
             )
-        address = h5py.h5o.get_info(item.id).addr  # linked data are read once
+        address = h5py.h5o.get_info(item.id).addr  # linked data is read once
         if address not in self._arrays:
             self._arrays[address] = self._read(where, item)
         return self._arrays[address]
@@ -131,55 +130,59 @@ class InspectedFile:
         """Reads an array and checks its values."""
         array = item[()]
         if not np.isfinite(array).all():
-            place = tuple(map(int, np.argwhere(~np.isfinite(array))[0]))
+            index = tuple(map(int, np.argwhere(~np.isfinite(array))[0]))
             raise UserError(
-                f"{where}: found {array[place]} at {list(place)}, expected finite "
+                f"{where}: found {array[index]} at {list(index)}, expected finite "
                 "numbers"
             )
         denormal = (array != 0) & (np.abs(array) < SMALLEST)
         if denormal.any():
-            place = tuple(map(int, np.argwhere(denormal)[0]))
+            index = tuple(map(int, np.argwhere(denormal)[0]))
             raise UserError(
-                f"{where}: found the denormal {array[place]:g} at {list(place)}, "
-                "expected 0: some versions of TensorFlow count it as zero, some do not"
+                f"{where}: found the denormal {array[index]:g} at {list(index)}, "
+                "expected 0: only some versions of TensorFlow treat it as zero"
             )
         return array
 
 
-def _shape_advice(found: tuple[int, ...], expected: tuple[int, ...]) -> str:
-    """Says that a shape is another one, and what it looks like."""
-    text = f"found shape {found}, expected {expected}"
-    if len(found) > 1 and sorted(found) == sorted(expected):
+def _shape_advice(actual: tuple[int, ...], expected: tuple[int, ...]) -> str:
+    """Describes a wrong shape, and whether it looks transposed."""
+    text = f"found shape {actual}, expected {expected}"
+    if len(actual) > 1 and sorted(actual) == sorted(expected):
         text += ": it looks transposed (Keras stores height, width, in, out)"
     return text
 
 
 def read_text(owner: h5py.Group, key: str, where: str) -> str | None:
-    """Reads an attribute that is a text; None if there is none."""
+    """Reads an attribute that holds text; None if it is missing."""
     values = _attribute(owner, key, where)
     if values is None:
         return None
     if not isinstance(values, bytes | str):
-        raise UserError(f"{where}attribute {key}: found no text, expected one")
+        raise UserError(f"{where}attribute {key}: found no text, expected a string")
     return _decode(values, f"{where}attribute {key}")
 
 
 def read_texts(owner: h5py.Group, key: str, where: str) -> list[str] | None:
-    """Reads an attribute that is a list of texts; None if there is none."""
+    """Reads an attribute that holds a list of strings; None if it is missing."""
     values = _attribute(owner, key, where)
     if values is None:
         return None
     if not isinstance(values, np.ndarray) or values.ndim != 1:
-        raise UserError(f"{where}attribute {key}: found no list, expected one of names")
-    if not values.size:  # an empty list is written as one of numbers
+        raise UserError(
+            f"{where}attribute {key}: found no list, expected a list of names"
+        )
+    if not values.size:  # an empty list is stored as numbers
         return []
     if values.size > MOST_OBJECTS or values.dtype.kind not in "SO":
-        raise UserError(f"{where}attribute {key}: found no names, expected some")
+        raise UserError(
+            f"{where}attribute {key}: found no names, expected a list of names"
+        )
     return [_decode(value, f"{where}attribute {key}") for value in values]
 
 
 def _attribute(owner: h5py.Group, key: str, where: str):
-    """Reads an attribute of a sensible size; None if there is none."""
+    """Reads an attribute if its size is sensible; None if it is missing."""
     if key not in owner.attrs:
         return None
     stored = owner.attrs.get_id(key)
@@ -199,4 +202,6 @@ def _decode(value: bytes | str, where: str) -> str:
     try:
         return bytes(value).decode()
     except (TypeError, UnicodeDecodeError):
-        raise UserError(f"{where}: found no text in UTF-8, expected one") from None
+        raise UserError(
+            f"{where}: found no text in UTF-8, expected a UTF-8 string"
+        ) from None

@@ -9,14 +9,19 @@ import subprocess
 import sys
 import tempfile
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import psutil
 
 from tests.workflow.project import copy_project, snakemake
 
-VICTIMS = ("everything", "snakemake", "job")
+# What is killed, in turn, and what docs/reliability.md calls it.
+VICTIMS = {
+    "everything": "the whole process tree",
+    "snakemake": "Snakemake alone",
+    "job": "a job",
+}
 COMPARED = (
     "results/**/weights.h5",
     "results/**/score_*.json",
@@ -94,6 +99,7 @@ def kill_runs(
     seed: int,
     longest: float,
     expected: Mapping[str, bytes] | None = None,
+    edit: Callable[[Path], None] = lambda folder: None,
     **changes,
 ) -> Mapping:
     """Kills and resumes runs a number of times, and compares every finished run.
@@ -103,6 +109,7 @@ def kill_runs(
         seed: Seed of the kills' moments; the victims take turns.
         longest: The longest time in seconds until a kill.
         expected: What an undisturbed run makes (`products`). If None, one is run first.
+        edit: Edits the project of each killed run in a way that changes no result.
         **changes: To the small configuration.
 
     Returns:
@@ -122,9 +129,10 @@ def kill_runs(
         while counts.total() < kills:
             finished += 1
             folder = copy_project(Path(name, f"killed_{finished}"), **changes)
+            edit(folder)
             output = folder / "output.txt"
             while True:
-                victim = VICTIMS[counts.total() % len(VICTIMS)]
+                victim = list(VICTIMS)[counts.total() % len(VICTIMS)]
                 after = rng.uniform(0.2, longest)
                 if counts.total() == kills:
                     after = 3600

@@ -6,6 +6,10 @@ from functools import cache
 from pathlib import Path
 
 PACKAGE = "shears"
+# These modules write no result: they word errors, lock folders and write logs.
+WITHOUT_RESULTS = {
+    f"{PACKAGE}/runtime/{name}.py" for name in ("errors", "job_log", "lock")
+}
 
 
 @cache
@@ -58,10 +62,48 @@ def _is_text(node: ast.AST) -> bool:
     )
 
 
+class _WithoutTexts(ast.NodeTransformer):
+    """Replaces every string by an empty one."""
+
+    def visit_Constant(self, node: ast.Constant) -> ast.AST:
+        return ast.Constant("") if isinstance(node.value, str) else node
+
+    def visit_JoinedStr(self, node: ast.JoinedStr) -> ast.AST:
+        return ast.Constant("")
+
+
+class _WithoutWording(ast.NodeTransformer):
+    """Removes what errors and logs say."""
+
+    def visit_Raise(self, node: ast.Raise) -> ast.AST:
+        return _WithoutTexts().visit(node)
+
+    def visit_Call(self, node: ast.Call) -> ast.AST:
+        is_error = isinstance(node.func, ast.Name) and node.func.id.endswith("Error")
+        if is_error or _is_log_call(node):
+            return _WithoutTexts().visit(node)
+        return self.generic_visit(node)
+
+    def visit_Expr(self, node: ast.Expr) -> ast.AST | None:
+        if _is_log_call(node.value):
+            return None
+        return self.generic_visit(node)
+
+
+def _is_log_call(node: ast.AST) -> bool:
+    """Returns whether an expression writes to the module's log."""
+    return (
+        isinstance(node, ast.Call)
+        and isinstance(node.func, ast.Attribute)
+        and isinstance(node.func.value, ast.Name)
+        and node.func.value.id == "log"
+    )
+
+
 @cache
 def _syntax_tree(source: bytes) -> str:
-    """Dumps the syntax tree of the code, without its docstrings."""
-    tree = ast.parse(source)
+    """Dumps the syntax tree of the code, without docstrings and wording."""
+    tree = _WithoutWording().visit(ast.parse(source))
     for node in ast.walk(tree):
         # A string by itself does nothing: the docstring of a function or an attribute.
         body = getattr(node, "body", None)
@@ -73,7 +115,8 @@ def _syntax_tree(source: bytes) -> str:
 def code_digest(script: str | Path, root: str | Path) -> str:
     """Computes a checksum of a script's code and of the modules it imports.
 
-    Comments, docstrings and layout do not count, as they change no result.
+    Comments, docstrings, layout and the wording of errors and logs do not count, nor do
+    the modules that write no result (`WITHOUT_RESULTS`): they change no result.
 
     Args:
         script: The script.
@@ -85,5 +128,7 @@ def code_digest(script: str | Path, root: str | Path) -> str:
     digest = hashlib.sha256()
     for path in source_files(script, root):
         name = path.relative_to(root).as_posix()
+        if name in WITHOUT_RESULTS:
+            continue
         digest.update(f"{name}\n{_syntax_tree(path.read_bytes())}\n".encode())
     return digest.hexdigest()

@@ -1,6 +1,7 @@
 """Which edit reruns which rules: the table in docs/reliability.md, and its test."""
 
-from collections.abc import Callable, Mapping
+import ast
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import NamedTuple, get_args
 
@@ -11,6 +12,7 @@ from snakemake.utils import update_config
 
 from shears.config import parse_configuration
 from shears.pruning.rounds import MaskSettings
+from shears.runtime.code_digest import WITHOUT_RESULTS
 from shears.training.recipe import Recipe
 from tests.workflow.project import small_configuration
 
@@ -106,6 +108,37 @@ def remarks(folder: Path) -> None:
     for path in (*folder.glob("shears/**/*.py"), *folder.glob("scripts/*.py")):
         changed = path.read_text().replace('"""', '"""In other words: ', 1)
         path.write_text(changed + "\n# a comment\n")
+
+
+def wordings(tree: ast.AST) -> Iterator[ast.expr]:
+    """Finds the texts that errors and log lines are made of."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Call):
+            name = ast.unparse(node.func)
+            if name.endswith("Error") or name.startswith("log."):
+                yield from filter(is_text, node.args)
+
+
+def is_text(node: ast.expr) -> bool:
+    """Returns whether an expression is a string in the source."""
+    value = getattr(node, "value", None)  # a constant's
+    return isinstance(node, ast.JoinedStr) or isinstance(value, str)
+
+
+def reworded(folder: Path) -> None:
+    """Rewords every error and log line, and edits the modules that write no result."""
+    for path in (*folder.glob("shears/**/*.py"), *folder.glob("scripts/*.py")):
+        lines = path.read_bytes().splitlines(keepends=True)
+        ends = {
+            (t.end_lineno, t.end_col_offset)
+            for t in wordings(ast.parse(path.read_bytes()))
+        }
+        for line, column in sorted(ends, reverse=True):
+            text = lines[line - 1]  # what comes before the closing quote
+            lines[line - 1] = text[: column - 1] + b" (reworded)" + text[column - 1 :]
+        path.write_bytes(b"".join(lines))
+    for name in WITHOUT_RESULTS:
+        code(name)(folder)
 
 
 def touch(folder: Path) -> None:
@@ -261,7 +294,7 @@ KEYS = [
     ],
     Edit("`pruning: teacher`: own", settings(pruning={"teacher": "own"}), OWN),
     Edit(
-        "`methods`: what one changes",
+        "`methods`: the keys of a method that is run",
         settings(methods={"lamp": {"end_step": 0.1}}),
         ROUNDS,
     ),
@@ -271,9 +304,17 @@ KEYS = [
         NOTHING,
     ),
     Edit("`run`: a second method", settings(run=["lamp", "global"]), ROUNDS),
-    Edit("`run`: none", settings(run=[]), CHOICE),
-    Edit("`with_recipes`: one", settings(with_recipes=["finetune"]), ROUNDS),
-    Edit("`pruning: rounds`: the first's", rounds((0.7, 1), (0.9, 1)), ROUNDS),
+    Edit("`run`: emptied", settings(run=[]), CHOICE),
+    Edit(
+        "`with_recipes`: a recipe added",
+        settings(with_recipes=["finetune"]),
+        ROUNDS,
+    ),
+    Edit(
+        "`pruning: rounds`: the first round's sparsity",
+        rounds((0.7, 1), (0.9, 1)),
+        ROUNDS,
+    ),
     Edit(
         "`pruning: rounds`: the last's sparsity",
         rounds((0.8, 1), (0.91, 1)),
@@ -354,10 +395,10 @@ MODULES = {
     "runtime/backend": {**TRAINING, **PART_A},
     "runtime/code_digest": NOTHING,
     "runtime/device": {**TRAINING, **CELLS},
-    "runtime/errors": EVERYTHING,
+    "runtime/errors": NOTHING,
     "runtime/files": EVERYTHING,
-    "runtime/job_log": EVERYTHING,
-    "runtime/lock": EVERYTHING,
+    "runtime/job_log": NOTHING,
+    "runtime/lock": NOTHING,
     "runtime/machine": {**TRAINING, **CELLS},
     "runtime/settings": TRAINING,
     "training/__init__": TRAINING,
@@ -404,6 +445,7 @@ FILES = [
         for name, jobs in SCRIPTS.items()
     ],
     Edit("comments and docstrings, anywhere", remarks, NOTHING),
+    Edit("the wording of errors and log lines, anywhere", reworded, NOTHING),
     Edit("every file's date", touch, NOTHING),
     Edit(
         "`report/report.html.j2`",

@@ -32,23 +32,43 @@ def test_imports_are_followed_through_modules(tmp_path):
         (lambda text: text + "# a comment\n", False),
         (lambda text: text.replace('"""Doc."""', '"""Other words."""'), False),
         (lambda text: text.replace('"""Doc."""', ""), False),
+        (lambda text: text.replace("x = 1\n", 'x = 1\n    """Of x."""\n'), False),
+        (lambda text: text.replace("bad", "wrong"), False),
+        (lambda text: text.replace("{x}", "{x + 1}"), False),
+        (lambda text: text.replace("working", "at work"), False),
+        (lambda text: text.replace("    log.info('working')\n", ""), False),
+        (lambda text: text.replace("ValueError", "TypeError"), True),
+        (lambda text: text.replace("if x < 0", "if x < 1"), True),
         (lambda text: text.replace("x = 1", "x  =  (1)"), False),
         (lambda text: text.replace("x = 1", "x = 1.0"), True),
         (lambda text: text.replace('"text"', '"other"'), True),
         (lambda text: text + "def g(): pass\n", True),
     ],
 )
-def test_code_counts_but_comments_and_docstrings_do_not(tmp_path, edit, counts):
+def test_code_counts_but_comments_docstrings_and_wording_do_not(tmp_path, edit, counts):
     module, script = tmp_path / "shears/a.py", tmp_path / "script.py"
     module.parent.mkdir()
     module.write_text(
         '"""Doc."""\nclass A:\n    """Doc."""\n    x = 1\n'
-        'def f():\n    """Doc."""\n    return "text"\n'
+        'def f(x):\n    """Doc."""\n    log.info('
+        "'working')\n    if x < 0:\n        raise ValueError(f'bad {x}')\n"
+        '    return "text"\n'
     )
     script.write_text("from shears.a import f\n")
     before = code_digest(script, tmp_path)
     module.write_text(edit(module.read_text()))
     assert (code_digest(script, tmp_path) != before) == counts
+
+
+@pytest.mark.parametrize("name", ["errors", "job_log", "lock"])
+def test_modules_that_write_no_result_do_not_count(tmp_path, name):
+    module, script = tmp_path / f"shears/runtime/{name}.py", tmp_path / "script.py"
+    module.parent.mkdir(parents=True)
+    module.write_text("x = 1\n")
+    script.write_text(f"from shears.runtime.{name} import x\n")
+    before = code_digest(script, tmp_path)
+    module.write_text("x = 2\n")
+    assert code_digest(script, tmp_path) == before
 
 
 def test_the_baseline_does_not_depend_on_pruning_nor_a_round_on_the_report():

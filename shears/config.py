@@ -229,6 +229,7 @@ EXPECTED = {
     "int_type": "a whole number",
     "float_type": "a number",
     "string_type": "text",
+    "string_unicode": "text in UTF-8",
     "bool_type": "true or false",
     "model_type": "a mapping of keys",
     "dict_type": "a mapping of keys",
@@ -306,7 +307,10 @@ def _where(path: Iterable[str | int]) -> str:
     if path[-1:] == ["[key]"]:  # the problem is the key itself, not its value
         path = path[:-2]
     for part in path:
-        text += f"[{part}]" if isinstance(part, int) else f": {part}" if text else part
+        if isinstance(part, int):
+            text += f"[{part}]"
+        else:
+            text += f": {brief(part)}" if text else brief(part)
     return text or "configuration"
 
 

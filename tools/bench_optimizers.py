@@ -130,8 +130,8 @@ def compare(variants: dict[str, Callable[[], None]], turns: int, count: int) -> 
         ratios = [a / b for a, b in zip(first, values, strict=True)]
         print(
             f"  {name:44} {statistics.median(values):12,.0f} updates/s   ours is "
-            f"{statistics.median(ratios):,.2f}x (least {min(ratios):,.2f}, most "
-            f"{max(ratios):,.2f}, n {turns})"
+            f"{statistics.median(ratios):,.2f}x as fast (min {min(ratios):,.2f}, max "
+            f"{max(ratios):,.2f}, n = {turns})"
         )
 
 
@@ -149,7 +149,9 @@ def main() -> None:
         {
             "ours, one compiled loop": ours(*data),
             "Python loop, GradientTape, Keras' SGD": python_loop(*data, compiled=False),
-            "the same, the step in a tf.function": python_loop(*data, compiled=True),
+            "the same with the step in a tf.function": python_loop(
+                *data, compiled=True
+            ),
             "Keras' fit, batch 1": keras_fit(*data),
         },
         turns,

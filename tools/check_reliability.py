@@ -32,7 +32,7 @@ from tests.workflow.reruns import table
 from tools.bench_training import random_images
 from tools.configuration import read_configuration
 from tools.full_disk import full_disk_runs
-from tools.kill_runs import LONGER, kill_runs
+from tools.kill_runs import LONGER, VICTIMS, kill_runs
 from tools.write_results import markdown_table, replace_part
 
 PAGE = ROOT / "docs/reliability.md"
@@ -48,11 +48,11 @@ REFUSALS = {
         "test_config",
         "bad_configuration_files_are_refused_in_a_line",
     ),
-    "weights files that are HDF5": (
+    "HDF5 weights files": (
         "weight_files/test_canonical",
         "bad_weights_are_refused_in_one_line",
     ),
-    "weights files that are not": (
+    "other weights files": (
         "weight_files/test_canonical",
         "files_that_are_not_hdf5_are_refused_in_one_line",
     ),
@@ -78,11 +78,11 @@ def describe_kills(kills: int, seed: int) -> str:
     """Kills runs and describes the outcome."""
     outcome = kill_runs(kills, seed, longest=25, **LONGER)
     counts = outcome["kills"]
-    by_victim = ", ".join(f"{count} {victim}" for victim, count in counts.items())
+    by_victim = ", ".join(f"{n} of {VICTIMS[victim]}" for victim, n in counts.items())
     return (
-        f"Kills (SIGKILL) at random moments, seed {seed}: "
-        f"{sum(counts.values())} ({by_victim}), over {outcome['finished']} end-to-end "
-        f"runs on the digits. Training resumed {outcome['resumed']} times. "
+        f"{sum(counts.values())} kills (SIGKILL) at random moments, seed {seed}, over "
+        f"{outcome['finished']} end-to-end runs on the digits: {by_victim}. "
+        f"Training resumed {outcome['resumed']} times. "
         "Files that differ from the undisturbed run's (weights, scores, choice, "
         f"submission): {len(outcome['differ'])}. "
         f"Whole epochs trained twice: {outcome['repeated']}. "
@@ -99,7 +99,7 @@ def describe_full_disks() -> str:
         except PermissionError as error:
             return f"Full disk: not run ({error}).\n"
         for job, outcome in runs.items():
-            where = "all of the project" if whole else "`directory`"
+            where = "the whole project" if whole else "`directory`"
             rows.append(
                 [
                     job,
@@ -114,7 +114,7 @@ def describe_full_disks() -> str:
             )
     header = (
         "job,on the full disk,failed,cause reported,traceback,files left,"
-        "succeeds with room"
+        "succeeds once there is room"
     )
     return "A disk (tmpfs) that is full from the moment a job begins:\n\n" + (
         markdown_table(header.split(","), rows)
@@ -137,8 +137,8 @@ def describe_refusals() -> str:
         passed = re.search(r"(\d+) passed", run.stdout)
         counts.append(f"{kind} {passed[1]}")
     return (
-        "Kinds refused, each in one or two lines, without a traceback or a partial "
-        f"file: {', '.join(counts)}.\n"
+        "Kinds of bad input that are refused, each in one or two lines, without a "
+        f"traceback or a partial file: {', '.join(counts)}.\n"
     )
 
 
@@ -170,9 +170,10 @@ def describe_saving(epochs: int = 4) -> str:
     each = statistics.median(checkpoint.seconds)
     whole = (history[-1]["seconds"] - history[0]["seconds"]) / (epochs - 1)
     return (
-        f"Saving the state ({size / 1e6:.0f} MB, with fsync) took {1000 * each:.0f} ms "
-        f"(median of {epochs}). That is {100 * each / whole:.2f} % of an epoch of "
-        f"45,000 images, which took {whole:.1f} s ({precision}).\n"
+        f"Saving a checkpoint ({size / 1e6:.0f} MB, with fsync) took "
+        f"{1000 * each:.0f} ms (median of {epochs}). That is "
+        f"{100 * each / whole:.2f} % of an epoch of 45,000 images, which took "
+        f"{whole:.1f} s ({precision}).\n"
     )
 
 

@@ -35,12 +35,8 @@ from tools.configuration import ROOT, read_configuration, require
 
 WORKERS = (1, 8, 64, 512)
 SEEDS, IMAGES, EPOCHS = 2, 5000, 4
-# Cores of the run, threads of a training job.
-WAYS = {
-    "one, one thread": (1, 1),
-    "two, one thread each": (2, 1),
-    "one, two threads": (2, 2),
-}
+# By "jobs at once, threads each": cores of the run, threads of a training job.
+WAYS = {"1, 1": (1, 1), "2, 1": (2, 1), "1, 2": (2, 2)}
 
 
 class Job(NamedTuple):
@@ -221,7 +217,7 @@ def measure() -> Iterator[tuple[str, Measured]]:
 def write_measured() -> None:
     """Prints the measurements as a table in Markdown."""
     about = machine.describe()
-    print("| workers | seconds | networks per minute | efficiency |")
+    print("| jobs at once, threads each | seconds | networks per minute | efficiency |")
     print("| --- | --- | --- | --- |")
     alone = None
     for name, run in measure():

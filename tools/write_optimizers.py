@@ -65,8 +65,9 @@ def main() -> None:
     seconds, memory = job_costs(run / "benchmarks/optimizers")
     lines = tabulate(cells)
     table = markdown_table(
-        "data set,optimizer,best rate,updates,epochs,ms,distance at the end,"
-        "rates that diverge,Keras' updates,largest difference from Keras".split(","),
+        "data set,optimizer,best rate,updates,epochs,time (ms),relative distance at "
+        "the end,rates that diverge,updates (Keras),largest difference from "
+        "Keras".split(","),
         [
             [
                 line.data_set.replace("_", " "),
@@ -100,8 +101,8 @@ def main() -> None:
     updates = all_cells[0]["runs"][0]["updates"][-1]
     provenance = (
         f"{len(all_cells)} cells, {runs} runs of {updates:,} updates, {seconds:.0f} s "
-        f"of job time, at most {memory:,.0f} MiB; n = 1, the order of samples is "
-        f"drawn from seed 0. {about['cpu']}, {about['cores']} cores, "
+        f"of job time, at most {memory:,.0f} MiB per job; n = 1, sample order "
+        f"from seed 0. {about['cpu']}, {about['cores']} cores, "
         f"{about['system']}, Python {about['python']}, TensorFlow "
         f"{about['tensorflow']}, Keras {about['keras']}, commit {about['commit']}."
     )

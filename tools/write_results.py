@@ -81,15 +81,17 @@ class Run(NamedTuple):
         metrics, seeds = self.candidates[0].metrics, self.plan.config.seeds
         about = metrics["machine"]
         hours = sum(metrics["seconds"] for metrics in self.trained) / 3600
-        spread = "no spread can be given"
+        spread = f"(seed {seeds[0]}), so there is no spread"
         if len(seeds) > 1:
-            spread = "mean ± standard deviation"
+            names = ", ".join(map(str, seeds))
+            spread = f"(seeds {names}): mean ± standard deviation"
+        commits = "commits" if ", " in self.commits else "commit"
         return (
-            f"n = {len(seeds)} (seeds {', '.join(map(str, seeds))}): {spread}. "
+            f"n = {len(seeds)} {spread}. "
             f"{about['cpu']}, {about['cores']} cores, {about['system']}, "
             f"{metrics['device']}, {metrics['precision']}; Python {about['python']}, "
-            f"TensorFlow {about['tensorflow']}; commit {self.commits}; "
-            f"{hours:.1f} hours of training.\n"
+            f"TensorFlow {about['tensorflow']}; {commits} {self.commits}; "
+            f"{hours:.1f} hours of training, summed over all jobs.\n"
         )
 
 
@@ -157,7 +159,7 @@ def about_the_teacher(metrics: Mapping) -> str:
         f"The teacher ({metrics['parameters']:,} weights, batch norm, never "
         f"submitted) was trained for {metrics['epochs']} epochs in "
         f"{metrics['seconds'] / 60:.1f} minutes. Its validation accuracy is "
-        f"{metrics['validation_accuracy']:.4f} (batch norm with batch statistics).\n\n"
+        f"{metrics['validation_accuracy']:.4f} (evaluated with batch statistics).\n\n"
     )
 
 
@@ -169,6 +171,7 @@ def write_reproduction(run: Run) -> str:
     training = sum(metrics["seconds"] for metrics in run.trained)
     teachers = run.trained[: len(run.trained) - len(run.candidates)]
     kept = run.candidates[0].metrics["kernel_density"]
+    part_a = "Part A, " if run.plan.config.optimizers.data_sets else ""
     return (
         f"{candidate_table(run)}\n{run.made}\n"
         f"{''.join(map(about_the_teacher, teachers))}"
@@ -180,7 +183,7 @@ def write_reproduction(run: Run) -> str:
         f"(sha256 `{manifest['sha256']}`),\n"
         "loaded with `load_weights` into a newly built network.\n\n"
         f"The job times add up to {seconds / 60:.1f} minutes, of which "
-        f"{(seconds - training) / 60:.1f} went into data, teacher logits, Part A, "
+        f"{(seconds - training) / 60:.1f} went into data, teacher logits, {part_a}"
         "scoring, the report and starting TensorFlow. The largest job used "
         f"{memory:,.0f} MiB. The minutes in the table are for training only, with the "
         "data set in memory.\n\nFraction of each kernel that is kept:\n\n"
@@ -281,11 +284,11 @@ def write_ablation(run: Run) -> str:
         rows.append((statistics.mean(differences), cells))
     rows.sort(key=lambda row: -row[0])
     header = (
-        "method,change,dense: validation accuracy,validation accuracy,"
-        "difference,test accuracy"
+        "method|change|validation accuracy, dense|validation accuracy, pruned|"
+        "difference from lamp (validation)|test accuracy"
     )
     return (
-        f"{markdown_table(header.split(','), [cells for _, cells in rows])}\n{run.made}"
+        f"{markdown_table(header.split('|'), [cells for _, cells in rows])}\n{run.made}"
     )
 
 

@@ -90,6 +90,18 @@ BAD = {
         "pruning: {round: []}",
         "pruning: unknown key 'round'; did you",
     ),
+    "a key that a terminal would obey": (
+        'teacher: {"\\e[31m": 1}',
+        r"teacher: unknown key '\x1b[31m'; known: recipe, width, seed",
+    ),
+    "a name that a terminal would obey": (
+        'recipes: {"\\e[31m": {epoch: 1}}',
+        r"recipes: \x1b[31m: unknown key 'epoch'; did you mean epochs?",
+    ),
+    "a key that is not UTF-8": (
+        'teacher: {"\\ud800": 1}',
+        r"teacher: unknown key '\\ud800'; known: recipe, width, seed",
+    ),
     "unknown key in a round": (
         "pruning: {rounds: [{sparsity: 0.9, epochs: 1, lr: 1}]}",
         "pruning: rounds[0]: unknown key 'lr'; known: sparsity, epochs",

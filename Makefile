@@ -11,7 +11,7 @@
 #   make reliability kills, full disks, damage: the figures of docs/reliability.md (an hour)
 #   make scaling     measures one and two workers here and simulates hundreds, from the run
 #                    of config/frontier.yaml (docs/scaling.md)
-#   make schema      write schemas/config.schema.yaml from the classes of shears/config.py
+#   make schema      write schemas/config.schema.yaml and config/README.md from shears/config.py
 #   make figures     the README's figures: the DAG, and the report of `make demo`
 #   make lock        compile the lock files again (needs uv)
 # GPU=1 uses the lock with the CUDA libraries (.venv-gpu); PYTHON=... names the Python.

@@ -12,7 +12,14 @@ from shears.plan import Plan, plan
 from shears.runtime.errors import UserError
 from tests import ROOT
 from tests.conftest import refused
-from tools.write_schema import SCHEMA, schema_text
+from tools.write_schema import (
+    PAGE,
+    SCHEMA,
+    SECTIONS,
+    make_schema,
+    page_text,
+    schema_text,
+)
 
 CONFIG = yaml.safe_load((ROOT / "config.yaml").read_text())
 
@@ -25,6 +32,11 @@ def check_all(config: dict) -> Plan:
 def test_the_schema_is_the_generated_one():
     assert SCHEMA.read_text() == schema_text()  # else: make schema
     jsonschema.Draft202012Validator.check_schema(yaml.safe_load(schema_text()))
+
+
+def test_the_page_of_keys_is_the_generated_one_and_has_every_section():
+    assert PAGE.read_text() == page_text()  # else: make schema
+    assert sorted(SECTIONS.values()) == sorted(make_schema()["$defs"])
 
 
 def models(model: type[BaseModel] = Configuration) -> list[type[BaseModel]]:

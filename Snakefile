@@ -7,10 +7,10 @@ import sys
 
 from snakemake.utils import min_version
 
-from shears.config import check_yaml
 from shears.runtime.errors import plain_errors
 from shears.runtime.files import check_room
 from shears.runtime.lock import hold_lock, look_at_lock
+from shears.runtime.yaml_files import check_yaml
 from shears.training.checkpoint import remove_finished
 
 min_version("9.27")

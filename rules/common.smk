@@ -8,10 +8,11 @@ from pathlib import Path
 from snakemake.exceptions import WorkflowError
 from snakemake.utils import update_config
 
-from shears.config import parse_configuration, typed
+from shears.config import parse_configuration
 from shears.plan import plan
 from shears.runtime.code_digest import code_digest
 from shears.runtime.errors import plain_errors
+from shears.runtime.yaml_files import typed
 
 ROOT = Path(workflow.basedir)
 

@@ -5,23 +5,25 @@ The classes are the one source of each key's type, range, default and descriptio
 refer to and whether settings fit together.
 """
 
-import contextlib
 import difflib
-import json
 import re
-import reprlib
 import typing
 from collections.abc import Iterable, Mapping
-from pathlib import Path
 from typing import Annotated, Any, Literal
 
-import yaml
-from pydantic import BaseModel, Field, ValidationError
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    Field,
+    ValidationError,
+    field_serializer,
+)
+from pydantic_core import PydanticKnownError
 
 from shears.data.views import ViewSettings
 from shears.pruning.rounds import MaskSettings
-from shears.runtime.errors import UserError, brief
-from shears.runtime.settings import List, Seed, Settings, UniqueList
+from shears.runtime.errors import UserError, brief, show_value
+from shears.runtime.settings import EACH_ONCE, List, Seed, Settings, UniqueList
 from shears.training.recipe import Recipe
 
 TRAINING_IMAGES = {"cifar10": 50_000, "digits": 1_500}  # validation included
@@ -146,19 +148,30 @@ class OptimizerStudySettings(Settings):
     """Number of learning rates to try, evenly spaced on a logarithmic scale."""
 
 
+def _check_gpus(value: object) -> object:
+    # A Literal takes true and 1.0 for 1 and has another error for a huge number.
+    if (type(value), value) not in ((str, "auto"), (int, 0), (int, 1)):
+        raise PydanticKnownError("literal_error", {"expected": "auto, 0, 1"})
+    return value
+
+
 class Configuration(Settings):
     """The configuration of Shears. config.yaml explains each key in detail."""
 
     directory: Annotated[str, Field(pattern="^[^{}~]+$")] = "."
     """Folder that results, logs and benchmarks are written to."""
 
-    seeds: Annotated[UniqueList[Seed], Field(min_length=1, max_length=1000)] = (0,)
+    seeds: Annotated[
+        List[Seed],
+        Field(min_length=1, max_length=1000, json_schema_extra={"uniqueItems": True}),
+        EACH_ONCE,
+    ] = (0,)
     """Seeds; baselines and methods are trained once with each."""
 
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
     """Precision of the forward and backward pass."""
 
-    gpus: Literal["auto", 0, 1] = "auto"
+    gpus: Annotated[Literal["auto", 0, 1], BeforeValidator(_check_gpus)] = "auto"
     """GPUs that a training job requests; auto requests one if there are any."""
 
     tensorboard: bool = False
@@ -200,6 +213,14 @@ class Configuration(Settings):
 
     optimizers: OptimizerStudySettings = OptimizerStudySettings()
     """Part A: how optimizers are compared on linear regression."""
+
+    @field_serializer("methods")
+    def _without_defaults(self, methods: dict[str, MethodSettings]) -> dict[str, dict]:
+        # A key that is left out is taken from `pruning`, not from the class.
+        return {
+            name: method.model_dump(mode="json", exclude_unset=True)
+            for name, method in methods.items()
+        }
 
 
 def parse_configuration(config: Mapping) -> Configuration:
@@ -255,7 +276,7 @@ def _explain(problem: Mapping[str, Any]) -> str:
         key, known = context["key"], context["known"]
         close = difflib.get_close_matches(key, known, 1)
         hint = f"did you mean {close[0]}?" if close else f"known: {', '.join(known)}"
-        return f"{_where(path)}: unknown key {_show(key)}; {hint}"
+        return f"{_where(path)}: unknown key {show_value(key)}; {hint}"
     if kind == "missing":
         return f"{_where(path[:-1])}: key {path[-1]!r} is missing"
     if kind == "literal_error":
@@ -274,7 +295,9 @@ def _explain(problem: Mapping[str, Any]) -> str:
         hint = " (after --config: True or False)"
     meaning = _description(path)
     meaning = f" - {meaning}" if meaning else ""
-    return f"{_where(path)}: found {_show(value)}, expected {expected}{hint}{meaning}"
+    return (
+        f"{_where(path)}: found {show_value(value)}, expected {expected}{hint}{meaning}"
+    )
 
 
 def _description(path: Iterable[str | int]) -> str:
@@ -293,14 +316,6 @@ def _description(path: Iterable[str | int]) -> str:
     return text.split(".")[0]
 
 
-def _show(value: object) -> str:
-    """Formats a value roughly as in YAML, shortened."""
-    if value is None or isinstance(value, bool):
-        return {None: "null", True: "true", False: "false"}[value]
-    text = reprlib.repr(value)  # looks at a few items only, however large the value
-    return text if len(text) <= 60 else f"{text[:57]}..."
-
-
 def _where(path: Iterable[str | int]) -> str:
     """Formats a path into the configuration as `key: key[2]: key`."""
     path, text = list(path), ""
@@ -312,70 +327,3 @@ def _where(path: Iterable[str | int]) -> str:
         else:
             text += f": {brief(part)}" if text else brief(part)
     return text or "configuration"
-
-
-class _Loader(yaml.SafeLoader):
-    """Reads YAML and refuses duplicate keys, which PyYAML accepts."""
-
-    def construct_mapping(self, node, deep=False):
-        seen = set()
-        for key, _ in node.value:
-            name = key.value if isinstance(key, yaml.ScalarNode) else None
-            if name in seen and name != "<<":
-                raise yaml.constructor.ConstructorError(
-                    problem=f"duplicate key {name!r}", problem_mark=key.start_mark
-                )
-            seen.add(name)
-        return super().construct_mapping(node, deep)
-
-
-def _read(text: str) -> object:
-    """Reads JSON or else YAML, as Snakemake does; only JSON may be indented by tabs."""
-    with contextlib.suppress(json.JSONDecodeError):
-        json.loads(text)
-        text = text.replace("\t", " ")  # never in a string, where JSON writes \\t
-    return yaml.load(text, _Loader)
-
-
-def check_yaml(path: str | Path) -> None:
-    """Checks that a file is YAML or JSON with keys, before anything reads it.
-
-    Raises:
-        UserError: It is neither, has a duplicate key, or is not a mapping of keys; with
-            the place and the reason.
-    """
-    try:
-        content = _read(Path(path).read_text(encoding="utf-8"))
-    except OSError as error:
-        raise UserError(f"{path}: {error.strerror}; it must exist") from None
-    except yaml.MarkedYAMLError as error:
-        mark = error.problem_mark
-        raise UserError(
-            f"{path}: line {mark.line + 1}, column {mark.column + 1}: {error.problem}: "
-            "not valid YAML; correct it there or just above"
-        ) from None
-    except (UnicodeDecodeError, yaml.YAMLError):
-        raise UserError(f"{path}: not a text file in UTF-8, expected YAML") from None
-    except (ValueError, OverflowError, RecursionError) as error:  # dates, huge numbers
-        raise UserError(
-            f"{path}: a value in it cannot be read: {brief(error)}; correct the value"
-        ) from None
-    if not isinstance(content, dict):
-        raise UserError(f"{path}: found {_show(content)}, expected a mapping of keys")
-
-
-def typed(value: object) -> object:
-    """Gives strings inside a list or mapping the types that they would have in YAML.
-
-    Snakemake leaves them as strings if `--config` has a list or mapping, such as [0,1].
-    """
-    if isinstance(value, dict):
-        return {key: typed(inner) for key, inner in value.items()}
-    if isinstance(value, list):
-        return [typed(inner) for inner in value]
-    if isinstance(value, str):
-        with contextlib.suppress(yaml.YAMLError, ValueError):
-            scalar = yaml.safe_load(value)
-            if isinstance(scalar, bool | int | float):
-                return scalar
-    return value

@@ -18,10 +18,10 @@ from shears.config import (
 from shears.model.architecture import KERNEL_SIZES, PARAMETERS
 from shears.pruning.masks import floor_counts
 from shears.pruning.rounds import MaskSettings, RoundSpec
-from shears.runtime.errors import UserError
+from shears.runtime.errors import UserError, brief
 from shears.training.recipe import Recipe
 
-RESERVED = {"teacher", "submission", "optimizers"}  # folders of results
+RESERVED = {"teacher", "submission", "optimizers", "figures"}  # folders of results
 
 
 @dataclass(frozen=True)
@@ -211,7 +211,7 @@ def _find_recipe(config: Configuration, name: str, where: str) -> Recipe:
     if name not in config.recipes:
         raise UserError(
             f"{where}: recipe: found {name!r}, expected one of the recipes: "
-            f"{', '.join(sorted(config.recipes))}"
+            f"{brief(', '.join(sorted(config.recipes)))}"
         )
     return config.recipes[name]
 

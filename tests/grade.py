@@ -1,7 +1,8 @@
 """An assignment's grader of its own: shares no code with the project.
 
-python tests/grade.py WEIGHTS DATASET builds the network anew, loads the weights, and
-prints the score on the test images of a prepared data set. Exits with 1 when it is 0.
+python tests/grade.py WEIGHTS DATASET builds the network from scratch, loads the
+weights, and prints the score on the test images of a prepared data set. Exits with 1
+when it is 0.
 """
 
 import sys
@@ -40,8 +41,8 @@ def grade(weights: str, dataset: str) -> dict[str, float]:
     with h5py.File(dataset, "r") as file:
         images = file["test/images"][:].astype("float32") / 255
         labels = file["test/labels"][:]
-    answers = np.argmax(model.predict(images, verbose=0), axis=1)
-    accuracy = float(np.mean(answers == labels))
+    predictions = np.argmax(model.predict(images, verbose=0), axis=1)
+    accuracy = float(np.mean(predictions == labels))
     zeros = sum(int((w == 0).sum()) for w in model.get_weights())
     parameters = model.count_params()
     score = (accuracy + zeros / parameters) / 2 if accuracy > 0.65 else 0.0
@@ -54,6 +55,6 @@ def grade(weights: str, dataset: str) -> dict[str, float]:
 
 
 if __name__ == "__main__":
-    found = grade(*sys.argv[1:])
-    print(", ".join(f"{key} {value}" for key, value in found.items()))
-    sys.exit(found["score"] == 0)
+    result = grade(*sys.argv[1:])
+    print(", ".join(f"{key} {value}" for key, value in result.items()))
+    sys.exit(result["score"] == 0)

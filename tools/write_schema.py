@@ -30,6 +30,7 @@ SECTIONS = {
     "selection": "SelectionSettings",
     "optimizers": "OptimizerStudySettings",
 }
+OVERRIDES = "MethodOverrides"  # what is below a method's name
 RANGE = {
     "exclusiveMinimum": "> {}",
     "minimum": ">= {}",
@@ -48,8 +49,21 @@ class _WithoutTitles(GenerateJsonSchema):
 def make_schema() -> dict:
     """Makes the configuration's JSON Schema (draft 2020-12)."""
     schema = Configuration.model_json_schema(schema_generator=_WithoutTitles)
-    for part in (schema, *schema["$defs"].values()):
+    parts = schema["$defs"]
+    for part in (schema, *parts.values()):
         del part["title"]  # the class's name
+    for key in schema["properties"].values():
+        if "patternProperties" in key:
+            key["additionalProperties"] = False
+    # A method's keys have no defaults of their own.
+    keys = {
+        name: {word: value for word, value in key.items() if word != "default"}
+        for name, key in parts["MethodSettings"]["properties"].items()
+    }
+    parts[OVERRIDES] = {**parts["MethodSettings"], "properties": keys}
+    methods = schema["properties"]["methods"]["patternProperties"]
+    for pattern in methods:
+        methods[pattern] = {"$ref": f"#/$defs/{OVERRIDES}"}
     return {"$schema": GenerateJsonSchema.schema_dialect, **schema}
 
 

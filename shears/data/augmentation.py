@@ -5,6 +5,16 @@ import numpy as np
 from shears.runtime.backend import tf
 
 
+def draw_views(
+    images: int, views: int, *, crop: int, flip: bool, seed: int
+) -> np.ndarray:
+    """Draws views of each image: (images, views, 3) uint8, as row, column, mirrored."""
+    rng = np.random.default_rng(seed)
+    offsets = rng.integers(0, 2 * crop + 1, (images, views, 2), np.uint8)
+    mirrored = rng.integers(0, 2, (images, views, 1), np.uint8) * np.uint8(flip)
+    return np.concatenate([offsets, mirrored], 2)
+
+
 class ImageTable:
     """All images, padded, as one table of pixels."""
 

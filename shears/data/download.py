@@ -161,7 +161,7 @@ def _stream(
         span = response.headers.get("Content-Range", "")
         resumes = response.status_code == 206 and span.startswith(f"bytes {have}-")
         if response.status_code == 206 and not resumes:
-            raise requests.ConnectionError(f"asked from byte {have}, got {span!r}")
+            raise requests.ConnectionError(f"requested from byte {have}, got {span!r}")
         have = have if resumes else 0
         length = response.headers.get("Content-Length", "")
         total = have + int(length) if length.isdecimal() else None

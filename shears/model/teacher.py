@@ -10,9 +10,8 @@ from pathlib import Path
 
 import numpy as np
 
-from shears.data.augmentation import ImageTable
+from shears.data.augmentation import ImageTable, draw_views
 from shears.data.dataset import Split
-from shears.data.views import draw_views
 from shears.model.architecture import CLASSES
 from shears.model.batch_norm import Statistics, mean_statistics, normalise
 from shears.runtime.backend import tf

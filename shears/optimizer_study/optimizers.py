@@ -93,8 +93,9 @@ def _tensors(name: str, tree: Tree) -> Tree:
             raise ValueError(f"{name}: found None, expected a tensor")
         tensor = tf.convert_to_tensor(leaf)
         if not tensor.dtype.is_floating:
-            found = tensor.dtype.name
-            raise ValueError(f"{name}: found {found}, expected a floating-point dtype")
+            raise ValueError(
+                f"{name}: found {tensor.dtype.name}, expected a floating-point dtype"
+            )
         return tensor
 
     return _map(convert, tree)

@@ -7,7 +7,7 @@ import numpy as np
 from shears.model.architecture import HIDDEN
 from shears.model.batch_norm import BatchNorm, fold_statistics, fusion_factors
 from shears.model.parameters import GAMMAS, BatchNormParameters, Parameters
-from shears.pruning.schedule import MakeMask, MaskUpdate
+from shears.pruning.mask_plan import MakeMask, MaskUpdate
 
 MakeBatchNormMask = Callable[
     [BatchNormParameters, Callable[[], BatchNormParameters], MaskUpdate],

@@ -17,8 +17,8 @@ from shears.model.architecture import KERNEL_SIZES, PARAMETERS
 from shears.model.parameters import SMALLEST, Parameters
 from shears.pruning.allocation import Allocation, score_function
 from shears.pruning.dead_units import remove_dead_units
+from shears.pruning.mask_plan import MaskUpdate
 from shears.pruning.saliency import Saliency, compute_saliency
-from shears.pruning.schedule import MaskUpdate
 from shears.runtime.errors import UserError
 
 # How often a mask is remade because removing dead units freed weights. Two or three

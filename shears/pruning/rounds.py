@@ -8,13 +8,14 @@ from pydantic import Field
 from shears.model.architecture import HIDDEN, LAYERS
 from shears.model.parameters import Parameters, initial_parameters
 from shears.pruning.allocation import Allocation
+from shears.pruning.mask_plan import MaskPlan, MaskUpdate
 from shears.pruning.masks import Pruner, shuffle_mask, zeros_for
 from shears.pruning.saliency import Saliency
-from shears.pruning.schedule import MaskPlan, MaskUpdate, schedule_masks
+from shears.pruning.schedule import schedule_masks
 from shears.runtime.errors import UserError
 from shears.runtime.settings import Fraction, Seed, Settings
 
-SEEDLING = 1e-6  # in place of a weight that is zero
+TINY_WEIGHT = 1e-6  # in place of a weight that is zero
 
 
 class MaskSettings(Settings):
@@ -128,7 +129,9 @@ def plan_round(
         start = initial_parameters(spec.initial_seed)
     # The mask may keep weights that are zero. Training changes them, but not in dead
     # units, where they would add to the zeros.
-    vector = np.where((start.vector == 0) & (mask.vector == 1), SEEDLING, start.vector)
+    vector = np.where(
+        (start.vector == 0) & (mask.vector == 1), TINY_WEIGHT, start.vector
+    )
     return Parameters(vector.astype(np.float32)), MaskPlan(
         {0: update}, lambda parameters, gradient, update: (parameters, mask)
     )

@@ -1,11 +1,8 @@
 """The schedule of a round's masks: sparsity rises, and drop_fraction decays."""
 
 import math
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from typing import NamedTuple
 
-from shears.model.parameters import Parameters
+from shears.pruning.mask_plan import MaskUpdate
 
 GROWTH_END = 0.75  # fraction of a round after which nothing is dropped or grown
 
@@ -22,39 +19,6 @@ def cubic_sparsity(progress: float, start: float, end: float) -> float:
         end + (start - end) (1 - progress)^3.
     """
     return end + (start - end) * (1 - progress) ** 3
-
-
-class MaskUpdate(NamedTuple):
-    """A mask update.
-
-    Attributes:
-        zeros: How many weights the new mask prunes.
-        drop_fraction: Fraction of the kept weights that are dropped so that others
-            grow.
-    """
-
-    zeros: int
-    drop_fraction: float = 0.0
-
-
-# (weights, a function that computes the loss's gradient, the update) -> the weights and
-# the mask to continue with.
-MakeMask = Callable[
-    [Parameters, Callable[[], Parameters], MaskUpdate], tuple[Parameters, Parameters]
-]
-
-
-@dataclass(frozen=True)
-class MaskPlan:
-    """The masks of a round.
-
-    Attributes:
-        updates: The mask updates, by the step they come before.
-        make_mask: Makes the mask of an update.
-    """
-
-    updates: Mapping[int, MaskUpdate]
-    make_mask: MakeMask
 
 
 def schedule_masks(

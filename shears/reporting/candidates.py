@@ -92,7 +92,7 @@ def mean_scores(
                     "method": same[0].method,
                     "sparsity": same[0].test["sparsity"],
                     "mean": statistics.mean(values),
-                    "deviation": statistics.stdev(values) if len(values) > 1 else 0.0,
+                    "std": statistics.stdev(values) if len(values) > 1 else 0.0,
                     "n": len(values),
                 }
             )

@@ -95,7 +95,7 @@ def draw_means(rows: Rows, key: str, name: str, left_out: int = 0) -> Chart:
     """Draws a mean over seeds against sparsity, a line for each method.
 
     Args:
-        rows: method, sparsity, mean, deviation (0 where there is one seed), n.
+        rows: method, sparsity, mean, std (0 where there is one seed), n.
         key: What is averaged, such as "test score".
         name: The name of its files.
         left_out: How many candidates are not in the rows because their value is 0.
@@ -104,8 +104,8 @@ def draw_means(rows: Rows, key: str, name: str, left_out: int = 0) -> Chart:
         {
             **row,
             "density": max(1 - row["sparsity"], 1e-6),
-            "low": row["mean"] - row["deviation"],
-            "high": row["mean"] + row["deviation"],
+            "low": row["mean"] - row["std"],
+            "high": row["mean"] + row["std"],
         }
         for row in rows
     ]
@@ -116,7 +116,7 @@ def draw_means(rows: Rows, key: str, name: str, left_out: int = 0) -> Chart:
         alt.Tooltip("method:N"),
         alt.Tooltip("sparsity:Q", format=".4f"),
         alt.Tooltip("mean:Q", title=key, format=".4f"),
-        alt.Tooltip("deviation:Q", format=".4f"),
+        alt.Tooltip("std:Q", format=".4f"),
         alt.Tooltip("n:Q", title="seeds"),
     ]
     base = make_chart(rows, f"{key} against sparsity, by method")

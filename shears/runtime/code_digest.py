@@ -116,7 +116,8 @@ def code_digest(script: str | Path, root: str | Path) -> str:
     """Computes a checksum of a script's code and of the modules it imports.
 
     Comments, docstrings, layout and the wording of errors and logs do not count, nor do
-    the modules that write no result (`WITHOUT_RESULTS`): they change no result.
+    the modules that write no result (`WITHOUT_RESULTS`): they change no result. A job
+    that copies source code into its result needs that file as an input.
 
     Args:
         script: The script.

@@ -1,5 +1,6 @@
 """The one error type that is meant for the person who runs the workflow."""
 
+import reprlib
 import signal
 import sys
 from collections.abc import Iterator
@@ -23,6 +24,14 @@ def brief(error: object, longest: int = 150) -> str:
     text = " ".join(str(error).split()) or type(error).__name__
     text = "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)
     return text if len(text) <= longest else f"{text[: longest - 3]}..."
+
+
+def show_value(value: object) -> str:
+    """Formats a value roughly as in YAML, shortened."""
+    if value is None or isinstance(value, bool):
+        return {None: "null", True: "true", False: "false"}[value]
+    text = reprlib.repr(value)  # looks at a few items only, however large the value
+    return text if len(text) <= 60 else f"{text[:57]}..."
 
 
 @contextmanager

@@ -20,10 +20,10 @@ def _each_once(items: Sequence[Any]) -> Sequence[Any]:
 
 # YAML has lists; frozen settings hold tuples.
 List = Annotated[tuple[Item, ...], Field(strict=False)]
+# Limits on the length come before it; after it, they would be missing from the schema.
+EACH_ONCE = AfterValidator(_each_once)
 UniqueList = Annotated[
-    tuple[Item, ...],
-    AfterValidator(_each_once),
-    Field(strict=False, json_schema_extra={"uniqueItems": True}),
+    List[Item], Field(json_schema_extra={"uniqueItems": True}), EACH_ONCE
 ]
 
 

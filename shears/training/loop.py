@@ -13,7 +13,7 @@ from shears.model import batch_norm, forward, input_normalisation
 from shears.model.batch_norm import BatchNorm
 from shears.model.parameters import BatchNormParameters, Parameters
 from shears.pruning.folded_masks import folded_masks
-from shears.pruning.schedule import MaskPlan
+from shears.pruning.mask_plan import MaskPlan
 from shears.runtime.backend import tf
 from shears.runtime.errors import UserError
 from shears.training.checkpoint import State

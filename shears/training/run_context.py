@@ -41,7 +41,8 @@ def start_run(
     Args:
         device: The name of the GPU, or "cpu" (`device.prepare`).
         inputs: The job's input files by name.
-        event_log: The job's log, to write event files beside it; None for none.
+        event_log: The job's log, to write event files beside it; None for none. It is
+            not among the settings: event files change no result.
         settings: The job's settings, anything that JSON can hold: "precision", "seed"
             and whatever else its result depends on.
         code: Digest of the job's code (`code_digest`).

@@ -15,8 +15,8 @@ from typing import NamedTuple
 import h5py
 import numpy as np
 
-from shears.data.augmentation import ImageTable
-from shears.data.views import ViewSettings, draw_views
+from shears.data.augmentation import ImageTable, draw_views
+from shears.data.views import ViewSettings
 from shears.runtime.backend import tf
 from shears.runtime.errors import brief
 from shears.runtime.files import damaged, verify, write_bytes

@@ -174,7 +174,8 @@ def check_model_config(text: str) -> list[str]:
         if dtype != "float32":
             raise _wrong(f"{where}: dtype", dtype, '"float32"')
         shape = config.get("batch_input_shape", config.get("batch_shape"))
-        if i == 0 and shape is not None and shape[1:] != list(INPUT_SHAPE):
+        known = shape[1:] if isinstance(shape, list) else shape
+        if i == 0 and known is not None and known != list(INPUT_SHAPE):
             raise _wrong(f"{where}: input shape", shape, json.dumps(INPUT_SHAPE))
         if kind == "Dropout" or (kind == "InputLayer" and i == 0):
             continue

@@ -12,7 +12,7 @@ ROOT = Path(__file__).parents[2]
 
 
 @pytest.mark.parametrize(
-    ("said", "asked", "expected"),
+    ("partitions", "partition", "expected"),
     [
         ("main* gpu:a100:4", "", 1),
         ("main* (null)", "", 0),
@@ -22,12 +22,14 @@ ROOT = Path(__file__).parents[2]
         ("gpus (null)", "gpu", 0),
     ],
 )
-def test_gpus_are_those_of_the_partition(tmp_path, monkeypatch, said, asked, expected):
+def test_gpus_are_those_of_the_partition(
+    tmp_path, monkeypatch, partitions, partition, expected
+):
     sinfo = tmp_path / "sinfo"
-    sinfo.write_text(f"#!/bin/sh\nprintf '{said}\\n'\n")
+    sinfo.write_text(f"#!/bin/sh\nprintf '{partitions}\\n'\n")
     sinfo.chmod(0o755)
     monkeypatch.setenv("PATH", str(tmp_path), prepend=":")
-    monkeypatch.setenv("SBATCH_PARTITION", asked)
+    monkeypatch.setenv("SBATCH_PARTITION", partition)
     assert find_gpus(slurm=True) == expected
 
 

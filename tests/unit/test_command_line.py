@@ -43,12 +43,12 @@ def test_score_agrees_with_the_workflow(capsys, folder):
     file, data = folder / "a.h5", folder / "data.h5"
     code, out, err = run(capsys, "score", file, "--data", data, "--json")
     assert (code, err) == (0, "")
-    found = json.loads(out)
+    result = json.loads(out)
     expected, _ = GradedNetwork.from_file(file).score(read_split(data, "test"))
-    assert {key: found[key] for key in expected} == expected
-    assert found["sha256"] == checksum(file)
-    assert found["bytes"] == file.stat().st_size
-    assert found["gzip_bytes"] == len(gzip.compress(file.read_bytes()))
+    assert {key: result[key] for key in expected} == expected
+    assert result["sha256"] == checksum(file)
+    assert result["bytes"] == file.stat().st_size
+    assert result["gzip_bytes"] == len(gzip.compress(file.read_bytes()))
     code, out, _ = run(capsys, "score", file, "--data", data)
     assert code == 0
     assert f"score      {expected['score']:.6f}" in out
@@ -69,13 +69,13 @@ def test_inspect_counts_the_zeros_of_each_array(capsys, folder):
 def test_compare_counts_what_differs(capsys, folder):
     a, b = (make_parameters(0, zeros=share) for share in (0.9, 0.95))
     code, out, _ = run(capsys, "compare", folder / "a.h5", folder / "b.h5", "--json")
-    found = json.loads(out)
+    result = json.loads(out)
     assert code == 0
-    assert found["zeros"] == [a.count_zeros(), b.count_zeros()]
-    assert found["different"] == int((a.vector != b.vector).sum())
+    assert result["zeros"] == [a.count_zeros(), b.count_zeros()]
+    assert result["different"] == int((a.vector != b.vector).sum())
     both = (a.vector == 0) & (b.vector == 0)
-    assert found["zeros_in_both"] == int(both.sum())
-    assert found["arrays"][0]["largest_difference"] == pytest.approx(
+    assert result["zeros_in_both"] == int(both.sum())
+    assert result["arrays"][0]["largest_difference"] == pytest.approx(
         np.abs(a.kernels[0] - b.kernels[0]).max(), rel=1e-6
     )
     _, out, _ = run(capsys, "compare", folder / "a.h5", folder / "a.h5")
@@ -103,7 +103,7 @@ def test_without_test_images_the_error_says_where_to_get_them(
     monkeypatch.delenv("CIFAR10_ARCHIVE", raising=False)
     code, out, err = run(capsys, "score", folder / "a.h5")
     assert (code, out) == (1, "")
-    assert "found no test images in results/dataset.h5" in err
+    assert "result no test images in results/dataset.h5" in err
     assert "--data" in err
 
 

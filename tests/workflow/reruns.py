@@ -381,10 +381,11 @@ MODULES = {
     "pruning/allocation": ROUNDS,
     "pruning/dead_units": ROUNDS,
     "pruning/folded_masks": TRAINING,
+    "pruning/mask_plan": TRAINING,
     "pruning/masks": ROUNDS,
     "pruning/rounds": ROUNDS,
     "pruning/saliency": ROUNDS,
-    "pruning/schedule": TRAINING,
+    "pruning/schedule": ROUNDS,
     "reporting/__init__": PACKAGE,
     "reporting/candidates": REPORT,
     "reporting/charts": REPORT,
@@ -401,6 +402,7 @@ MODULES = {
     "runtime/lock": NOTHING,
     "runtime/machine": {**TRAINING, **CELLS},
     "runtime/settings": TRAINING,
+    "runtime/yaml_files": NOTHING,
     "training/__init__": TRAINING,
     "training/checkpoint": TRAINING,
     "training/history": TRAINING,
@@ -444,8 +446,9 @@ FILES = [
         Edit(f"code: `scripts/{name}.py`", code(f"scripts/{name}.py"), jobs)
         for name, jobs in SCRIPTS.items()
     ],
-    Edit("comments and docstrings, anywhere", remarks, NOTHING),
-    Edit("the wording of errors and log lines, anywhere", reworded, NOTHING),
+    # The notebook has the optimizers' source, word for word.
+    Edit("comments and docstrings, anywhere", remarks, NOTEBOOK),
+    Edit("the wording of errors and log lines, anywhere", reworded, NOTEBOOK),
     Edit("every file's date", touch, NOTHING),
     Edit(
         "`report/report.html.j2`",

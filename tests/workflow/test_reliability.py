@@ -47,7 +47,8 @@ def wait_for(run: subprocess.Popen, text: str) -> str:
 
 def test_a_run_killed_three_times_ends_in_the_same_bytes(finished):
     seed = time.time_ns() % 10_000  # other moments each time; shown on failure
-    # Without Part A, which trains nothing; `make reliability` kills that, too.
+    # Without Part A, which trains nothing; `make reliability` kills that, too. Its
+    # notebook is the one result with source code in it, wording included.
     expected = {
         name: content
         for name, content in products(finished[0]).items()

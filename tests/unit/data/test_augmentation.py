@@ -1,7 +1,9 @@
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
-from shears.data.augmentation import ImageTable
+from shears.data.augmentation import ImageTable, draw_views
 from shears.runtime.backend import tf
 
 IMAGES = np.random.default_rng(0).integers(0, 256, (24, 32, 32, 3), np.uint8)
@@ -71,3 +73,13 @@ def test_a_view_is_cut_where_it_is_asked_for(row, column, mirrored):
     padded = np.pad(IMAGES[9], ((2, 2), (2, 2), (0, 0)), mode="reflect")
     expected = padded[row : row + 32, column : column + 32]
     np.testing.assert_array_equal(view[0], expected[:, :: -1 if mirrored else 1])
+
+
+@settings(max_examples=20, deadline=None)
+@given(crop=st.integers(0, 15), flip=st.booleans(), seed=st.integers(0, 99))
+def test_views_are_within_their_bounds(crop, flip, seed):
+    views = draw_views(200, 3, crop=crop, flip=flip, seed=seed)
+    assert views.shape == (200, 3, 3)
+    assert views.dtype == np.uint8
+    assert set(np.unique(views[..., :2])) <= set(range(2 * crop + 1))
+    assert set(np.unique(views[..., 2])) == ({0, 1} if flip else {0})

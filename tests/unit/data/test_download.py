@@ -28,7 +28,7 @@ class Server(BaseHTTPRequestHandler):
 
     def do_GET(self):
         server = self.server
-        server.asked.append(self.headers.get("Range"))
+        server.requested.append(self.headers.get("Range"))
         answer = server.plan.pop(0) if len(server.plan) > 1 else server.plan[0]
         self.close_connection = True
         with suppress(OSError):  # the client has hung up
@@ -42,7 +42,7 @@ class Server(BaseHTTPRequestHandler):
 
 
 def whole(to, *, cut=None, body=BODY, ranges=True):
-    """Sends the body from the byte asked for; `cut` ends it after so many bytes."""
+    """Sends the body from the byte requested for; `cut` ends it after so many bytes."""
     start = 0
     if ranges and to.headers.get("Range"):
         start = int(to.headers["Range"].removeprefix("bytes=").rstrip("-"))
@@ -126,7 +126,7 @@ def hangs_up(to):
 
 
 def wrong_range(to):
-    """Resumes from a byte other than the one asked for."""
+    """Resumes from a byte other than the one requested for."""
     to.head(206, Content_Length=10, Content_Range="bytes 0-9/5120000")
     to.wfile.write(BODY[:10])
 
@@ -146,7 +146,7 @@ def no_proxy(monkeypatch):
 def serving(*plan):
     server = ThreadingHTTPServer(("127.0.0.1", 0), Server)
     server.daemon_threads = True
-    server.plan, server.asked = list(plan or [whole]), []
+    server.plan, server.requested = list(plan or [whole]), []
     thread = threading.Thread(target=server.serve_forever, daemon=True)
     thread.start()
     try:
@@ -198,14 +198,14 @@ def test_a_fault_that_passes_is_waited_out(tmp_path, kind):
 def test_a_cut_connection_is_resumed_where_it_was_cut(tmp_path):
     with serving(cut(2_000_000), cut(1_500_000), whole) as (url, server):
         fetch(tmp_path / "a", url)
-    assert server.asked == [None, "bytes=2000000-", "bytes=3500000-"]
+    assert server.requested == [None, "bytes=2000000-", "bytes=3500000-"]
 
 
 def test_an_earlier_attempt_is_resumed(tmp_path):
     (tmp_path / "a.part").write_bytes(BODY[:4_000_000])
     with serving() as (url, server):
         fetch(tmp_path / "a", url)
-    assert server.asked == ["bytes=4000000-"]
+    assert server.requested == ["bytes=4000000-"]
     assert (tmp_path / "a").read_bytes() == BODY
 
 
@@ -249,7 +249,7 @@ BAD = {
 
 @pytest.mark.parametrize("kind", BAD)
 def test_bad_servers_are_reported_in_two_lines(tmp_path, kind):
-    answer, message, asked = BAD[kind]
+    answer, message, requested = BAD[kind]
     with serving(answer) as (url, server):
         with pytest.raises(UserError) as caught:
             fetch(tmp_path / "a", url)
@@ -259,7 +259,7 @@ def test_bad_servers_are_reported_in_two_lines(tmp_path, kind):
     assert "CIFAR10_ARCHIVE" in text
     assert text.count("\n") == 1
     assert len(text) < 400
-    assert len(server.asked) == asked
+    assert len(server.requested) == requested
     assert not (tmp_path / "a").exists()
     assert {path.name for path in tmp_path.iterdir()} <= {"a.part"}  # to resume from
 
@@ -276,14 +276,14 @@ def test_no_network(tmp_path):
 def test_mirrors_are_tried_in_order(tmp_path, first):
     with serving(first) as (bad, bads), serving() as (good, goods):
         fetch(tmp_path / "a", bad, good)
-    assert len(bads.asked) == len(goods.asked) == 1
+    assert len(bads.requested) == len(goods.requested) == 1
     assert (tmp_path / "a").read_bytes() == BODY
 
 
 def test_one_mirror_completes_what_another_sent(tmp_path):
     with serving(cut(3_000_000)) as (first, _), serving() as (second, server):
         fetch(tmp_path / "a", first, second)
-    assert server.asked == ["bytes=3000000-"]
+    assert server.requested == ["bytes=3000000-"]
     assert (tmp_path / "a").read_bytes() == BODY
 
 
@@ -307,7 +307,7 @@ def test_a_full_disk_is_not_blamed_on_the_server(tmp_path):
             fetch(tmp_path / "a", url)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
-    assert len(server.asked) == 1
+    assert len(server.requested) == 1
 
 
 def test_a_local_archive_is_checked_and_copied(good_archive, tmp_path):

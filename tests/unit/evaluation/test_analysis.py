@@ -19,34 +19,34 @@ from tests.conftest import make_parameters
 
 @pytest.mark.parametrize(("correct", "zeros"), [(4300, 1_232_095), (3300, 1_225_841)])
 def test_the_expected_score_is_the_mean_of_simulated_ones(correct, zeros):
-    found = expect_score({"images": 5000, "correct": correct, "zeros": zeros}, 10_000)
+    result = expect_score({"images": 5000, "correct": correct, "zeros": zeros}, 10_000)
     rng = np.random.default_rng(0)
     accuracy = rng.binomial(10_000, rng.beta(correct + 1, 5001 - correct, 20_000)) / 1e4
     scores = np.array([score(a, zeros) for a in accuracy])
     error = 4 * scores.std() / math.sqrt(len(scores))
-    assert found["expected"] == pytest.approx(scores.mean(), abs=error)
-    assert found["miss"] == pytest.approx((accuracy <= 0.65).mean(), abs=0.01)
-    assert (scores > found["high"]).mean() == pytest.approx(0.025, abs=0.005)
-    if found["miss"] < 0.025:
-        assert (scores < found["low"]).mean() == pytest.approx(0.025, abs=0.005)
+    assert result["expected"] == pytest.approx(scores.mean(), abs=error)
+    assert result["miss"] == pytest.approx((accuracy <= 0.65).mean(), abs=0.01)
+    assert (scores > result["high"]).mean() == pytest.approx(0.025, abs=0.005)
+    if result["miss"] < 0.025:
+        assert (scores < result["low"]).mean() == pytest.approx(0.025, abs=0.005)
     else:
-        assert found["low"] == 0
-    assert found["accuracy_margin"] == pytest.approx(accuracy.mean() - 0.65, abs=1e-3)
+        assert result["low"] == 0
+    assert result["accuracy_margin"] == pytest.approx(accuracy.mean() - 0.65, abs=1e-3)
 
 
 def test_a_hopeless_candidate_is_expected_to_miss():
-    found = expect_score({"images": 500, "correct": 60, "zeros": 0}, 1000)
-    assert found["low"] == found["high"] == 0
-    assert found["expected"] == pytest.approx(0, abs=1e-12)
-    assert found["miss"] == pytest.approx(1)
+    result = expect_score({"images": 500, "correct": 60, "zeros": 0}, 1000)
+    assert result["low"] == result["high"] == 0
+    assert result["expected"] == pytest.approx(0, abs=1e-12)
+    assert result["miss"] == pytest.approx(1)
 
 
 def test_choosing_by_validation_is_compared_with_choosing_by_test():
-    found = compare_choices([0.5, 0.91, 0.9, 0.8], [0.5, 0.88, 0.9, 0.89], 1)
-    assert found["best"] == 2
-    assert found["lost"] == pytest.approx(0.02)
-    assert found["rank"] == 3
-    assert found["correlation"] == pytest.approx(0.4)
+    result = compare_choices([0.5, 0.91, 0.9, 0.8], [0.5, 0.88, 0.9, 0.89], 1)
+    assert result["best"] == 2
+    assert result["lost"] == pytest.approx(0.02)
+    assert result["rank"] == 3
+    assert result["correlation"] == pytest.approx(0.4)
     assert math.isnan(compare_choices([0.5, 0.6], [0.5, 0.6], 1)["correlation"])
     assert math.isnan(compare_choices([0.5] * 3, [0.1, 0.2, 0.3], 1)["correlation"])
 
@@ -58,8 +58,8 @@ POINTS = st.lists(
 
 @given(points=POINTS)
 def test_the_frontier_is_what_no_other_point_beats(points):
-    found = frontier(points)
-    best = [points[i] for i in found]
+    result = frontier(points)
+    best = [points[i] for i in result]
     assert best == sorted(best)
     assert len(set(best)) == len(best)
     for x, y in points:
@@ -72,9 +72,9 @@ def test_the_frontier_is_what_no_other_point_beats(points):
 def test_changed_predictions_are_sorted_by_what_changed(seed):
     rng = np.random.default_rng(seed)
     labels, before, after = rng.integers(0, 4, (3, 60), dtype=np.uint8)
-    found = compare_predictions(labels, before, after)
+    result = compare_predictions(labels, before, after)
     for i in range(60):
-        kinds = [name for name, rows in found._asdict().items() if i in rows]
+        kinds = [name for name, rows in result._asdict().items() if i in rows]
         expected = []
         if before[i] != after[i]:
             correct = (before[i] == labels[i], after[i] == labels[i])

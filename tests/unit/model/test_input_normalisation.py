@@ -28,8 +28,8 @@ def test_folding_keeps_the_logits_and_the_zeros():
     kernel, bias = parameters.kernels[0], parameters.biases[0]
     expected = tf.nn.conv2d(padded, kernel, 1, "VALID") + bias
     kernel, bias = folded.kernels[0], folded.biases[0]
-    found = tf.nn.conv2d(images, kernel, 1, "SAME") + bias
-    np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-4)
+    result = tf.nn.conv2d(images, kernel, 1, "SAME") + bias
+    np.testing.assert_allclose(result, expected, rtol=1e-4, atol=1e-4)
     np.testing.assert_array_equal(kernel == 0, parameters.kernels[0] == 0)
     for one, other in zip(folded.arrays[2:], parameters.arrays[2:], strict=True):
         np.testing.assert_array_equal(one, other)

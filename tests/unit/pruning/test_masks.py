@@ -11,6 +11,7 @@ from shears.model.input_normalisation import PixelStatistics, fold
 from shears.model.parameters import Parameters
 from shears.pruning.allocation import Allocation, distribute, lamp_scores
 from shears.pruning.dead_units import remove_dead_units
+from shears.pruning.mask_plan import MaskUpdate
 from shears.pruning.masks import (
     Pruner,
     drop_and_grow,
@@ -19,7 +20,6 @@ from shears.pruning.masks import (
     zeros_for,
 )
 from shears.pruning.saliency import Saliency, compute_saliency
-from shears.pruning.schedule import MaskUpdate
 from shears.runtime.errors import UserError
 from tests.conftest import make_parameters
 
@@ -130,23 +130,23 @@ def densities(allocation: str, sparsity: float = 0.98) -> list[float]:
 def test_uniform_keeps_the_same_share_of_each_kernel():
     budget = PARAMETERS - zeros_for(0.98) - BIASES
     expected = budget / sum(KERNEL_SIZES)
-    for found, size in zip(densities("uniform"), KERNEL_SIZES, strict=True):
-        assert abs(found - expected) <= 1 / size
+    for result, size in zip(densities("uniform"), KERNEL_SIZES, strict=True):
+        assert abs(result - expected) <= 1 / size
 
 
 def test_erk_is_in_proportion_to_the_sum_over_the_product_of_the_sides():
-    found = densities("erk")
+    result = densities("erk")
     shapes = [layer.kernel for layer in LAYERS]
     ratios = [
         density * np.prod(shape) / sum(shape)
-        for density, shape in zip(found, shapes, strict=True)
+        for density, shape in zip(result, shapes, strict=True)
     ]
     np.testing.assert_allclose(ratios, ratios[0], rtol=0.01)
 
 
 def test_a_set_ratio_is_kept_and_none_above_one():
-    found = np.array(densities("ratio"))
-    np.testing.assert_allclose(found / found[0], np.array(DENSITIES) / 70, rtol=0.05)
+    result = np.array(densities("ratio"))
+    np.testing.assert_allclose(result / result[0], np.array(DENSITIES) / 70, rtol=0.05)
     full = densities("ratio", 0.5)
     assert full[0] == full[1] == full[2] == full[5] == 1
     assert 0 < full[4] < 1

@@ -7,9 +7,9 @@ import yaml
 from shears.config import parse_configuration
 from shears.model.parameters import Parameters, initial_parameters
 from shears.plan import plan
+from shears.pruning.mask_plan import MaskUpdate
 from shears.pruning.masks import make_mask, zeros_for
 from shears.pruning.rounds import RoundSpec, plan_round
-from shears.pruning.schedule import MaskUpdate
 from shears.runtime.errors import UserError
 from shears.training.loop import train_network
 from shears.training.run_context import RunContext

@@ -4,7 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shears.pruning.schedule import MaskUpdate, cubic_sparsity, schedule_masks
+from shears.pruning.mask_plan import MaskUpdate
+from shears.pruning.schedule import cubic_sparsity, schedule_masks
 
 
 def test_cubic_sparsity_by_hand():

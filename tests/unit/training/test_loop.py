@@ -4,8 +4,8 @@ import pytest
 from shears.data.dataset import Split
 from shears.model.forward import logits
 from shears.model.parameters import initial_parameters
+from shears.pruning.mask_plan import MaskPlan, MaskUpdate
 from shears.pruning.masks import make_mask
-from shears.pruning.schedule import MaskPlan, MaskUpdate
 from shears.runtime.backend import tf
 from shears.runtime.device import choose_precision
 from shears.runtime.errors import UserError

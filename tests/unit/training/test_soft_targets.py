@@ -1,7 +1,7 @@
 import numpy as np
 
-from shears.data.augmentation import ImageTable
-from shears.data.views import ViewSettings, draw_views
+from shears.data.augmentation import ImageTable, draw_views
+from shears.data.views import ViewSettings
 from shears.model.forward import logits
 from shears.runtime.backend import tf
 from shears.training.soft_targets import (

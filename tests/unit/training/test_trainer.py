@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from shears.data.views import draw_views
+from shears.data.augmentation import draw_views
 from shears.model.forward import logits
 from shears.model.parameters import Parameters
 from shears.pruning.masks import make_mask
@@ -151,7 +151,7 @@ def test_the_loss_of_a_student_by_hand():
     trainer = make_trainer(recipe, soft_targets)
     outputs = np.random.default_rng(2).normal(size=(16, 10))
     which = np.arange(16, dtype=np.int32) % 3
-    found = trainer.losses(
+    result = trainer.losses(
         tf.constant(outputs, tf.float32), tf.constant(ROWS), tf.constant(which)
     )
 
@@ -162,7 +162,7 @@ def test_the_loss_of_a_student_by_hand():
     hard = np.eye(10)[make_data().labels[ROWS]] * 0.9 + 0.01
     expected = -0.7 * 16 * (soft * log_softmax(outputs / 4)).sum(1)
     expected -= 0.3 * (hard * log_softmax(outputs)).sum(1)
-    np.testing.assert_allclose(found, expected, rtol=1e-3)
+    np.testing.assert_allclose(result, expected, rtol=1e-3)
 
 
 def test_the_moving_average_starts_again_with_a_mask():
@@ -193,7 +193,7 @@ def test_the_gradient_for_masks_covers_pruned_weights():
     trainer = make_trainer(change(PLAIN, dropout=(0.5, 0.5, 0.5)))
     mask = make_mask(Parameters(trainer.state.parameters.numpy()), 1_000_000).vector
     trainer.state.set_mask(trainer.state.parameters.numpy(), mask)
-    found = trainer.gradient(ROWS)
+    result = trainer.gradient(ROWS)
     expected = gradient(trainer.state.parameters.numpy())
-    np.testing.assert_allclose(found, expected, rtol=1e-3, atol=1e-7)
-    assert found[mask == 0].any()
+    np.testing.assert_allclose(result, expected, rtol=1e-3, atol=1e-7)
+    assert result[mask == 0].any()

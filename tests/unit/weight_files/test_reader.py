@@ -215,6 +215,10 @@ BAD_MODELS = {
         lambda m: layer_of(m, "InputLayer").update(batch_input_shape=[None, 28, 28, 1]),
         "input shape: found [null, 28, 28, 1]",
     ),
+    "an input that is a number": (
+        lambda m: layer_of(m, "InputLayer").update(batch_input_shape=5),
+        "input shape: found 5, expected [32, 32, 3]",
+    ),
     "an extra layer": (
         lambda m: insert(m, 13, "Dense", name="d", units=10, activation="softmax"),
         "expected the end, after 9 layers",

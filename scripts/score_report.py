@@ -36,6 +36,7 @@ if __name__ == "__main__":
             read_json(snakemake.input.choice),
             baselines=snakemake.params.baselines,
             manifest=snakemake.input.manifest,
+            data_set=snakemake.config["data"]["name"],
             dataset=snakemake.input.dataset,
             study={
                 name: snakemake.input[name]

@@ -21,7 +21,7 @@ from pydantic import (
 from pydantic_core import PydanticKnownError
 
 from shears.data.views import ViewSettings
-from shears.pruning.rounds import MaskSettings
+from shears.pruning.masks import MaskSettings
 from shears.runtime.errors import UserError, brief, show_value
 from shears.runtime.settings import EACH_ONCE, List, Seed, Settings, UniqueList
 from shears.training.recipe import Recipe

@@ -16,8 +16,8 @@ from shears.config import (
     RoundSettings,
 )
 from shears.model.architecture import KERNEL_SIZES, PARAMETERS
-from shears.pruning.masks import floor_counts
-from shears.pruning.rounds import MaskSettings, RoundSpec
+from shears.pruning.masks import MaskSettings, floor_counts
+from shears.pruning.rounds import RoundSpec
 from shears.runtime.errors import UserError, brief
 from shears.training.recipe import Recipe
 

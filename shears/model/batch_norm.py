@@ -54,7 +54,11 @@ def mean_statistics(batches: Sequence[BatchStatistics]) -> Statistics:
 
 
 def _with_batch_norm(
-    vector: tf.Tensor, images: tf.Tensor, *args, **kwargs
+    vector: tf.Tensor,
+    images: tf.Tensor,
+    pixels: PixelStatistics | None,
+    dropout: Sequence[float] = (0.0, 0.0, 0.0),
+    seed: tf.Tensor | None = None,
 ) -> tuple[tf.Tensor, BatchStatistics]:
     """Computes logits with batch norm, and the batch's statistics that it used."""
     gammas = tf.split(vector[PARAMETERS:], HIDDEN_UNITS)
@@ -67,12 +71,12 @@ def _with_batch_norm(
         return tf.nn.relu(tf.reshape(y, tf.shape(x)))
 
     network = vector[:PARAMETERS]
-    outputs = forward.logits(network, images, *args, activate=activate, **kwargs)
+    outputs = forward.logits(network, images, dropout, seed, pixels, activate)
     return outputs, statistics
 
 
 def _without_batch_norm(
-    vector: tf.Tensor, images: tf.Tensor, **kwargs
+    vector: tf.Tensor, images: tf.Tensor, pixels: PixelStatistics | None
 ) -> tuple[tf.Tensor, BatchStatistics]:
     """Computes logits without batch norm, and statistics of its kernels' outputs."""
     statistics: BatchStatistics = []
@@ -81,7 +85,8 @@ def _without_batch_norm(
         statistics.append(tf.nn.moments(x, list(range(len(x.shape) - 1))))
         return forward.activate(x, bias)
 
-    return forward.logits(vector, images, activate=activate, **kwargs), statistics
+    outputs = forward.logits(vector, images, pixels=pixels, activate=activate)
+    return outputs, statistics
 
 
 def logits(
@@ -103,7 +108,7 @@ def logits(
     Returns:
         (B, 10) float32 logits.
     """
-    return _with_batch_norm(vector, images, dropout, seed, pixels)[0]
+    return _with_batch_norm(vector, images, pixels, dropout, seed)[0]
 
 
 def fusion_factors(
@@ -154,7 +159,7 @@ class BatchNorm:
             @tf.function
             def statistics(vector: tf.Tensor, images: tf.Tensor) -> BatchStatistics:
                 images = tf.cast(images, tf.float32) / 255
-                return compute(vector, images, pixels=pixels)[1]
+                return compute(vector, images, pixels)[1]
 
             return statistics
 

@@ -1,7 +1,7 @@
 """The fixed network's parameters: one flat vector, with named views.
 
-The vector holds kernel and bias of each layer in turn. Everything that depends on this
-order is in this module.
+The vector holds kernel and bias of each layer in turn; batch norm's gammas come after
+them. Other modules use the views, or `kernels_and_biases` for the same in tensors.
 """
 
 from collections.abc import Sequence

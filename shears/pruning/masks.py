@@ -10,8 +10,10 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
+from typing import Annotated, Literal
 
 import numpy as np
+from pydantic import Field
 
 from shears.model.architecture import KERNEL_SIZES, PARAMETERS
 from shears.model.parameters import SMALLEST, Parameters
@@ -20,10 +22,48 @@ from shears.pruning.dead_units import remove_dead_units
 from shears.pruning.mask_plan import MaskUpdate
 from shears.pruning.saliency import Saliency, compute_saliency
 from shears.runtime.errors import UserError
+from shears.runtime.settings import Fraction, Settings
 
 # How often a mask is remade because removing dead units freed weights. Two or three
 # times are enough, but an allocation that starves a kernel would kill units forever.
 MOST_REALLOCATIONS = 8
+
+
+class MaskSettings(Settings):
+    """How the masks of a round are made."""
+
+    saliency: Saliency = "magnitude"
+    """Which weights of a kernel are pruned first."""
+
+    allocation: Allocation = "lamp"
+    """How the zeros are distributed over the kernels."""
+
+    densities: Annotated[
+        tuple[Annotated[float, Field(gt=0, le=1_000_000)], ...],
+        Field(strict=False, min_length=6, max_length=6),
+    ] = (1.0,) * 6
+    """For the allocation ratio: relative densities of the six kernels."""
+
+    floor: Fraction = 0.0
+    """Least density of each kernel."""
+
+    remove_dead_units: bool = False
+    """Whether the weights of dead units are given to others."""
+
+    end_step: Annotated[float, Field(ge=0, le=1)] = 0.5
+    """Fraction of the round's steps after which sparsity is reached; 0 is one-shot."""
+
+    update_count: Annotated[int, Field(ge=1, le=1000)] = 40
+    """Number of mask updates up to end_step; with drop_fraction, more follow."""
+
+    drop_fraction: Fraction = 0.0
+    """Fraction of kept weights dropped so that others grow (RigL); falls to 0."""
+
+    start: Literal["trained", "initial"] = "trained"
+    """The weights a round starts from: the previous round's, or the initial ones."""
+
+    shuffled: bool = False
+    """Whether the masks of mask_of are shuffled within each kernel."""
 
 
 def zeros_for(sparsity: float) -> int:
@@ -185,21 +225,13 @@ class Pruner:
     """Makes the masks of a round.
 
     Attributes:
-        saliency: Which weights of a kernel are pruned first.
-        allocation: How the zeros are distributed over the kernels.
-        densities: For the allocation "ratio": the kernels' densities, in proportion.
-        floor: Least density of each kernel.
-        remove_dead_units: Whether the weights of dead units are given to others.
+        settings: How they are made.
         seed: For the saliency "random".
         folded_layers: How many of the first layers have a mean folded into their biases
             (`zero_incoming`).
     """
 
-    saliency: Saliency
-    allocation: Allocation
-    densities: Sequence[float]
-    floor: float
-    remove_dead_units: bool
+    settings: MaskSettings
     seed: int
     folded_layers: int
 
@@ -223,19 +255,20 @@ class Pruner:
         Raises:
             UserError: The mask cannot be made (`make_mask`).
         """
+        settings = self.settings
         saliency = compute_saliency(
-            parameters, self.saliency, gradient=gradient, seed=self.seed
+            parameters, settings.saliency, gradient=gradient, seed=self.seed
         )
         choose = partial(
             make_mask,
             zeros=update.zeros,
-            allocation=self.allocation,
+            allocation=settings.allocation,
             saliency=saliency,
-            densities=self.densities,
-            floor=self.floor,
+            densities=settings.densities,
+            floor=settings.floor,
         )
         mask = choose(parameters)
-        for _ in range(MOST_REALLOCATIONS if self.remove_dead_units else 0):
+        for _ in range(MOST_REALLOCATIONS if settings.remove_dead_units else 0):
             kept = parameters.masked(mask)
             alive = remove_dead_units(kept)
             # Dead units' weights are pruned; the next mask keeps as many others.

@@ -1,58 +1,19 @@
 """A round of pruning: the weights it starts from, and its masks."""
 
-from typing import Annotated, Literal
+from typing import Annotated
 
 import numpy as np
 from pydantic import Field
 
 from shears.model.architecture import HIDDEN, LAYERS
 from shears.model.parameters import Parameters, initial_parameters
-from shears.pruning.allocation import Allocation
 from shears.pruning.mask_plan import MaskPlan, MaskUpdate
-from shears.pruning.masks import Pruner, shuffle_mask, zeros_for
-from shears.pruning.saliency import Saliency
+from shears.pruning.masks import MaskSettings, Pruner, shuffle_mask, zeros_for
 from shears.pruning.schedule import schedule_masks
 from shears.runtime.errors import UserError
-from shears.runtime.settings import Fraction, Seed, Settings
+from shears.runtime.settings import Seed
 
 TINY_WEIGHT = 1e-6  # in place of a weight that is zero
-
-
-class MaskSettings(Settings):
-    """How the masks of a round are made."""
-
-    saliency: Saliency = "magnitude"
-    """Which weights of a kernel are pruned first."""
-
-    allocation: Allocation = "lamp"
-    """How the zeros are distributed over the kernels."""
-
-    densities: Annotated[
-        tuple[Annotated[float, Field(gt=0, le=1_000_000)], ...],
-        Field(strict=False, min_length=6, max_length=6),
-    ] = (1.0,) * 6
-    """For the allocation ratio: relative densities of the six kernels."""
-
-    floor: Fraction = 0.0
-    """Least density of each kernel."""
-
-    remove_dead_units: bool = False
-    """Whether the weights of dead units are given to others."""
-
-    end_step: Annotated[float, Field(ge=0, le=1)] = 0.5
-    """Fraction of the round's steps after which sparsity is reached; 0 is one-shot."""
-
-    update_count: Annotated[int, Field(ge=1, le=1000)] = 40
-    """Number of mask updates up to end_step; with drop_fraction, more follow."""
-
-    drop_fraction: Fraction = 0.0
-    """Fraction of kept weights dropped so that others grow (RigL); falls to 0."""
-
-    start: Literal["trained", "initial"] = "trained"
-    """The weights a round starts from: the previous round's, or the initial ones."""
-
-    shuffled: bool = False
-    """Whether the masks of mask_of are shuffled within each kernel."""
 
 
 class RoundSpec(MaskSettings):
@@ -94,15 +55,7 @@ def plan_round(
     """
     zeros = zeros_for(spec.sparsity)
     folded_layers = len(HIDDEN) if batch_norm else 1
-    pruner = Pruner(
-        saliency=spec.saliency,
-        allocation=spec.allocation,
-        densities=spec.densities,
-        floor=spec.floor,
-        remove_dead_units=spec.remove_dead_units,
-        seed=spec.seed,
-        folded_layers=folded_layers,
-    )
+    pruner = Pruner(spec, spec.seed, folded_layers)
     if mask_source is None and spec.start == "trained":
         updates = schedule_masks(
             previous.count_zeros(),

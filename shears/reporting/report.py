@@ -211,6 +211,7 @@ def write_report(
     *,
     baselines: Mapping[str, str],
     manifest: str | Path,
+    data_set: str,
     dataset: str | Path,
     study: Mapping[str, str | Path],
     costs: str | Path,
@@ -227,11 +228,12 @@ def write_report(
         choice: The choice (`selection.choose`).
         baselines: The baseline that each method and seed ("lamp/seed_0") prunes.
         manifest: The submission's manifest.
+        data_set: "cifar10" or "digits".
         dataset: The prepared data; some test images are shown.
         study: Part A's files: "table", "losses", "sensitivity", "paths"; empty if Part
             A is left out.
         costs: Folder of Snakemake's benchmark files.
-        config: The run's configuration.
+        config: The run's configuration, to print.
         command: The command that reproduces the run.
         template: Jinja2 template.
         report: HTML file to write.
@@ -248,7 +250,7 @@ def write_report(
         [row["test_score"] for row in rows],
         chosen,
     )
-    classes = CLASSES[config["data"]["name"]]
+    classes = CLASSES[data_set]
     network_panels, values, pictures = _examine(chain, dataset, classes)
     panels = [
         mean_scores(candidates),

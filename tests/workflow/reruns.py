@@ -11,7 +11,7 @@ from pydantic.fields import FieldInfo
 from snakemake.utils import update_config
 
 from shears.config import parse_configuration
-from shears.pruning.rounds import MaskSettings
+from shears.pruning.masks import MaskSettings
 from shears.runtime.code_digest import WITHOUT_RESULTS
 from shears.training.recipe import Recipe
 from tests.workflow.project import small_configuration
@@ -40,7 +40,6 @@ NOTHING: dict[str, int] = {}
 WORDS = (
     (EVERYTHING, "everything"),
     (DATA, "data set, teacher, baseline, rounds and what follows"),
-    ({**TRAINING, **PART_A}, "teacher, baseline, rounds, Part A and what follows"),
     (
         {**TRAINING, **CELLS},
         "teacher, baseline, rounds, optimizers' cells and what follows",
@@ -393,7 +392,7 @@ MODULES = {
     "reporting/report": REPORT,
     "reporting/submission": PACKAGE,
     "runtime/__init__": EVERYTHING,
-    "runtime/backend": {**TRAINING, **PART_A},
+    "runtime/backend": {**TRAINING, **CELLS},
     "runtime/code_digest": NOTHING,
     "runtime/device": {**TRAINING, **CELLS},
     "runtime/errors": NOTHING,

@@ -9,10 +9,10 @@ from shears.model.parameters import BatchNormParameters, Parameters
 from shears.pruning.dead_units import remove_dead_units
 from shears.pruning.folded_masks import folded_masks
 from shears.pruning.mask_plan import MaskUpdate
-from shears.pruning.masks import Pruner, make_mask
+from shears.pruning.masks import MaskSettings, Pruner, make_mask
 from tests.unit.model.test_batch_norm import IMAGES, INPUT, make_trained
 
-PRUNER = Pruner("magnitude", "lamp", (1,) * 6, 0, True, 0, folded_layers=5)
+PRUNER = Pruner(MaskSettings(remove_dead_units=True), seed=0, folded_layers=5)
 
 
 @pytest.mark.parametrize("zeros", [1_000_000, 1_225_000, 1_245_000])

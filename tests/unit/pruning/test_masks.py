@@ -1,4 +1,3 @@
-from dataclasses import replace
 from typing import get_args
 
 import numpy as np
@@ -13,6 +12,7 @@ from shears.pruning.allocation import Allocation, distribute, lamp_scores
 from shears.pruning.dead_units import remove_dead_units
 from shears.pruning.mask_plan import MaskUpdate
 from shears.pruning.masks import (
+    MaskSettings,
     Pruner,
     drop_and_grow,
     make_mask,
@@ -227,15 +227,11 @@ def test_a_shuffled_mask_has_as_many_ones_in_each_array():
     assert (shuffle_mask(mask, 2, 1).vector != new.vector).any()
 
 
-PRUNER = Pruner(
-    saliency="magnitude",
-    allocation="lamp",
-    densities=DENSITIES,
-    floor=0.0,
-    remove_dead_units=True,
-    seed=0,
-    folded_layers=1,
-)
+def pruner_with(*, remove_dead_units: bool = True, **changes) -> Pruner:
+    settings = MaskSettings(
+        densities=DENSITIES, remove_dead_units=remove_dead_units, **changes
+    )
+    return Pruner(settings, seed=0, folded_layers=1)
 
 
 @pytest.mark.parametrize("allocation", ALLOCATIONS)
@@ -243,10 +239,10 @@ def test_the_weights_of_dead_units_are_given_to_others(allocation):
     parameters, zeros = make_parameters(4), zeros_for(0.99)
     parameters.kernels[4][:, :300] *= 0.01  # units that a mask leaves without weights
     parameters.kernels[1][..., :9] = 0  # channels that are dead already
-    pruner = replace(PRUNER, allocation=allocation)
+    pruner = pruner_with(allocation=allocation)
     new, mask = pruner(parameters, lambda: gradient_of(0), MaskUpdate(zeros))
     assert zeros_in(mask) == zeros
-    plain = replace(pruner, remove_dead_units=False)
+    plain = pruner_with(allocation=allocation, remove_dead_units=False)
     old, first = plain(parameters, lambda: gradient_of(0), MaskUpdate(zeros))
 
     def useless(kept: Parameters) -> int:
@@ -264,7 +260,7 @@ def test_the_weights_of_dead_units_are_given_to_others(allocation):
 @pytest.mark.parametrize("kind", SALIENCIES)
 def test_a_mask_is_exact_after_drop_and_grow_too(kind):
     parameters, zeros = make_parameters(5), zeros_for(0.97)
-    pruner = replace(PRUNER, saliency=kind, remove_dead_units=False)
+    pruner = pruner_with(saliency=kind, remove_dead_units=False)
     _, mask = pruner(parameters, lambda: gradient_of(0), MaskUpdate(zeros, 0.3))
     assert zeros_in(mask) == zeros
     _, without = pruner(parameters, lambda: gradient_of(0), MaskUpdate(zeros))
@@ -287,7 +283,7 @@ def test_folded_normalisation_leaves_the_zeros_of_the_mask(
     parameters.kernels[0][..., :small] *= 0.02
     parameters.kernels[1][:, :, : small // 2] *= 0.02
     zeros = zeros_for(sparsity)
-    pruner = replace(PRUNER, allocation=allocation)
+    pruner = pruner_with(allocation=allocation)
     update = MaskUpdate(zeros, drop_fraction)
     parameters, mask = pruner(parameters, lambda: gradient_of(seed), update)
     pixels = PixelStatistics(np.full(3, 0.47, "f4"), np.full(3, 0.25, "f4"))

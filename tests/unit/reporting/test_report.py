@@ -125,7 +125,7 @@ def test_the_configuration_and_the_command_are_shown(text):
     shown = re.search(
         r"Configuration</summary>\s*<pre.*?<code>(.*?)</code>", text, re.S
     )
-    assert yaml.safe_load(shown[1]) == {"data": {"name": "cifar10"}, "seeds": [0]}
+    assert yaml.safe_load(shown[1]) == {"seeds": [0]}
 
 
 def test_several_seeds_are_averaged(text, folder):

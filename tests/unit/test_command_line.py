@@ -103,7 +103,7 @@ def test_without_test_images_the_error_says_where_to_get_them(
     monkeypatch.delenv("CIFAR10_ARCHIVE", raising=False)
     code, out, err = run(capsys, "score", folder / "a.h5")
     assert (code, out) == (1, "")
-    assert "result no test images in results/dataset.h5" in err
+    assert "found no test images in results/dataset.h5" in err
     assert "--data" in err
 
 

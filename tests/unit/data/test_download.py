@@ -42,7 +42,7 @@ class Server(BaseHTTPRequestHandler):
 
 
 def whole(to, *, cut=None, body=BODY, ranges=True):
-    """Sends the body from the byte requested for; `cut` ends it after so many bytes."""
+    """Sends the body from the requested byte; `cut` ends it after so many bytes."""
     start = 0
     if ranges and to.headers.get("Range"):
         start = int(to.headers["Range"].removeprefix("bytes=").rstrip("-"))
@@ -126,7 +126,7 @@ def hangs_up(to):
 
 
 def wrong_range(to):
-    """Resumes from a byte other than the one requested for."""
+    """Resumes from a byte other than the requested one."""
     to.head(206, Content_Length=10, Content_Range="bytes 0-9/5120000")
     to.wfile.write(BODY[:10])
 

@@ -211,7 +211,7 @@ def _find_recipe(config: Configuration, name: str, where: str) -> Recipe:
     if name not in config.recipes:
         raise UserError(
             f"{where}: recipe: found {name!r}, expected one of the recipes: "
-            f"{brief(', '.join(sorted(config.recipes)))}"
+            f"{brief(', '.join(sorted(config.recipes)), 400)}"
         )
     return config.recipes[name]
 

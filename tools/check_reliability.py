@@ -45,7 +45,7 @@ REFUSALS = {
         "bad_configurations_are_refused_in_one_line",
     ),
     "configuration files": (
-        "test_config",
+        "runtime/test_yaml_files",
         "bad_configuration_files_are_refused_in_a_line",
     ),
     "HDF5 weights files": (

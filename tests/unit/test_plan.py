@@ -1,0 +1,78 @@
+import copy
+
+import pytest
+
+from shears.runtime.errors import UserError
+from tests.configurations import CONFIG, check_all, merge
+
+
+def test_the_teachers_recipe_is_needed_only_if_somebody_learns_from_it():
+    config = copy.deepcopy(CONFIG)
+    del config["recipes"]["teacher"]
+    config["methods"]["lamp"]["teacher"] = "none"
+    config["baselines"]["plain"] = {"teacher": "none"}
+    config["methods"]["lamp"]["baseline"] = "plain"
+    check_all(config)  # dense is not pruned, other methods are not run
+    for changed in ({"run": ["lamp", "erk"]}, {"run": []}):
+        with pytest.raises(UserError, match="^teacher: recipe: found 'teacher', exp"):
+            check_all({**copy.deepcopy(config), **changed})
+
+
+def test_methods_come_after_those_whose_masks_they_take_with_all_settings():
+    planned = check_all({**CONFIG, "run": ["mask_from_scratch", "erk"]})
+    assert list(planned.methods) == ["lamp", "mask_from_scratch", "erk"]
+    own = {
+        "lamp": {},
+        "mask_from_scratch": {"start": "initial", "mask_of": "lamp"},
+        "erk": {"allocation": "erk"},
+    }
+    for name, changes in own.items():
+        method = planned.methods[name]
+        expected = planned.config.pruning.model_copy(update=changes)
+        assert (method.key, method.settings) == (name, expected)
+    assert planned.baselines == ["dense"]
+
+
+def test_recipes_of_a_sweep_multiply_the_methods_and_their_masks():
+    config = {**copy.deepcopy(CONFIG), "run": ["mask_from_scratch", "lamp"]}
+    config["recipes"]["long"] = {"learning_rate": 0.001}
+    planned = check_all({**config, "with_recipes": ["finetune", "long"]})
+    assert list(planned.methods) == [
+        *("lamp-finetune", "mask_from_scratch-finetune"),
+        *("lamp-long", "mask_from_scratch-long"),
+    ]
+    for name, method in planned.methods.items():
+        assert method.settings.recipe == name.split("-")[1]
+    assert planned.methods["mask_from_scratch-long"].settings.mask_of == "lamp-long"
+    assert planned.candidates[-1] == "mask_from_scratch-long/seed_0/round_2"
+    assert planned.baselines == ["dense"]
+
+
+def test_a_round_has_the_methods_settings_and_its_own():
+    rounds = [{"sparsity": 0.5, "epochs": 3}, {"sparsity": 0.75, "epochs": 4}]
+    config = merge(CONFIG, {"methods": {"erk": {"rounds": rounds, "floor": 0.01}}})
+    planned = check_all({**config, "run": ["erk"], "seeds": [7]})
+    spec = planned.round_spec("erk", 7, 2)
+    assert (spec.allocation, spec.floor, spec.sparsity) == ("erk", 0.01, 0.75)
+    assert (spec.seed, spec.initial_seed) == (7002, 7)
+    recipe = planned.round_recipe("erk", 2)
+    assert recipe.epochs == 4
+    assert recipe.batch_norm == CONFIG["recipes"]["finetune"]["batch_norm"]
+    assert planned.baseline_of("erk/seed_7") == "dense/seed_7"
+
+
+def test_candidates_are_listed_for_each_seed_and_round_baselines_first():
+    config = {**copy.deepcopy(CONFIG), "seeds": [3, 0]}
+    rounds = {"rounds": [{"sparsity": 0.5, "epochs": 1}]}
+    config["methods"]["erk"].update(rounds, baseline="plain")
+    config["baselines"]["plain"] = {}
+    planned = check_all({**config, "run": ["erk", "lamp"]})
+    assert planned.candidates == [
+        *("dense/seed_3", "dense/seed_0", "plain/seed_3", "plain/seed_0"),
+        *("erk/seed_3/round_1", "erk/seed_0/round_1"),
+        *("lamp/seed_3/round_1", "lamp/seed_3/round_2"),
+        *("lamp/seed_0/round_1", "lamp/seed_0/round_2"),
+    ]
+    assert check_all({**config, "run": []}).candidates == [
+        *("dense/seed_3", "dense/seed_0", "plain/seed_3", "plain/seed_0"),
+    ]

@@ -1,7 +1,9 @@
 # Each target sets up what it needs: a .venv with exactly the packages of the lock file.
 #   make demo        the whole workflow in minutes, on data that needs no download
 #   make reproduce   the whole workflow on CIFAR-10 (CIFAR10_ARCHIVE=... if you have it)
-#   make test        unit and workflow tests    make lint    style and workflow checks
+#   make test        unit and workflow tests         make lint    style, types, workflow
+#   make test-fast   the fast unit tests, for the loop while writing
+#   make hooks       git hooks that run make lint and make test-fast
 #   make test-browser   the report in Chromium       make test-graders   old TensorFlows
 #   make test-slurm  a sweep through a real Slurm that it installs (Debian, as root)
 #   make bench       speed of the training step and of the optimizers against Keras
@@ -31,7 +33,7 @@ endif
 override BIN := $(VENV)/bin
 override READY := $(VENV)/installed
 
-.PHONY: help env demo reproduce test test-browser test-graders test-slurm lint bench bench-peer search results reliability scaling schema figures lock
+.PHONY: help env demo reproduce test test-fast hooks test-browser test-graders test-slurm lint bench bench-peer search results reliability scaling schema figures lock
 help:
 	@sed -n 's/^#   //p' Makefile
 
@@ -71,8 +73,18 @@ reproduce: $(READY)
 	$(BIN)/snakemake --cores $(CORES)
 	@echo "report and submission: report.html and submission/ in results/"
 
+# In several processes, as many as there are processors but at most four: each takes a
+# gigabyte of memory. The few at a time keep the order, fast ones first.
+SIDE_BY_SIDE := -n logical --maxprocesses 4 --maxschedchunk 2
+
 test: $(READY)
-	$(BIN)/python -m pytest $(ARGS)
+	$(BIN)/python -m pytest $(SIDE_BY_SIDE) $(ARGS)
+
+test-fast: $(READY)
+	$(BIN)/python -m pytest $(SIDE_BY_SIDE) -m "not slow" tests/unit tests/tools $(ARGS)
+
+hooks: $(READY)
+	$(BIN)/pre-commit install
 
 $(VENV)/browser: envs/requirements-browser.lock $(READY)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes \
@@ -91,6 +103,7 @@ test-slurm: $(READY)
 lint: $(READY)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	$(BIN)/pre-commit validate-config
 	$(BIN)/snakefmt --check Snakefile rules
 	$(BIN)/snakemake --lint
 
@@ -133,10 +146,11 @@ COMPILE := uv pip compile $(PINNED) --universal --python-version 3.11
 COMPILE_FOR := uv pip compile $(PINNED) --python-platform x86_64-manylinux_2_28 \
   --python-version
 lock:
-	$(COMPILE) envs/requirements.in -o envs/requirements.lock
-	$(COMPILE) envs/requirements-gpu.in -o envs/requirements-gpu.lock
+	$(COMPILE) pyproject.toml envs/requirements.in -o envs/requirements.lock
+	$(COMPILE) pyproject.toml envs/requirements-gpu.in -o envs/requirements-gpu.lock
 	$(COMPILE) envs/requirements-peer.in -o envs/requirements-peer.lock
 	$(COMPILE) envs/requirements-browser.in -o envs/requirements-browser.lock
+	$(COMPILE) envs/requirements-docs.in -o envs/requirements-docs.lock
 	$(COMPILE_FOR) 3.8 envs/graders/tensorflow-2.2.in -o envs/graders/tensorflow-2.2.lock
 	$(COMPILE_FOR) 3.11 envs/graders/tensorflow-2.15.in -o envs/graders/tensorflow-2.15.lock
 	$(COMPILE) --no-deps envs/graders/tf_keras.in -o envs/graders/tf_keras.lock

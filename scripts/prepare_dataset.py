@@ -3,8 +3,9 @@
 from typing import TYPE_CHECKING
 
 from shears.data.cifar10 import read_archive
-from shears.data.dataset import split_off, write_dataset
+from shears.data.dataset import write_dataset
 from shears.data.digits import read_digits
+from shears.data.splits import split_off
 from shears.runtime.job_log import log_job
 
 if TYPE_CHECKING:

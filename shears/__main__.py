@@ -1,10 +1,16 @@
-"""Runs the command line: python -m shears."""
+"""Runs the command line: shears, or python -m shears."""
 
 import sys
 
 from shears.cli import main
 from shears.runtime.errors import ctrl_c_ends_at_once
 
-if __name__ == "__main__":
+
+def run() -> int:
+    """Runs the command line; returns the exit code."""
     with ctrl_c_ends_at_once():
-        sys.exit(main())
+        return main()
+
+
+if __name__ == "__main__":
+    sys.exit(run())

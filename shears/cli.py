@@ -1,8 +1,10 @@
 """Scores any weights file as a grader would, or says why it is refused.
 
-python -m shears score FILE.h5      accuracy, sparsity, score, which graders load it
-python -m shears inspect FILE.h5    zeros of each array, size
-python -m shears compare A.h5 B.h5  what two files have in common
+shears score FILE.h5      accuracy, sparsity, score, which graders load it
+shears inspect FILE.h5    zeros of each array, size
+shears compare A.h5 B.h5  what two files have in common
+
+`python -m shears` does the same where the package is not installed.
 
 Exit code 2: the file is not a submission; one line says why. Exit code 1: another
 error, such as missing test images.
@@ -21,6 +23,7 @@ import numpy as np
 
 from shears.model.architecture import NAMES, PARAMETERS
 from shears.runtime.errors import UserError
+from shears.version import VERSION
 from shears.weight_files.reader import WeightsFile, loaders, read_weights_file
 
 PREPARED = "results/dataset.h5"
@@ -177,10 +180,11 @@ def compare(options: argparse.Namespace) -> tuple[dict, list[str]]:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs a command; returns the exit code."""
     parser = argparse.ArgumentParser(
-        prog="python -m shears",
+        prog="shears",
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
+    parser.add_argument("--version", action="version", version=f"shears {VERSION}")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     for command, names in (
         (score, ["file"]),

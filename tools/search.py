@@ -15,7 +15,8 @@ import optuna
 from optuna.storages import JournalStorage
 from optuna.storages.journal import JournalFileBackend
 
-from shears.data.dataset import Split, read_split, split_off
+from shears.data.dataset import Split, read_split
+from shears.data.splits import split_off
 from shears.plan import plan
 from shears.pruning.rounds import RoundSpec, plan_round
 from shears.runtime.device import choose_precision, prepare

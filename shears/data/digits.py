@@ -3,7 +3,8 @@
 import numpy as np
 from sklearn.datasets import load_digits
 
-from shears.data.dataset import Split, split_off
+from shears.data.dataset import Split
+from shears.data.splits import split_off
 
 DIGITS_TEST_IMAGES = 297
 

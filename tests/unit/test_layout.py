@@ -21,8 +21,9 @@ BELOW = {
     "optimizer_study": {"runtime"},
     "config": {"runtime", "data", "model", "pruning", "training"},
     "plan": {"runtime", "model", "pruning", "training", "config"},
-    "cli": {"runtime", "data", "model", "weight_files", "evaluation"},
+    "cli": {"runtime", "data", "model", "weight_files", "evaluation", "version"},
     "__main__": {"runtime", "cli"},
+    "version": set(),
     "__init__": set(),
 }
 MODULES = sorted(PACKAGE.rglob("*.py"))

@@ -46,9 +46,12 @@ def small_configuration() -> dict:
     return config
 
 
-# Importing Snakemake takes half of a dry run's CPU time, so it is imported once.
+# Imports take most of a dry run's CPU time, so they are done once. The project's own
+# package is not among them: each project has another copy.
 _FORKS = multiprocessing.get_context("forkserver")
-_FORKS.set_forkserver_preload(["snakemake.cli"])
+_FORKS.set_forkserver_preload(
+    ["snakemake.cli", "snakemake.report.html_reporter", "nbformat", "pydantic", "yte"]
+)
 
 
 def _plan(folder: Path, arguments: tuple[str, ...], output: Path) -> None:

@@ -45,13 +45,13 @@ def wait_for(run: subprocess.Popen, text: str) -> str:
     raise AssertionError(f"{text!r} never came:\n{printed}")
 
 
-def test_a_run_killed_three_times_ends_in_the_same_bytes(finished):
+def test_a_run_killed_three_times_ends_in_the_same_bytes(shared_run):
     seed = time.time_ns() % 10_000  # other moments each time; shown on failure
     # Without Part A, which trains nothing; `make reliability` kills that, too. Its
     # notebook is the one result with source code in it, wording included.
     expected = {
         name: content
-        for name, content in products(finished[0]).items()
+        for name, content in products(shared_run[0]).items()
         if "assignment_notebook" not in name
     }
     # Reworded: what the digest of the code leaves out changes no byte of a result.
@@ -70,22 +70,26 @@ def test_a_run_killed_three_times_ends_in_the_same_bytes(finished):
 
 
 @pytest.fixture
-def fresh(finished, tmp_path) -> Path:
-    """A project with the data and the baseline but without the rounds."""
-    project = shutil.copytree(finished[0], tmp_path / "project", symlinks=True)
+def copy(shared_run, tmp_path) -> Path:
+    """A copy of the finished project, to do harm to."""
+    return shutil.copytree(shared_run[0], tmp_path / "project", symlinks=True)
+
+
+def remove_rounds(project: Path) -> None:
+    """Removes the rounds and what follows; the data and the baseline stay."""
     shutil.rmtree(project / "results/lamp")
     for name in ("choice.json", "submission/my_model_weights.h5", "report.html"):
         (project / "results" / name).unlink()
-    return project
 
 
-def test_a_second_run_in_the_same_folder_is_refused_and_does_no_harm(fresh, finished):
-    first = start(fresh)
+def test_a_second_run_in_the_same_folder_is_refused_and_does_no_harm(copy, shared_run):
+    remove_rounds(copy)
+    first = start(copy)
     printed = wait_for(first, "Execute 1 jobs")
-    second = snakemake(fresh)
+    second = snakemake(copy)
     assert second.returncode == 1
     last = second.stdout.splitlines()[-1]
-    assert f"error: {fresh}: another run is using this folder (process" in last
+    assert f"error: {copy}: another run is using this folder (process" in last
     assert str(first.pid) in last
     assert "Traceback" not in second.stdout
     printed += first.stdout.read()
@@ -94,12 +98,13 @@ def test_a_second_run_in_the_same_folder_is_refused_and_does_no_harm(fresh, fini
         "results/lamp/seed_0/round_2/weights.h5",
         "results/submission/manifest.json",
     ):
-        assert (fresh / name).read_bytes() == (finished[0] / name).read_bytes()
+        assert (copy / name).read_bytes() == (shared_run[0] / name).read_bytes()
 
 
-def test_a_killed_job_is_reported_and_run_again(fresh):
-    run = start(fresh)
-    wait_for(run, "Pruning with lamp to a sparsity")
+def test_a_killed_job_is_reported_and_run_again(copy):
+    (copy / "results/report.html").unlink()
+    run = start(copy)
+    wait_for(run, "Writing the report")
     deadline = time.monotonic() + 10
     while not (jobs_of_run := psutil.Process(run.pid).children(recursive=True)):
         assert time.monotonic() < deadline
@@ -110,72 +115,74 @@ def test_a_killed_job_is_reported_and_run_again(fresh):
     assert "error: a job was killed, most often for lack of memory" in printed
     assert "Finished files are kept" in printed
     assert "Traceback" not in printed
-    assert snakemake(fresh).returncode == 0
+    assert snakemake(copy).returncode == 0
 
 
-@pytest.mark.parametrize("sign", [signal.SIGINT, signal.SIGTERM])
-def test_an_interrupted_run_ends_plainly_and_resumes_later(fresh, sign):
-    config = fresh / "config.yaml"  # long enough not to end before the signal comes
-    config.write_text(config.read_text().replace("epochs: 1\n", "epochs: 5\n", 1))
-    run = start(fresh)
-    wait_for(run, "prune_round lamp 1: epoch 1/5")
-    os.killpg(run.pid, sign)
-    printed = run.stdout.read()
-    assert run.wait() != 0
-    assert printed.count("Traceback") == 0, printed
-    assert list(fresh.glob("results/lamp/seed_0/round_*/weights.h5")) == []
+def test_an_interrupted_run_ends_plainly_and_resumes_later(copy):
+    remove_rounds(copy)
+    config = copy / "config.yaml"  # long enough not to end before the signals come
+    config.write_text(config.read_text().replace("epochs: 1\n", "epochs: 9\n", 1))
+    for sign in (signal.SIGINT, signal.SIGTERM):
+        run = start(copy)
+        wait_for(run, "prune_round lamp 1: epoch ")
+        os.killpg(run.pid, sign)
+        printed = run.stdout.read()
+        assert run.wait() != 0
+        assert printed.count("Traceback") == 0, printed
+        assert list(copy.glob("results/lamp/seed_0/round_*/weights.h5")) == []
     # The checkpoint of another job, killed before Snakemake recorded it as done.
-    other = fresh / "checkpoints/lamp/seed_0/round_2.npz"
+    other = copy / "checkpoints/lamp/seed_0/round_2.npz"
     Checkpoint(other, "key").save(State({}, [], finished=True))
-    reworded(fresh)  # which must not cost the checkpoint
-    again = snakemake(fresh, "results/lamp/seed_0/round_1/weights.h5")
+    reworded(copy)  # which must not cost the checkpoint
+    again = snakemake(copy, "results/lamp/seed_0/round_1/weights.h5")
     assert again.returncode == 0
     assert list(other.parent.iterdir()) == [other]
-    assert re.search("resuming after epoch [1-4]/5", again.stdout)
+    assert re.search("resuming after epoch [1-8]/9", again.stdout)
 
 
-# The file that is damaged, and the rule that reads it.
+# The file that is damaged, the rule that reads it, and what that rule makes.
 DAMAGE = {
-    "results/dataset.h5": "score_candidate",
-    "results/lamp/seed_0/round_1/weights.h5": "score_candidate",
-    "results/choice.json": "package_submission",
+    "results/dataset.h5": ("score_candidate", "results/dense/seed_0/score_test.json"),
+    "results/lamp/seed_0/round_1/weights.h5": (
+        "score_candidate",
+        "results/lamp/seed_0/round_1/score_test.json",
+    ),
+    "results/choice.json": ("package_submission", "results/submission/manifest.json"),
 }
 
 
-@pytest.mark.parametrize("name", DAMAGE)
-def test_a_flipped_bit_is_detected_named_and_repaired(finished, tmp_path, name):
-    project = shutil.copytree(finished[0], tmp_path / "project", symlinks=True)
-    path = project / name
-    content = bytearray(path.read_bytes())
-    content[len(content) // 2] ^= 1
-    times = path.stat()
-    path.write_bytes(content)
-    os.utime(path, ns=(times.st_atime_ns, times.st_mtime_ns))  # as a bad disk does
-    run = snakemake(project, "--forcerun", DAMAGE[name])
-    assert run.returncode == 1
-    (message, *_) = [
-        line for line in run.stdout.splitlines() if f"error: {name}" in line
-    ]
-    assert "damaged (its sha256 is" in message
-    assert f"delete it and make it again: snakemake {name}" in message
-    assert "Traceback" not in run.stdout
-    path.unlink()
-    assert snakemake(project, name).returncode == 0
-    # It came out the same, so nothing that depends on it runs again.
-    left = jobs(project)
-    assert left.pop(DAMAGE[name], 0) <= 3
-    assert not {"train_baseline", "prune_round"} & left.keys()
-    assert snakemake(project).returncode == 0
+def test_a_flipped_bit_is_detected_named_and_repaired(copy):
+    for name, (rule, made) in DAMAGE.items():
+        path = copy / name
+        content = bytearray(path.read_bytes())
+        content[len(content) // 2] ^= 1
+        times = path.stat()
+        path.write_bytes(content)
+        os.utime(path, ns=(times.st_atime_ns, times.st_mtime_ns))  # as a bad disk does
+        run = snakemake(copy, made, "--forcerun", rule)
+        assert run.returncode == 1
+        (message, *_) = [
+            line for line in run.stdout.splitlines() if f"error: {name}" in line
+        ]
+        assert "damaged (its sha256 is" in message
+        assert f"delete it and make it again: snakemake {name}" in message
+        assert "Traceback" not in run.stdout
+        path.unlink()
+        assert snakemake(copy, name).returncode == 0
+        # It came out the same, so nothing that depends on it runs again.
+        left = jobs(copy)
+        assert left.pop(rule, 0) <= 3
+        assert not {"train_baseline", "prune_round"} & left.keys()
+    assert snakemake(copy).returncode == 0
 
 
-def test_other_candidates_continue_with_keep_going(finished, tmp_path):
-    project = shutil.copytree(finished[0], tmp_path / "project", symlinks=True)
-    (project / "results/lamp/seed_0/round_2/weights.h5").write_bytes(b"damaged")
+def test_other_candidates_continue_with_keep_going(copy):
+    (copy / "results/lamp/seed_0/round_2/weights.h5").write_bytes(b"damaged")
     others = ("dense/seed_0", "lamp/seed_0/round_1")
-    scores = [project / f"results/{name}/score_test.json" for name in others]
+    scores = [copy / f"results/{name}/score_test.json" for name in others]
     for path in scores:
         path.unlink()
-    run = snakemake(project, "--keep-going", "--forcerun", "score_candidate")
+    run = snakemake(copy, "--keep-going", "--forcerun", "score_candidate")
     assert run.returncode == 1
     assert (
         "score_candidate lamp/seed_0/round_2: error: "

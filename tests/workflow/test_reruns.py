@@ -2,9 +2,7 @@
 
 import re
 import shutil
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from queue import SimpleQueue
 
 import pytest
 
@@ -13,35 +11,14 @@ from shears.runtime.settings import Settings
 from shears.training.recipe import Recipe
 from tests import ROOT
 from tests.workflow.project import PROJECT, copy_project, jobs, snakemake
-from tests.workflow.reruns import EDITS, MODULES, SCRIPTS, Edit, table
-
-TWO = 2  # dry runs at a time
+from tests.workflow.reruns import EDITS, MODULES, SCRIPTS, table
 
 
 @pytest.fixture(scope="module")
-def planned(finished, tmp_path_factory) -> dict[str, object]:
-    """The jobs after each edit, or the exception that planning them raised."""
-    project, _ = finished
-    free: SimpleQueue[Path] = SimpleQueue()
-    for number in range(TWO):
-        folder = tmp_path_factory.mktemp("edits") / str(number)
-        free.put(shutil.copytree(project, folder, symlinks=True))
-
-    def plan(edit: Edit) -> object:
-        folder = free.get()
-        try:
-            edit.apply(folder)
-            counts = jobs(folder)
-            counts.pop("all", None)
-            return counts
-        except Exception as error:
-            return error
-        finally:
-            restore(project, folder)
-            free.put(folder)
-
-    with ThreadPoolExecutor(TWO) as pool:
-        return dict(zip([e.what for e in EDITS], pool.map(plan, EDITS), strict=True))
+def copy(shared_run, tmp_path_factory) -> Path:
+    """A copy of the finished project to edit."""
+    folder = tmp_path_factory.mktemp("edits") / "project"
+    return shutil.copytree(shared_run[0], folder, symlinks=True)
 
 
 def restore(project: Path, folder: Path) -> None:
@@ -54,8 +31,14 @@ def restore(project: Path, folder: Path) -> None:
 
 
 @pytest.mark.parametrize("edit", EDITS, ids=lambda edit: edit.what)
-def test_an_edit_reruns_what_depends_on_it_and_nothing_else(planned, edit):
-    assert planned[edit.what] == edit.jobs
+def test_an_edit_reruns_what_depends_on_it_and_nothing_else(shared_run, copy, edit):
+    try:
+        edit.apply(copy)
+        planned = jobs(copy)
+    finally:
+        restore(shared_run[0], copy)
+    planned.pop("all", None)
+    assert planned == edit.jobs
 
 
 def test_the_table_has_every_key_module_and_script():

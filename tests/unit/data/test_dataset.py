@@ -2,32 +2,8 @@ import h5py
 import numpy as np
 import pytest
 
-from shears.data.dataset import Split, read_split, split_off, write_dataset
+from shears.data.dataset import Split, read_split, write_dataset
 from shears.runtime.errors import UserError
-
-
-def test_split_is_stratified_seeded_and_whole():
-    images = np.arange(1000, dtype=np.uint16).astype(np.uint8)
-    images = np.broadcast_to(images[:, None, None, None], (1000, 32, 32, 3))
-    labels = (np.arange(1000) % 10).astype(np.uint8)
-    rest, part = split_off(Split(images, labels), 100, seed=1)
-    assert np.bincount(part.labels).tolist() == [10] * 10
-    assert np.bincount(rest.labels).tolist() == [90] * 10
-    both = np.concatenate([rest.images[:, 0, 0, 0], part.images[:, 0, 0, 0]])
-    np.testing.assert_array_equal(np.sort(both), np.sort(images[:, 0, 0, 0]))
-    again = split_off(Split(images, labels), 100, seed=1)[1]
-    other = split_off(Split(images, labels), 100, seed=2)[1]
-    np.testing.assert_array_equal(part.images, again.images)
-    assert (part.images != other.images).any()
-
-
-@pytest.mark.parametrize("count", [9, 991])
-def test_split_of_impossible_size(count):
-    data = Split(np.zeros((1000, 1)), np.arange(1000) % 10)
-    with pytest.raises(
-        UserError, match=f"validation_images: found {count}, expected 10"
-    ):
-        split_off(data, count, seed=0)
 
 
 def test_dataset_round_trip_and_a_split_is_read_alone(tmp_path):

@@ -1,0 +1,3 @@
+"""The version of Shears: of the package, the command and the change log."""
+
+VERSION = "1.0.0"

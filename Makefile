@@ -15,6 +15,7 @@
 #                    of config/frontier.yaml (docs/scaling.md)
 #   make schema      write schemas/config.schema.yaml and config/README.md from shears/config.py
 #   make figures     the README's figures: the DAG, and the report of `make demo`
+#   make docs        the documents and the library's API as one site, in docs/_build
 #   make lock        compile the lock files again (needs uv)
 # GPU=1 uses the lock with the CUDA libraries (.venv-gpu); PYTHON=... names the Python.
 
@@ -33,7 +34,7 @@ endif
 override BIN := $(VENV)/bin
 override READY := $(VENV)/installed
 
-.PHONY: help env demo reproduce test test-fast hooks test-browser test-graders test-slurm lint bench bench-peer search results reliability scaling schema figures lock
+.PHONY: help env demo reproduce test test-fast hooks test-browser test-graders test-slurm lint bench bench-peer search results reliability scaling schema figures docs lock
 help:
 	@sed -n 's/^#   //p' Makefile
 
@@ -140,6 +141,16 @@ schema: $(READY)
 
 figures: $(VENV)/browser
 	$(BIN)/python -m tools.write_figures
+
+$(VENV)/docs: envs/requirements-docs.lock $(READY)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes \
+	  -r envs/requirements-docs.lock
+	@touch $@
+
+docs: $(VENV)/docs
+	rm -rf docs/_build
+	$(BIN)/sphinx-build -c docs -W --keep-going -n --quiet . docs/_build
+	@echo "site: docs/_build/index.html"
 
 PINNED := --quiet --generate-hashes --no-header --no-emit-index-url --no-emit-find-links
 COMPILE := uv pip compile $(PINNED) --universal --python-version 3.11

@@ -1,10 +1,10 @@
 """Scores any weights file as a grader would, or says why it is refused.
 
-shears score FILE.h5      accuracy, sparsity, score, which graders load it
-shears inspect FILE.h5    zeros of each array, size
-shears compare A.h5 B.h5  what two files have in common
+- shears score FILE.h5: accuracy, sparsity, score, which graders load it
+- shears inspect FILE.h5: zeros of each array, size
+- shears compare A.h5 B.h5: what two files have in common
 
-`python -m shears` does the same where the package is not installed.
+Where the package is not installed, python -m shears does the same.
 
 Exit code 2: the file is not a submission; one line says why. Exit code 1: another
 error, such as missing test images.

@@ -1,8 +1,8 @@
 """The configuration: its keys, and their checks before anything runs.
 
 The classes are the one source of each key's type, range, default and description;
-`make schema` writes schemas/config.schema.yaml from them. `plan` checks what names
-refer to and whether settings fit together.
+``make schema`` writes schemas/config.schema.yaml from them. `shears.plan` checks what
+names refer to and whether settings fit together.
 """
 
 import difflib
@@ -317,7 +317,7 @@ def _description(path: Iterable[str | int]) -> str:
 
 
 def _where(path: Iterable[str | int]) -> str:
-    """Formats a path into the configuration as `key: key[2]: key`."""
+    """Formats a path into the configuration as ``key: key[2]: key``."""
     path, text = list(path), ""
     if path[-1:] == ["[key]"]:  # the problem is the key itself, not its value
         path = path[:-2]

@@ -30,7 +30,7 @@ class Method:
 
     Attributes:
         key: Its name under methods.
-        settings: All of its settings: those of `pruning`, overridden by the method's.
+        settings: All of its settings: those of ``pruning``, overridden by the method's.
     """
 
     key: str

@@ -16,7 +16,7 @@ TEST_MEMBER = f"{FOLDER}/test_batch.bin"
 ROWS = 10_000  # of each member
 ROW_BYTES = 1 + 3 * 32 * 32  # a label, then pixels: channel, row, column
 MEMBER_BYTES = ROWS * ROW_BYTES
-UNPACKED = 256 << 20  # bytes; the archive has 184 million
+UNPACKED = 256 << 20  #: bytes; the archive has 184 million
 NOT_IT = "this is not the binary CIFAR-10 archive, or it is damaged; get it again"
 
 

@@ -25,7 +25,7 @@ class Split(NamedTuple):
 
 
 def write_dataset(path: str | Path, splits: Mapping[str, Split]) -> None:
-    """Writes one HDF5 file: a group per split with `images` and `labels`."""
+    """Writes one HDF5 file: a group per split with ``images`` and ``labels``."""
     content = io.BytesIO()  # in memory, since HDF5 copes badly with a full disk
     with h5py.File(content, "w") as file:
         for name, split in splits.items():

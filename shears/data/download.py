@@ -20,10 +20,10 @@ from shears.runtime.files import checksum, whole_file
 log = logging.getLogger(__name__)
 
 CHUNK = 1 << 20  # bytes
-SLOWEST = 64 << 10  # bytes in TIMEOUT[1] seconds; less is a stall
+SLOWEST = 64 << 10  #: bytes in TIMEOUT[1] seconds; less is a stall
 LARGEST = 256 << 20  # bytes; the archive has 170 million
 TIMEOUT = (10, 60)  # seconds to connect, and to receive `SLOWEST` bytes
-ATTEMPTS = 6
+ATTEMPTS = 6  #: rounds without progress before the download fails
 DIGITS = {"sha256": 64, "md5": 32}  # length of each algorithm's checksums
 
 

@@ -8,7 +8,7 @@ from scipy import stats
 
 from shears.evaluation.score import LEAST_ACCURACY, score
 
-CONFIDENCE = 0.95
+CONFIDENCE = 0.95  #: probability that an interval holds the value
 
 
 def expect_score(validation: Mapping[str, float], images: int) -> dict[str, float]:

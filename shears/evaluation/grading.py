@@ -33,7 +33,7 @@ class GradedNetwork:
 
     @classmethod
     def from_file(cls, weights_file: str | Path) -> "GradedNetwork":
-        """Builds the network and loads a file with Keras' `load_weights`.
+        """Builds the network and loads a file with Keras' ``load_weights``.
 
         Args:
             weights_file: In the layout of `weight_files.canonical`.

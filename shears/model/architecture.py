@@ -25,6 +25,7 @@ class Layer(NamedTuple):
     padding: str
 
 
+#: The layers that have weights, in order.
 LAYERS = (
     Layer("conv2d", (3, 3, 3, 32), "SAME"),
     Layer("conv2d_1", (3, 3, 32, 32), "VALID"),

@@ -126,8 +126,8 @@ def fold_statistics(
 ) -> Parameters:
     """Folds batch norm, with the given statistics, into the network (float32).
 
-    W' = W gamma / std, b' = beta - mean gamma / std (as `fuse_conv_bn_eval` of PyTorch
-    and `switch_to_deploy` of RepVGG do).
+    W' = W gamma / std, b' = beta - mean gamma / std (as
+    ``fuse_conv_bn_eval`` of PyTorch and ``switch_to_deploy`` of RepVGG do).
     """
     folded = Parameters(parameters.network.vector.astype(np.float64))
     factors = fusion_factors(parameters, statistics)
@@ -201,7 +201,7 @@ class BatchNorm:
             parameters: float32.
 
         Returns:
-            float32: the network that is equivalent to batch norm with the statistics of
+            float32, the network that is equivalent to batch norm with the statistics of
             these images. Kernels' zeros stay zero; so does the bias of a unit without
             incoming weights.
         """

@@ -16,7 +16,7 @@ from shears.model.architecture import HIDDEN, LAYERS, PARAMETERS, SHAPES, SIZES
 SMALLEST = np.finfo(np.float32).tiny  # a smaller magnitude is denormal
 HIDDEN_UNITS = [LAYERS[i].kernel[-1] for i in HIDDEN]
 GAMMAS = sum(HIDDEN_UNITS)  # of batch norm, one for each hidden unit
-Array = TypeVar("Array")
+Array = TypeVar("Array")  #: an array or a tensor
 
 
 def flush_denormals(array: np.ndarray) -> np.ndarray:
@@ -160,7 +160,7 @@ def initial_parameters(seed: int) -> Parameters:
         seed: Seed of the draw.
 
     Returns:
-        float32: kernels Glorot uniform (Glorot and Bengio 2010, eq. 16), biases zero.
+        float32, kernels Glorot uniform (Glorot and Bengio 2010, eq. 16), biases zero.
     """
     rng = np.random.default_rng(seed)
     kernels, biases = [], []

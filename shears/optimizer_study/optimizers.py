@@ -1,10 +1,11 @@
 """Part A's optimizers, each a pair of pure functions: (init, update).
 
-`init(parameters)` creates an optimizer's state. `update(gradients, state, parameters)`
-returns the new parameters and the new state; nothing is changed in place. Parameters
-are a tensor, or tensors nested in dictionaries, lists and tuples. Gradients have the
-same structure, shapes and dtypes; the dtype is kept. Both functions raise a ValueError
-that names the wrong argument, and run eagerly or in a `tf.function`.
+``init(parameters)`` creates an optimizer's state.
+``update(gradients, state, parameters)`` returns the new parameters and the new state;
+nothing is changed in place. Parameters are a tensor, or tensors nested in dictionaries,
+lists and tuples. Gradients have the same structure, shapes and dtypes; the dtype is
+kept. Both functions raise a ValueError that names the wrong argument, and run eagerly
+or in a ``tf.function``.
 
 Operations have Keras' order and settings Keras' rounding, so results agree to the last
 bits: learning rates, momentum, AdaGrad's initial accumulator and the powers of Adam's
@@ -18,7 +19,7 @@ from typing import Any, Callable, NamedTuple
 
 from shears.runtime.backend import tf
 
-Tree = Any  # a tensor, or tensors nested in dictionaries, lists and tuples
+Tree = Any  #: a tensor, or tensors nested in dictionaries, lists and tuples
 _map = tf.nest.map_structure
 _setting = tf.cast  # as Keras converts a setting: a number by way of float32
 
@@ -134,6 +135,8 @@ def _exact(value: Any, dtype: tf.DType) -> tf.Tensor:
 def gradient_descent(learning_rate: float) -> Optimizer:
     r"""Gradient descent, with the gradient over all samples (Cauchy 1847).
 
+    Each update::
+
         x <- x - learning_rate * g
 
     Args:
@@ -167,6 +170,8 @@ def gradient_descent(learning_rate: float) -> Optimizer:
 def stochastic_gradient_descent(learning_rate: float) -> Optimizer:
     """Stochastic gradient descent: the gradient is of one sample, drawn at random.
 
+    Each update::
+
         x <- x - learning_rate * g_i
 
     The update is gradient descent's; only the gradient differs. Robbins and Monro
@@ -192,6 +197,8 @@ def stochastic_gradient_descent(learning_rate: float) -> Optimizer:
 
 def momentum(learning_rate: float, momentum: float = 0.9) -> Optimizer:
     """Gradient descent with momentum: one half of what Adam is made of.
+
+    Each update::
 
         v <- momentum * v - learning_rate * g
         x <- x + v
@@ -237,6 +244,8 @@ def adagrad(
     learning_rate: float, initial_accumulator: float = 0.1, epsilon: float = 1e-7
 ) -> Optimizer:
     """AdaGrad: smaller steps for coordinates whose gradients have been large.
+
+    Each update::
 
         G <- G + g^2
         x <- x - learning_rate * g / sqrt(G + epsilon)
@@ -284,6 +293,8 @@ def adagrad(
 
 def rmsprop(learning_rate: float, rho: float = 0.9, epsilon: float = 1e-7) -> Optimizer:
     """RMSProp: AdaGrad with a moving average instead of the sum; Adam's other half.
+
+    Each update::
 
         nu <- rho * nu + (1 - rho) * g^2
         x <- x - learning_rate * g / sqrt(nu + epsilon)
@@ -334,6 +345,8 @@ def adam(
     epsilon: float = 1e-7,
 ) -> Optimizer:
     """Adam: momentum's direction with RMSProp's step size, both bias-corrected.
+
+    Each update::
 
         t <- t + 1
         mu <- beta_1 * mu + (1 - beta_1) * g

@@ -16,7 +16,7 @@ from shears.optimizer_study import optimizers, regression
 from shears.optimizer_study.regression import Problem
 from shears.runtime.backend import tf
 
-SHARE = 0.01  # of the way to the solution; with no more left, an optimizer has arrived
+SHARE = 0.01  #: of the way to the solution; with no more left, an optimizer has arrived
 POINTS = 120  # per curve, at most
 
 
@@ -35,6 +35,7 @@ class Method(NamedTuple):
     keras: str
 
 
+#: The optimizers of the study, by name.
 METHODS = {
     "gradient_descent": Method(("all",), optimizers.gradient_descent, "SGD"),
     "sgd": Method(("one",), optimizers.stochastic_gradient_descent, "SGD"),
@@ -104,6 +105,7 @@ def keras_optimizer(
     return StatefulOptimizer(parameters, reset, apply)
 
 
+#: The functions that make an optimizer, by implementation.
 IMPLEMENTATIONS = {"ours": our_optimizer, "keras": keras_optimizer}
 
 

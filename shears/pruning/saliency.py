@@ -21,9 +21,9 @@ def compute_saliency(
 
     Args:
         parameters: float32, the weights.
-        kind: "magnitude": |w| (Han et al. 2015). "first_order": |w g|, the first-order
-            change in the loss when the weight is pruned (Molchanov et al. 2017, eq. 6,
-            for single weights). "random": uniform, as a control.
+        kind: "magnitude": ``|w|`` (Han et al. 2015). "first_order": ``|w g|``, the
+            first-order change in the loss when the weight is pruned (Molchanov et al.
+            2017, eq. 6, for single weights). "random": uniform, as a control.
         gradient: Computes the loss's gradient; for "first_order".
         seed: For "random".
 

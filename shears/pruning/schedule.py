@@ -4,7 +4,7 @@ import math
 
 from shears.pruning.mask_plan import MaskUpdate
 
-GROWTH_END = 0.75  # fraction of a round after which nothing is dropped or grown
+GROWTH_END = 0.75  #: fraction of a round after which nothing is dropped or grown
 
 
 def cubic_sparsity(progress: float, start: float, end: float) -> float:
@@ -44,8 +44,8 @@ def schedule_masks(
             section 3); updates continue until then.
 
     Returns:
-        {step: update}. Steps and zeros rise; the first step is 0, and the last update
-        has `end` zeros.
+        ``{step: update}``. Steps and zeros rise; the first step is 0, and the last
+        update has `end` zeros.
     """
     last = min(int(end_step * steps), steps - 1)
     at = [round(last * i / update_count) for i in range(update_count + 1)]

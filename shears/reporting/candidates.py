@@ -12,7 +12,7 @@ class Candidate(NamedTuple):
     """What is known about a candidate.
 
     Attributes:
-        name: Its folder: `baseline/seed_0` or `method/seed_0/round_1`.
+        name: Its folder: ``baseline/seed_0`` or ``method/seed_0/round_1``.
         validation: Its score on the validation set (`GradedNetwork.score`).
         test: Its score on the test set.
         metrics: The metrics of its training.

@@ -146,7 +146,7 @@ def _candidate_marks(
     """Marks each candidate, and the chosen one with a ring.
 
     Args:
-        base: The chart of the candidates; `chosen` is a field of its rows.
+        base: The chart of the candidates; ``chosen`` is a field of its rows.
         rows: What gives each method its colour and shape.
         x: The position across.
         y: The position up.
@@ -357,7 +357,7 @@ def page_specs(chart: Chart) -> list[dict]:
 
 
 def save_chart(chart: Chart, *paths: str | Path) -> None:
-    """Writes a chart to files: `.svg`, or `.png` at twice the size."""
+    """Writes a chart to files: ``.svg``, or ``.png`` at twice the size."""
     whole = alt.vconcat(*(part.properties(width=WIDTH) for part in chart.parts))
     whole = whole.resolve_scale(color="independent", shape="independent")
     spec = whole.configure(background="white").to_dict()

@@ -6,7 +6,7 @@ from functools import cache
 from pathlib import Path
 
 PACKAGE = "shears"
-# These modules write no result: they word errors, lock folders and write logs.
+#: These modules write no result: they word errors, lock folders and write logs.
 WITHOUT_RESULTS = {
     f"{PACKAGE}/runtime/{name}.py" for name in ("errors", "job_log", "lock")
 }

@@ -1,7 +1,7 @@
 """Files that are written whole or not at all; later damage is detected.
 
-Each file `name` that a job writes has its checksum beside it in `.name.sha256`, in the
-format of `sha256sum`, and reading verifies it. A file without one (brought from
+Each file ``name`` that a job writes has its checksum beside it in ``.name.sha256``, in
+the format of ``sha256sum``, and reading verifies it. A file without one (brought from
 elsewhere) is accepted as it is.
 """
 
@@ -20,14 +20,14 @@ from pathlib import Path
 from shears.runtime.errors import UserError, brief
 
 NO_LOCKS = (errno.ENOLCK, errno.ENOTSUP, errno.ENOSYS)  # a file system without locks
-ROOM = 1 << 20  # bytes; Snakemake needs some for its own records
+ROOM = 1 << 20  #: bytes; Snakemake needs some for its own records
 
 
 @contextmanager
 def whole_file(path: str | Path) -> Iterator[Path]:
     """Yields a temporary path that replaces `path` when the block succeeds.
 
-    The temporary file is `.name.part`. A killed process leaves it behind; the next
+    The temporary file is ``.name.part``. A killed process leaves it behind; the next
     attempt overwrites it.
 
     Args:

@@ -4,7 +4,7 @@ A run holds a lock file (flock) for as long as its process lives. The kernel rel
 the lock when the process ends, however it dies, so a stale lock never has to be removed
 by hand; and a job that asks for the lock learns that its run is gone.
 
-Snakemake plans first and only then reports that it starts (`onstart`). So a run looks
+Snakemake plans first and only then reports that it starts (``onstart``). So a run looks
 at the lock before it plans, and gives up if another run has used the folder since: its
 plan may be out of date.
 """
@@ -53,7 +53,8 @@ def hold_lock(folder: str | Path, before: LockState) -> None:
     On a file system without locks, the run continues without one.
 
     Args:
-        folder: Where the run writes; created if it is missing. Holds `.shears.lock`.
+        folder: Where the run writes; created if it is missing. Holds
+            ``.shears.lock``.
         before: What `look_at_lock` returned before this run was planned.
 
     Raises:

@@ -1,4 +1,4 @@
-"""YAML as Snakemake reads it: a check of the files, and types after `--config`."""
+"""YAML as Snakemake reads it: a check of the files, and types after ``--config``."""
 
 import contextlib
 import json
@@ -64,7 +64,8 @@ def check_yaml(path: str | Path) -> None:
 def typed(value: object) -> object:
     """Gives strings inside a list or mapping the types that they would have in YAML.
 
-    Snakemake leaves them as strings if `--config` has a list or mapping, such as [0,1].
+    Snakemake leaves them as strings if ``--config`` has a list or mapping, such as
+    [0,1].
     """
     if isinstance(value, dict):
         return {key: typed(inner) for key, inner in value.items()}

@@ -45,7 +45,7 @@ def start_run(
             not among the settings: event files change no result.
         settings: The job's settings, anything that JSON can hold: "precision", "seed"
             and whatever else its result depends on.
-        code: Digest of the job's code (`code_digest`).
+        code: Digest of the job's code (`code_digest.code_digest`).
         checkpoint: The checkpoint's file.
     """
     precision = choose_precision(settings["precision"])

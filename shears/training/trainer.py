@@ -13,7 +13,7 @@ from shears.training.recipe import Recipe
 from shears.training.soft_targets import SoftTargets
 
 EVALUATION_BATCH = 1000
-GRADIENT_IMAGES = 5120  # that the gradient for mask updates is averaged over
+GRADIENT_IMAGES = 5120  #: that the gradient for mask updates is averaged over
 GRADIENT_BATCH = 512
 SEEDS_PER_STEP = 8  # 0 to 2 for dropout, 3 and 4 for augmentation
 NO_DROPOUT = (0.0, 0.0, 0.0)
@@ -125,7 +125,7 @@ class Trainer:
             seed: (2,) int32.
 
         Returns:
-            (B, 32, 32, 3) uint8, and (B,) int32: which of the soft targets' views.
+            (B, 32, 32, 3) uint8, and (B,) int32, which of the soft targets' views.
         """
         if not self.soft_targets:
             return self.images.random_views(rows, self.recipe.flip, seed), rows

@@ -1,8 +1,8 @@
-"""Our weights files: the `.h5` layout that TensorFlow 2.1 to Keras 3 all load.
+"""Our weights files: the ``.h5`` layout that TensorFlow 2.1 to Keras 3 all load.
 
-It is Keras 2's layout, written with h5py: `load_weights` reads the groups at the root,
-`load_model` reads `model_config` and the same data under `model_weights`. All
-attributes are fixed-length bytes, because TensorFlow 2.2 cannot read others.
+It is Keras 2's layout, written with h5py: ``load_weights`` reads the groups at the
+root, ``load_model`` reads ``model_config`` and the same data under ``model_weights``.
+All attributes are fixed-length bytes, because TensorFlow 2.2 cannot read others.
 """
 
 import io

@@ -142,7 +142,7 @@ def check_model_config(text: str) -> list[str]:
     """Checks that a model is the fixed network.
 
     Args:
-        text: The attribute `model_config` of a file.
+        text: The attribute ``model_config`` of a file.
 
     Returns:
         The classes of its layers, in order.

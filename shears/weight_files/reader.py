@@ -2,12 +2,12 @@
 
 Keras writers since TensorFlow 2.1 use one of these layouts:
 
-- Keras 2, weights: the root names its layers (`layer_names`), each group its arrays
-  (`weight_names`).
-- Keras 2, whole model (Keras 3 writes it too, if the name ends in `.h5`): the same in
-  the group `model_weights`, and `model_config` at the root.
-- Keras 3, weights (`.weights.h5`): `layers/<kind>/vars/<number>`; TensorFlow 2.13 used
-  another name for `layers`.
+- Keras 2, weights: the root names its layers (``layer_names``), each group its
+  arrays (``weight_names``).
+- Keras 2, whole model (Keras 3 writes it too, if the name ends in ``.h5``): the same in
+  the group ``model_weights``, and ``model_config`` at the root.
+- Keras 3, weights (``.weights.h5``): ``layers/<kind>/vars/<number>``; TensorFlow 2.13
+  used another name for ``layers``.
 
 Anything else in the file is refused, unless every loader ignores it: the state of an
 optimizer, of metrics or of random numbers.
@@ -33,7 +33,7 @@ PASSED_OVER = {
     "optimizer": "the optimizer's state",  # Keras 3's
     "metrics": "the metrics' state",
 }
-# The layouts that a group at the root identifies.
+#: The layouts that a group at the root identifies.
 KERAS_3 = {
     "layers": "Keras 3 weights",
     "_layer_checkpoint_dependencies": "TensorFlow 2.13 weights",
@@ -47,8 +47,8 @@ class WeightsFile(NamedTuple):
         parameters: float32, finite, without denormals.
         layout: "Keras 2 weights", "Keras 2 model" or one of `KERAS_3`.
         writer: The version of Keras that wrote it.
-        described: The classes of the layers in its `model_config` (which then describes
-            the fixed network); empty if it has none.
+        described: The classes of the layers in its ``model_config`` (which then
+            describes the fixed network); empty if it has none.
         ignored: Other contents, which no weights loader reads.
     """
 
@@ -272,10 +272,11 @@ def loaders(contents: WeightsFile, path: str | Path) -> dict[str, list[str]]:
 
     Args:
         contents: What the file holds.
-        path: Its name: Keras 2.12 and later expect another layout in `.weights.h5`.
+        path: Its name: Keras 2.12 and later expect another layout in ``.weights.h5``.
 
     Returns:
-        For each grader, which of `load_weights` and `load_model` give these weights.
+        For each grader, which of ``load_weights`` and ``load_model`` give these
+        weights.
     """
     named_3 = str(path).endswith(".weights.h5")
     layout_3 = contents.layout in KERAS_3.values()

@@ -104,6 +104,7 @@ test-slurm: $(READY)
 lint: $(READY)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	$(BIN)/mypy
 	$(BIN)/pre-commit validate-config
 	$(BIN)/snakefmt --check Snakefile rules
 	$(BIN)/snakemake --lint

@@ -1,7 +1,7 @@
 """Draws Part A's figures and makes its table."""
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from shears.optimizer_study.plots import (
     plot_losses,
@@ -30,7 +30,7 @@ def plot_optimizers(
     paths: str,
 ) -> None:
     """Reads all cells (by data set, optimizer, implementation) and writes the files."""
-    cells: dict = {}
+    cells: dict[str, dict[str, dict[str, Any]]] = {}
     for (data_set, optimizer, implementation), file in zip(names, files, strict=True):
         pair = cells.setdefault(data_set, {}).setdefault(optimizer, {})
         pair[implementation] = read_json(file)

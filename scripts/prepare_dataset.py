@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 def prepare_dataset(
     *,
-    archive: str | None,
+    archive: str,
     dataset: str,
     name: str,
     validation_images: int,
@@ -32,7 +32,7 @@ def prepare_dataset(
 if __name__ == "__main__":
     with log_job("prepare_dataset", snakemake.log[0]):
         prepare_dataset(
-            archive=snakemake.input.get("archive"),
+            archive=snakemake.input.get("archive", ""),
             dataset=snakemake.output.dataset,
             **snakemake.params.settings,
         )

@@ -18,6 +18,7 @@ import os
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -57,7 +58,7 @@ def _find_data(data: str | None) -> str:
     )
 
 
-def _describe(path: str, contents: WeightsFile) -> dict:
+def _describe(path: str, contents: WeightsFile) -> dict[str, Any]:
     """Describes what is known about a file without scoring it."""
     zeros = contents.parameters.count_zeros()
     content = Path(path).read_bytes()
@@ -76,7 +77,7 @@ def _describe(path: str, contents: WeightsFile) -> dict:
     }
 
 
-def _lines(about: Mapping) -> list[str]:
+def _lines(about: Mapping[str, Any]) -> list[str]:
     """Formats a description as lines."""
     loads = [
         f"{grader} ({' and '.join(ways)})" if ways else f"not {grader}"
@@ -95,7 +96,7 @@ def _lines(about: Mapping) -> list[str]:
     return lines + [f"ignored    {what}" for what in about["ignored"]]
 
 
-def score(options: argparse.Namespace) -> tuple[dict, list[str]]:
+def score(options: argparse.Namespace) -> tuple[dict[str, Any], list[str]]:
     """Scores a file on the test images."""
     contents = _read(options.file)
     data = _find_data(options.data)
@@ -118,7 +119,7 @@ def score(options: argparse.Namespace) -> tuple[dict, list[str]]:
     return about, lines
 
 
-def inspect(options: argparse.Namespace) -> tuple[dict, list[str]]:
+def inspect(options: argparse.Namespace) -> tuple[dict[str, Any], list[str]]:
     """Shows the zeros of each array of a file."""
     contents = _read(options.file)
     about = _describe(options.file, contents)
@@ -136,10 +137,10 @@ def inspect(options: argparse.Namespace) -> tuple[dict, list[str]]:
     return about, lines
 
 
-def compare(options: argparse.Namespace) -> tuple[dict, list[str]]:
+def compare(options: argparse.Namespace) -> tuple[dict[str, Any], list[str]]:
     """Compares the weights of two files."""
     first, second = (_read(path).parameters for path in (options.first, options.second))
-    rows = []
+    rows: list[dict[str, Any]] = []
     for name, a, b in zip(NAMES, first.arrays, second.arrays, strict=True):
         rows.append(
             {
@@ -154,7 +155,7 @@ def compare(options: argparse.Namespace) -> tuple[dict, list[str]]:
             }
         )
     different = sum(row["different"] for row in rows)
-    about = {
+    about: dict[str, Any] = {
         "files": [options.first, options.second],
         "zeros": [parameters.count_zeros() for parameters in (first, second)],
         "zeros_in_both": sum(row["zeros_in_both"] for row in rows),
@@ -191,7 +192,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         (inspect, ["file"]),
         (compare, ["first", "second"]),
     ):
-        summary = command.__doc__.splitlines()[0]
+        summary = (command.__doc__ or "").partition("\n")[0]
         subparser = commands.add_parser(
             command.__name__, help=summary, description=summary
         )

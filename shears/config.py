@@ -215,7 +215,9 @@ class Configuration(Settings):
     """Part A: how optimizers are compared on linear regression."""
 
     @field_serializer("methods")
-    def _without_defaults(self, methods: dict[str, MethodSettings]) -> dict[str, dict]:
+    def _without_defaults(
+        self, methods: dict[str, MethodSettings]
+    ) -> dict[str, dict[str, Any]]:
         # A key that is left out is taken from `pruning`, not from the class.
         return {
             name: method.model_dump(mode="json", exclude_unset=True)
@@ -223,7 +225,7 @@ class Configuration(Settings):
         }
 
 
-def parse_configuration(config: Mapping) -> Configuration:
+def parse_configuration(config: Mapping[str, Any]) -> Configuration:
     """Checks types and ranges of a configuration and fills in its defaults.
 
     Args:
@@ -302,12 +304,13 @@ def _explain(problem: Mapping[str, Any]) -> str:
 
 def _description(path: Iterable[str | int]) -> str:
     """Returns the first sentence of the description of the key at a path."""
-    text, kind = "", Configuration
+    text = ""
+    kind: Any = Configuration
     for part in path:
         if part == "[key]":  # the problem is the key itself, not its value
             continue
         if isinstance(kind, type) and issubclass(kind, BaseModel):
-            field = kind.model_fields[part]
+            field = kind.model_fields[str(part)]
             text, kind = field.description or "", field.annotation
         else:  # an item of a list, or a value of a mapping
             kind = [a for a in typing.get_args(kind) if a is not ...][-1]

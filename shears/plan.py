@@ -129,7 +129,7 @@ def plan(config: Configuration) -> Plan:
     planned = Plan(config, _find_methods(config))
     for method in planned.methods.values():
         _check_method(planned, method)
-    teachers = {config.baselines[name].teacher for name in planned.baselines}
+    teachers: set[str] = {config.baselines[name].teacher for name in planned.baselines}
     teachers |= {method.settings.teacher for method in planned.methods.values()}
     if "strong" in teachers:
         _check_recipe(config, config.teacher.recipe, "teacher", None)

@@ -55,12 +55,11 @@ def python_loop(
         gradients = tape.gradient(loss, [weights, bias])
         optimizer.apply_gradients(zip(gradients, [weights, bias], strict=True))
 
-    if compiled:
-        step = tf.function(step)
+    take_step = tf.function(step) if compiled else step
 
     def epoch() -> None:
         for row, value in zip(rows, values, strict=True):
-            step(row, value)
+            take_step(row, value)
         weights.numpy()
 
     return epoch

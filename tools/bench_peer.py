@@ -14,6 +14,7 @@ import sys
 import tempfile
 import time
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -29,7 +30,7 @@ from tools.configuration import read_configuration
 ROOT = Path(__file__).resolve().parents[1]
 
 
-def configuration(folder: Path, about: dict, images: int) -> Path:
+def configuration(folder: Path, about: dict[str, Any], images: int) -> Path:
     """Writes the changes to config.yaml (JSON is YAML)."""
     path = folder / "budget.json"
     rounds = [{"sparsity": about["sparsity"], "epochs": about["prune_epochs"]}]
@@ -60,7 +61,10 @@ def main() -> None:
     about_machine = machine.describe()
     print(f"{about_machine['cpu']}, {about_machine['cores']} cores")
     updates = read_configuration().pruning.update_count  # for the peer, too
-    runs: dict[str, list[dict]] = {"Shears": [], "TensorFlow Model Optimization": []}
+    runs: dict[str, list[dict[str, Any]]] = {
+        "Shears": [],
+        "TensorFlow Model Optimization": [],
+    }
     for seed in range(budget.seeds):
         about = {
             "dense_epochs": budget.dense_epochs,
@@ -82,7 +86,13 @@ def main() -> None:
     )
 
 
-def compare(folder: Path, about: dict, images: int, peer: str, runs: dict) -> int:
+def compare(
+    folder: Path,
+    about: dict[str, Any],
+    images: int,
+    peer: str,
+    runs: dict[str, list[dict[str, Any]]],
+) -> int:
     """Runs both with one seed; prints a line for each and appends it to `runs`.
 
     Returns:

@@ -25,7 +25,7 @@ from shears.model.parameters import initial_parameters
 from shears.runtime import machine
 from shears.runtime.backend import tf
 from shears.runtime.device import choose_precision, prepare
-from shears.training.trainer import Trainer
+from shears.training.trainer import Forward, Trainer
 from tools.configuration import read_configuration
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -43,12 +43,14 @@ def make_ours(data: Split, precision: str, normed: bool) -> Callable[[], None]:
     """Returns a function that trains our way for one epoch."""
     recipe = read_configuration().recipes["strong"]
     recipe = recipe.model_copy(update={"batch_size": BATCH})
-    parameters, logits = initial_parameters(0), forward.logits
+    parameters = initial_parameters(0)
+    vector = parameters.vector
+    logits: Forward = forward.logits
     if normed:
-        parameters = batch_norm.BatchNorm(data.images).insert(parameters)
+        vector = batch_norm.BatchNorm(data.images).insert(parameters).vector
         logits = batch_norm.logits
     trainer = Trainer(
-        parameters.vector,
+        vector,
         data,
         recipe,
         precision=precision,

@@ -15,6 +15,7 @@ import sys
 import tempfile
 import time
 from pathlib import Path
+from typing import Any
 
 import yaml
 from snakemake.utils import update_config
@@ -59,7 +60,7 @@ REFUSALS = {
 }
 VARIED = ("dense/seed_{}", "lamp/seed_{}/round_1", "lamp/seed_{}/round_2")
 # What may differ between two machines, or between two runs on one.
-VARIANTS = {
+VARIANTS: dict[str, tuple[dict[str, Any], int, dict[str, str]]] = {
     "two cores, bfloat16 (the reference)": ({"precision": "bfloat16"}, 2, {}),
     "the same again": ({"precision": "bfloat16"}, 2, {}),
     "one core": ({"precision": "bfloat16"}, 1, {}),
@@ -134,8 +135,8 @@ def describe_refusals() -> str:
         )
         if run.returncode:
             raise SystemExit(run.stdout)
-        passed = re.search(r"(\d+) passed", run.stdout)
-        counts.append(f"{kind} {passed[1]}")
+        (passed,) = re.findall(r"(\d+) passed", run.stdout)
+        counts.append(f"{kind} {passed}")
     return (
         "Kinds of bad input that are refused, each in one or two lines, without a "
         f"traceback or a partial file: {', '.join(counts)}.\n"
@@ -189,7 +190,9 @@ def describe_variants() -> str:
         what = (
             f"`tests/tiny_cifar10.yaml` ({epochs}, 1 and 1 epochs, 10,000 test images)"
         )
-    rows, reference, first, largest = [], b"", [], 0.0
+    rows: list[list[str]] = []
+    first: list[float] = []
+    reference, largest = b"", 0.0
     for way, (changes, cores, environment) in VARIANTS.items():
         with tempfile.TemporaryDirectory() as name:
             project = copy_project(Path(name, "project"))
@@ -235,7 +238,7 @@ def main() -> None:
         "variants": describe_variants,
     }
     parser.add_argument("--only", nargs="+", choices=parts, default=list(parts))
-    arguments = parser.parse_args()
+    arguments: argparse.Namespace = parser.parse_args()
     about = machine.describe()
     provenance = (
         f"{about['cpu']}, {about['cores']} cores, {about['system']}, Python "

@@ -8,6 +8,7 @@ import sys
 import tempfile
 from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 from tests.workflow.project import copy_project, snakemake
 
@@ -81,7 +82,8 @@ def _run_on_full_disk(
         What the run printed, and the files that the job left among the results.
     """
     _fill(disk, SPARE)
-    lines, before = [], set()
+    lines: list[str] = []
+    before: set[str] = set()
     with subprocess.Popen(
         [sys.executable, "-m", "snakemake", "--cores", "all", target],
         cwd=project,
@@ -89,7 +91,7 @@ def _run_on_full_disk(
         stderr=subprocess.STDOUT,
         text=True,
     ) as run:
-        for line in run.stdout:
+        for line in run.stdout or ():
             lines.append(line)
             if announcement in line:
                 before = _results(base)
@@ -101,7 +103,7 @@ def _run_on_full_disk(
 
 def full_disk_runs(
     *, whole: bool, jobs: Collection[str] = tuple(JOBS)
-) -> Mapping[str, Mapping]:
+) -> Mapping[str, Mapping[str, Any]]:
     """Fills the disk of each job in turn, then makes room and runs the job again.
 
     Args:

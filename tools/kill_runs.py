@@ -11,6 +11,7 @@ import tempfile
 from collections import Counter
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 
 import psutil
 
@@ -30,7 +31,7 @@ COMPARED = (
     "results/choice.json",
 )
 # Changes to small.yaml that make training long enough to be killed often.
-LONGER = {
+LONGER: dict[str, Any] = {
     "recipes": {"strong": {"epochs": 8}},
     "pruning": {
         "rounds": [{"sparsity": 0.8, "epochs": 4}, {"sparsity": 0.9, "epochs": 4}]
@@ -100,8 +101,8 @@ def kill_runs(
     longest: float,
     expected: Mapping[str, bytes] | None = None,
     edit: Callable[[Path], None] = lambda folder: None,
-    **changes,
-) -> Mapping:
+    **changes: Any,
+) -> Mapping[str, Any]:
     """Kills and resumes runs a number of times, and compares every finished run.
 
     Args:
@@ -118,7 +119,10 @@ def kill_runs(
         checkpoints left over.
     """
     rng = random.Random(seed)
-    counts, resumed, finished, differ, repeated, left = Counter(), 0, 0, [], 0, []
+    counts: Counter[str] = Counter()
+    differ: list[str] = []
+    left: list[str] = []
+    resumed = finished = repeated = 0
     with tempfile.TemporaryDirectory() as name:
         if expected is None:
             whole = copy_project(Path(name, "undisturbed"), **changes)

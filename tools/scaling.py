@@ -219,15 +219,16 @@ def write_measured() -> None:
     about = machine.describe()
     print("| jobs at once, threads each | seconds | networks per minute | efficiency |")
     print("| --- | --- | --- | --- |")
-    alone = None
+    runs: list[Measured] = []
     for name, run in measure():
-        alone = alone or run
-        efficiency = alone.wall / run.wall / WAYS[name][0]
+        runs.append(run)
+        efficiency = runs[0].wall / run.wall / WAYS[name][0]
         print(
             f"| {name} | {run.wall:.0f} | {60 * SEEDS / run.wall:.2f} | "
             f"{efficiency:.0%} |",
             flush=True,
         )
+    alone = runs[0]
     cost = (alone.wall - alone.jobs) / SEEDS
     print(
         f"\n{SEEDS} networks, {IMAGES:,} images, {EPOCHS} epochs, n = 1 run each. "

@@ -9,6 +9,7 @@ in a file, so a stopped search resumes: `make search ARGS="--trials 20"`.
 import argparse
 import logging
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import optuna
@@ -31,7 +32,7 @@ from tools.configuration import read_configuration, require
 ROOT = Path(__file__).resolve().parents[1]
 
 
-def suggest(trial: optuna.Trial) -> tuple[dict, dict]:
+def suggest(trial: optuna.Trial) -> tuple[dict[str, Any], dict[str, Any]]:
     """Draws changes to the recipe and to the method."""
     recipe = {
         "learning_rate": trial.suggest_float("learning_rate", 5e-4, 1e-2, log=True),
@@ -74,12 +75,11 @@ def main() -> None:
         rows = split_off(numbered, options.images, options.seed)[1].images
     training = Split(whole.images[rows], whole.labels[rows])
     validation = read_split(results / "dataset.h5", "validation")
-    soft_targets = None
-    if method.teacher == "strong":
-        file = results / "teacher/teacher_logits.h5"
-        targets = read_soft_targets(file, len(whole.labels))
-        soft_targets = targets._replace(
-            views=targets.views[rows], logits=targets.logits[rows]
+    file = results / "teacher/teacher_logits.h5" if method.teacher == "strong" else None
+    soft_targets = read_soft_targets(file, len(whole.labels))
+    if soft_targets:
+        soft_targets = soft_targets._replace(
+            views=soft_targets.views[rows], logits=soft_targets.logits[rows]
         )
     context = RunContext(
         precision=choose_precision(config.precision), seed=options.seed
@@ -89,8 +89,8 @@ def main() -> None:
 
     def accuracy(trial: optuna.Trial) -> float:
         recipe_changes, method_changes = suggest(trial)
-        recipe = planned.round_recipe("lamp", 1).model_dump()
-        recipe = Recipe(**{**recipe, **recipe_changes, "epochs": options.epochs})
+        settings = planned.round_recipe("lamp", 1).model_dump()
+        recipe = Recipe(**{**settings, **recipe_changes, "epochs": options.epochs})
         start, masks = plan_round(
             read_weights(dense),
             RoundSpec(**{**round_spec, **method_changes}),

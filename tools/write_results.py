@@ -11,7 +11,7 @@ import re
 import statistics
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from shears.plan import Plan, plan
 from shears.reporting.candidates import Candidate, mean_scores, over_seeds, title
@@ -37,7 +37,7 @@ class Run(NamedTuple):
     folder: Path
     plan: Plan
     candidates: list[Candidate]
-    trained: list[Mapping]
+    trained: list[Mapping[str, Any]]
 
     @classmethod
     def read(cls, name: str) -> "Run":
@@ -153,7 +153,7 @@ def candidate_table(run: Run) -> str:
     )
 
 
-def about_the_teacher(metrics: Mapping) -> str:
+def about_the_teacher(metrics: Mapping[str, Any]) -> str:
     """Describes the teacher."""
     return (
         f"The teacher ({metrics['parameters']:,} weights, batch norm, never "
@@ -302,7 +302,7 @@ PARTS: dict[str, tuple[str, Callable[[Run], str]]] = {
 }
 
 
-def write_peer(scores: Mapping) -> str:
+def write_peer(scores: Mapping[str, Any]) -> str:
     """Tabulates the results of `make bench-peer`."""
     about = scores["machine"]
     rows = [

@@ -7,6 +7,7 @@ workflow itself uses the classes.
 import json
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import yaml
 from pydantic.json_schema import GenerateJsonSchema
@@ -42,11 +43,11 @@ RANGE = {
 class _WithoutTitles(GenerateJsonSchema):
     """Leaves out the titles, which repeat the keys."""
 
-    def field_title_should_be_set(self, schema) -> bool:
+    def field_title_should_be_set(self, schema: object) -> bool:
         return False
 
 
-def make_schema() -> dict:
+def make_schema() -> dict[str, Any]:
     """Makes the configuration's JSON Schema (draft 2020-12)."""
     schema = Configuration.model_json_schema(schema_generator=_WithoutTitles)
     parts = schema["$defs"]
@@ -74,7 +75,7 @@ def schema_text() -> str:
     return HEADER + yaml.dump(make_schema(), Dumper=dumper, sort_keys=False, width=88)
 
 
-def describe_values(key: Mapping) -> str:
+def describe_values(key: Mapping[str, Any]) -> str:
     """Describes the values that a key can have: the type, the choices or the range."""
     if "enum" in key:
         return ", ".join(f"`{choice}`" for choice in key["enum"])
@@ -88,7 +89,9 @@ def describe_values(key: Mapping) -> str:
     return " ".join([key["type"], *limits])
 
 
-def table(section: Mapping, definitions: Mapping[str, Mapping]) -> str:
+def table(
+    section: Mapping[str, Any], definitions: Mapping[str, Mapping[str, Any]]
+) -> str:
     """Lays out the keys of a section in a Markdown table."""
     lines = ["| key | values | default | meaning |", "| --- | --- | --- | --- |"]
     for name, key in section["properties"].items():

@@ -242,7 +242,8 @@ def download_archive(
     target = Path(target)
     target.parent.mkdir(parents=True, exist_ok=True)
     partial = target.with_name(f"{target.name}.part")
-    left, reasons, failures, best = list(urls), {}, 0, 0
+    left, failures, best = list(urls), 0, 0
+    reasons: dict[str, str] = {}
 
     def try_each() -> None:
         nonlocal failures, best
@@ -265,7 +266,7 @@ def download_archive(
         wait=lambda _: min(60, wait * 2 ** max(0, failures - 1)),
         retry=tenacity.retry_if_exception_type(_NoServer),
         before_sleep=lambda state: log.warning(
-            "retrying in %.0f s", state.next_action.sleep
+            "retrying in %.0f s", state.upcoming_sleep
         ),
         reraise=True,
     )

@@ -135,7 +135,7 @@ def count_confusions(labels: np.ndarray, predictions: np.ndarray) -> np.ndarray:
 
 def count_values(
     kernels: Mapping[str, np.ndarray], bins: int = 40
-) -> list[dict[str, float]]:
+) -> list[dict[str, str | float]]:
     """Counts the nonzero weights of a kernel before and after pruning, by value.
 
     Args:
@@ -151,7 +151,7 @@ def count_values(
         (float(np.abs(v).max()) for v in nonzero.values() if v.size), default=1
     )
     edges = np.linspace(-largest, largest, bins + 1)
-    rows = []
+    rows: list[dict[str, str | float]] = []
     for name, values in nonzero.items():
         counts, _ = np.histogram(values, edges)
         for low, high, count in zip(edges, edges[1:], counts, strict=False):

@@ -1,6 +1,7 @@
 """Scores parameters as the assignment's grader does."""
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -46,7 +47,7 @@ class GradedNetwork:
         model.load_weights(str(weights_file))
         return cls(model, parameters)
 
-    def score(self, data: Split) -> tuple[dict, np.ndarray]:
+    def score(self, data: Split) -> tuple[dict[str, Any], np.ndarray]:
         """Scores the network on one split.
 
         Args:

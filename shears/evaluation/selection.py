@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Mapping
+from typing import Any
 
 from shears.evaluation.score import LEAST_ACCURACY
 from shears.runtime.errors import UserError
@@ -21,7 +22,7 @@ def least_safe_accuracy(images: int, margin: float) -> float:
     return LEAST_ACCURACY + margin * math.sqrt(variance)
 
 
-def choose(scores: Mapping[str, Mapping[str, float]], margin: float) -> dict:
+def choose(scores: Mapping[str, Mapping[str, float]], margin: float) -> dict[str, Any]:
     """Chooses the candidate with the best validation score that is safely above 0.65.
 
     Args:
@@ -35,7 +36,7 @@ def choose(scores: Mapping[str, Mapping[str, float]], margin: float) -> dict:
     Raises:
         UserError: No candidate is safely above 0.65.
     """
-    images = next(iter(scores.values()))["images"]
+    images = int(next(iter(scores.values()))["images"])
     least = least_safe_accuracy(images, margin)
     safe = {name: s for name, s in scores.items() if s["accuracy"] > least}
     if not safe:

@@ -5,7 +5,7 @@ which is then folded into kernels and biases. The network that is pruned, measur
 written is always the fixed one. A kernel's zeros stay zero.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
@@ -21,6 +21,12 @@ BATCH = 500
 
 Statistics = list[tuple[np.ndarray, np.ndarray]]  # mean and variance of each layer
 BatchStatistics = list[tuple[tf.Tensor, tf.Tensor]]  # the same, for one batch
+
+# (vector, images, pixels) -> logits and statistics
+Compute = Callable[
+    [tf.Tensor, tf.Tensor, PixelStatistics | None], tuple[tf.Tensor, BatchStatistics]
+]
+MeasureBatch = Callable[[tf.Tensor, tf.Tensor], BatchStatistics]  # (vector, images)
 
 
 def normalise(
@@ -48,7 +54,10 @@ def normalise(
 def mean_statistics(batches: Sequence[BatchStatistics]) -> Statistics:
     """Averages statistics over batches (PreciseBN; Wu and Johnson 2021, section 3)."""
     return [
-        tuple(np.mean([layer[j].numpy() for layer in layers], 0) for j in range(2))
+        (
+            np.mean([mean.numpy() for mean, _ in layers], 0),
+            np.mean([variance.numpy() for _, variance in layers], 0),
+        )
         for layers in zip(*batches, strict=True)
     ]
 
@@ -155,7 +164,7 @@ class BatchNorm:
         parts = np.array_split(rows, max(1, len(rows) // BATCH))
         self._batches = [images[part] for part in parts]
 
-        def statistics_of(compute):
+        def statistics_of(compute: Compute) -> MeasureBatch:
             @tf.function
             def statistics(vector: tf.Tensor, images: tf.Tensor) -> BatchStatistics:
                 images = tf.cast(images, tf.float32) / 255
@@ -170,7 +179,7 @@ class BatchNorm:
         """Measures each hidden layer's mean and variance before batch norm."""
         return self._measure(self._with_batch_norm, parameters.vector)
 
-    def _measure(self, statistics, vector: np.ndarray) -> Statistics:
+    def _measure(self, statistics: MeasureBatch, vector: np.ndarray) -> Statistics:
         vector = tf.constant(vector)
         return mean_statistics([statistics(vector, part) for part in self._batches])
 

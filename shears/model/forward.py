@@ -87,7 +87,7 @@ def logits(
     def drop(x: tf.Tensor, index: int) -> tf.Tensor:
         if dropout[index] == 0:
             return x
-        return drop_units(x, dropout[index], seed + [0, index])
+        return drop_units(x, dropout[index], seed + [0, index])  # type: ignore[operator]
 
     x = convolve(images, 0)  # (B, 32, 32, 32)
     x = convolve(x, 1)  # (B, 30, 30, 32)

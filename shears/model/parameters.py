@@ -25,8 +25,8 @@ def flush_denormals(array: np.ndarray) -> np.ndarray:
 
 
 def kernels_and_biases(
-    arrays: Sequence[Array],
-) -> tuple[Sequence[Array], Sequence[Array]]:
+    arrays: list[Array],
+) -> tuple[list[Array], list[Array]]:
     """Separates twelve arrays or tensors, in the vector's order: (kernels, biases)."""
     return arrays[::2], arrays[1::2]
 

@@ -7,13 +7,19 @@ one residual (after He et al. 2016 and Jordan 2024, "94% on CIFAR-10 in 3.29 sec
 import io
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from shears.data.augmentation import ImageTable, draw_views
 from shears.data.dataset import Split
 from shears.model.architecture import CLASSES
-from shears.model.batch_norm import Statistics, mean_statistics, normalise
+from shears.model.batch_norm import (
+    BatchStatistics,
+    Statistics,
+    mean_statistics,
+    normalise,
+)
 from shears.runtime.backend import tf
 from shears.runtime.errors import brief
 from shears.runtime.files import damaged, verify, write_bytes
@@ -60,12 +66,12 @@ def _logits(
     images: tf.Tensor,
     width: float,
     statistics: Statistics | None = None,
-) -> tuple[tf.Tensor, list[tuple[tf.Tensor, tf.Tensor]]]:
+) -> tuple[tf.Tensor, BatchStatistics]:
     """Computes logits, and the statistics used: the batch's if none are given."""
     all_shapes = shapes(width)
     parts = tf.split(vector, [int(np.prod(shape)) for shape in all_shapes])
     arrays = [tf.reshape(p, s) for p, s in zip(parts, all_shapes, strict=True)]
-    norms = []
+    norms: BatchStatistics = []
 
     def convolve(x: tf.Tensor) -> tf.Tensor:
         return tf.nn.conv2d(x, tf.cast(arrays[3 * len(norms)], x.dtype), 1, "SAME")
@@ -73,7 +79,8 @@ def _logits(
     def activate(x: tf.Tensor) -> tf.Tensor:
         index = len(norms)
         fixed = None if statistics is None else statistics[index]
-        y, norm = normalise(x, *arrays[3 * index + 1 : 3 * index + 3], fixed)
+        gamma, beta = arrays[3 * index + 1 : 3 * index + 3]
+        y, norm = normalise(x, gamma, beta, fixed)
         norms.append(norm)
         return tf.nn.relu(y)
 
@@ -122,7 +129,9 @@ class Teacher:
     def save(self, path: str | Path) -> None:
         """Writes an .npz file, not a weights file, so that it cannot be submitted."""
         content = io.BytesIO()
-        norms = {f"{i}": np.stack(pair) for i, pair in enumerate(self.statistics)}
+        norms: dict[str, Any] = {
+            f"{i}": np.stack(pair) for i, pair in enumerate(self.statistics)
+        }
         np.savez(content, vector=self.vector, width=self.width, **norms)
         write_bytes(path, content.getbuffer())
 
@@ -166,7 +175,7 @@ def measure_statistics(
     views = draw_views(count, 1, crop=crop, flip=flip, seed=seed)[:, 0]
 
     @tf.function(reduce_retracing=True)
-    def measure(rows: tf.Tensor, views: tf.Tensor):
+    def measure(rows: tf.Tensor, views: tf.Tensor) -> BatchStatistics:
         images = table.cut(rows, views[:, :2], views[:, 2] > 0)
         return _logits(vector, tf.cast(images, tf.float32) / 255, width)[1]
 

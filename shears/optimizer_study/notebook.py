@@ -8,7 +8,7 @@ import tempfile
 from pathlib import Path
 
 import nbformat
-from jupyter_client import AsyncKernelManager
+from jupyter_client.manager import AsyncKernelManager
 from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError, DeadKernelError
 from nbformat import NotebookNode
@@ -41,7 +41,8 @@ def _module_of(source: str) -> str | None:
         node.module
         for node in ast.walk(ast.parse(source))
         if isinstance(node, ast.ImportFrom)
-        and (node.module or "").split(".")[0] == PACKAGE
+        and node.module
+        and node.module.split(".")[0] == PACKAGE
     }
     if len(names) > 1:
         raise ValueError(f"a cell imports from {sorted(names)}: expected one module")

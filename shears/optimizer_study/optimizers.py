@@ -20,6 +20,7 @@ from typing import Any, Callable, NamedTuple
 from shears.runtime.backend import tf
 
 Tree = Any  #: a tensor, or tensors nested in dictionaries, lists and tuples
+State = Any  #: one of the named tuples below
 _map = tf.nest.map_structure
 _setting = tf.cast  # as Keras converts a setting: a number by way of float32
 
@@ -32,8 +33,8 @@ class Optimizer(NamedTuple):
         update: Computes (parameters, state) from (gradients, state, parameters).
     """
 
-    init: Callable[[Tree], NamedTuple]
-    update: Callable[[Tree, NamedTuple, Tree], tuple[Tree, NamedTuple]]
+    init: Callable[[Tree], State]
+    update: Callable[[Tree, State, Tree], tuple[Tree, State]]
 
 
 class GradientDescentState(NamedTuple):
@@ -72,7 +73,7 @@ class AdamState(NamedTuple):
     nu: Tree
 
 
-def _check_settings(**settings: Any):
+def _check_settings(**settings: Any) -> None:
     """Checks settings by their names; a tensor inside a graph has no value yet."""
     for name, value in settings.items():
         if tf.is_tensor(value) and not hasattr(value, "numpy"):
@@ -89,7 +90,7 @@ def _check_settings(**settings: Any):
 def _tensors(name: str, tree: Tree) -> Tree:
     """Converts every leaf to a tensor of floating-point numbers."""
 
-    def convert(leaf):
+    def convert(leaf: Any) -> tf.Tensor:
         if leaf is None:
             raise ValueError(f"{name}: found None, expected a tensor")
         tensor = tf.convert_to_tensor(leaf)
@@ -158,7 +159,7 @@ def gradient_descent(learning_rate: float) -> Optimizer:
         _tensors("parameters", parameters)
         return GradientDescentState()
 
-    def update(gradients: Tree, state: GradientDescentState, parameters: Tree):
+    def update(gradients: Tree, state: GradientDescentState, parameters: Tree) -> Tree:
         gradients, parameters = _matching(gradients, parameters)
 
         steps = _map(lambda g: g * _setting(learning_rate, g.dtype), gradients)
@@ -227,10 +228,10 @@ def momentum(learning_rate: float, momentum: float = 0.9) -> Optimizer:
     def init(parameters: Tree) -> MomentumState:
         return MomentumState(_zeros(parameters))
 
-    def update(gradients: Tree, state: MomentumState, parameters: Tree):
+    def update(gradients: Tree, state: MomentumState, parameters: Tree) -> Tree:
         gradients, parameters = _matching(gradients, parameters)
 
-        def accelerate(v, g):
+        def accelerate(v: tf.Tensor, g: tf.Tensor) -> tf.Tensor:
             rate, share = _setting(learning_rate, g.dtype), _setting(momentum, g.dtype)
             return v * share - g * rate
 
@@ -278,11 +279,11 @@ def adagrad(
         total = _map(lambda x: x * _setting(initial_accumulator, x.dtype), ones)
         return AdaGradState(total)
 
-    def update(gradients: Tree, state: AdaGradState, parameters: Tree):
+    def update(gradients: Tree, state: AdaGradState, parameters: Tree) -> Tree:
         gradients, parameters = _matching(gradients, parameters)
         total = _map(lambda a, g: a + tf.square(g), state.accumulator, gradients)
 
-        def step(x, g, a):
+        def step(x: tf.Tensor, g: tf.Tensor, a: tf.Tensor) -> tf.Tensor:
             root = tf.sqrt(a + _exact(epsilon, x.dtype))
             return x - _setting(learning_rate, x.dtype) * g / root
 
@@ -322,13 +323,13 @@ def rmsprop(learning_rate: float, rho: float = 0.9, epsilon: float = 1e-7) -> Op
     def init(parameters: Tree) -> RMSPropState:
         return RMSPropState(_zeros(parameters))
 
-    def update(gradients: Tree, state: RMSPropState, parameters: Tree):
+    def update(gradients: Tree, state: RMSPropState, parameters: Tree) -> Tree:
         gradients, parameters = _matching(gradients, parameters)
 
-        def average(nu, g):
+        def average(nu: tf.Tensor, g: tf.Tensor) -> tf.Tensor:
             return _exact(rho, g.dtype) * nu + tf.square(g) * _exact(1 - rho, g.dtype)
 
-        def step(x, g, nu):
+        def step(x: tf.Tensor, g: tf.Tensor, nu: tf.Tensor) -> tf.Tensor:
             root = tf.sqrt(nu + _exact(epsilon, x.dtype))
             return x - _setting(learning_rate, x.dtype) * g / root
 
@@ -383,14 +384,14 @@ def adam(
         zeros = _zeros(parameters)
         return AdamState(tf.zeros([], tf.int64), zeros, zeros)
 
-    def update(gradients: Tree, state: AdamState, parameters: Tree):
+    def update(gradients: Tree, state: AdamState, parameters: Tree) -> Tree:
         gradients, parameters = _matching(gradients, parameters)
         count = state.step + 1
 
-        def average(old, new, beta):
+        def average(old: tf.Tensor, new: tf.Tensor, beta: float) -> tf.Tensor:
             return old + (new - old) * _exact(1 - beta, new.dtype)
 
-        def step(x, mu, nu):
+        def step(x: tf.Tensor, mu: tf.Tensor, nu: tf.Tensor) -> tf.Tensor:
             t = tf.cast(count, x.dtype)
             power_1 = tf.pow(_setting(beta_1, x.dtype), t)
             power_2 = tf.pow(_setting(beta_2, x.dtype), t)

@@ -2,7 +2,7 @@
 
 import io
 from collections.abc import Iterator, Mapping, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import matplotlib
 import numpy as np
@@ -23,7 +23,7 @@ NAMES = {
 }
 STYLES = {"all": "--", "one": "-"}
 
-Cells = Mapping[str, Mapping[str, Mapping[str, Mapping]]]
+Cells = Mapping[str, Mapping[str, Mapping[str, Mapping[str, Any]]]]
 """Cells by data set, optimizer and implementation."""
 
 
@@ -62,7 +62,9 @@ def _label(optimizer: str, samples: str) -> str:
     return f"{NAMES[optimizer]}, {samples} sample{'s' if samples == 'all' else ''}"
 
 
-def _each(cells: Mapping) -> Iterator[tuple[str, str, Mapping]]:
+def _each(
+    cells: Mapping[str, Mapping[str, Mapping[str, Any]]],
+) -> Iterator[tuple[str, str, Mapping[str, Mapping[str, Any]]]]:
     """Yields the optimizers of a data set with each of their ways to take samples."""
     for optimizer, pair in cells.items():
         for samples in METHODS[optimizer].samples:

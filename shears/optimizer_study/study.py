@@ -8,7 +8,7 @@ the same order, in the same compiled loop.
 import math
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -67,7 +67,7 @@ def our_optimizer(
     optimizer = method.ours(rate)
     state = tf.nest.map_structure(tf.Variable, optimizer.init(parameters))
 
-    def assign(variables, values) -> None:
+    def assign(variables: optimizers.Tree, values: optimizers.Tree) -> None:
         tf.nest.map_structure(lambda v, x: v.assign(x), variables, values)
 
     def reset(learning_rate: float) -> None:
@@ -192,7 +192,7 @@ def measure(
     *,
     learning_rates: Sequence[float],
     updates: int,
-) -> dict:
+) -> dict[str, Any]:
     """Measures a cell.
 
     Args:
@@ -258,7 +258,9 @@ def _finite(value: float, digits: int = 6) -> float | None:
     return float(f"{value:.{digits}g}") if math.isfinite(value) else None
 
 
-def best_run(runs: Sequence[Mapping], samples: str) -> Mapping | None:
+def best_run(
+    runs: Sequence[Mapping[str, Any]], samples: str
+) -> Mapping[str, Any] | None:
     """Chooses the best learning rate for a way to take samples.
 
     Args:
@@ -271,13 +273,15 @@ def best_run(runs: Sequence[Mapping], samples: str) -> Mapping | None:
     """
     stable = [run for run in runs if run["samples"] == samples and not run["diverged"]]
 
-    def key(run: Mapping) -> tuple[float, float]:
+    def key(run: Mapping[str, Any]) -> tuple[float, float]:
         return run["arrived"] or math.inf, run["distance"][-1]
 
     return min(stable, key=key, default=None)
 
 
-def difference(ours: Sequence[Mapping], keras: Sequence[Mapping]) -> float:
+def difference(
+    ours: Sequence[Mapping[str, Any]], keras: Sequence[Mapping[str, Any]]
+) -> float:
     """Computes the largest relative difference between two cells' losses.
 
     Runs that diverge are left out: at some point they only amplify rounding.

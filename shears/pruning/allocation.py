@@ -56,20 +56,20 @@ def distribute(budget: int, room: Sequence[int], shares: Sequence[float]) -> lis
     Returns:
         Numbers that sum to `budget`.
     """
-    room, shares = np.array(room, float), np.array(shares, float)
-    full = np.zeros(len(room), bool)
+    most, wanted = np.array(room, float), np.array(shares, float)
+    full = np.zeros(len(most), bool)
     while True:
-        left = budget - room[full].sum()
-        open_shares = np.where(full, 0, shares)
+        left = budget - most[full].sum()
+        open_shares = np.where(full, 0, wanted)
         targets = left * open_shares / max(open_shares.sum(), 1e-300)
-        overfull = ~full & (targets >= room)
+        overfull = ~full & (targets >= most)
         if not overfull.any():
             break
         full |= overfull
-    targets = np.where(full, room, targets)
+    targets = np.where(full, most, targets)
     counts = np.floor(targets).astype(int)
-    order = np.argsort(counts - targets, kind="stable")
-    order = [i for i in order if counts[i] < room[i]]
+    by_remainder = np.argsort(counts - targets, kind="stable")
+    order = [i for i in by_remainder if counts[i] < most[i]]
     for i in order[: budget - counts.sum()]:
         counts[i] += 1
     return counts.tolist()
@@ -95,7 +95,7 @@ def proportional_scores(densities: Sequence[float]) -> ScoreFunction:
     """
 
     def scores(saliencies: Sequence[np.ndarray], budget: int) -> list[np.ndarray]:
-        room = [np.count_nonzero(saliency >= 0) for saliency in saliencies]
+        room = [int(np.count_nonzero(saliency >= 0)) for saliency in saliencies]
         shares = [d * s.size for d, s in zip(densities, saliencies, strict=True)]
         return _scores_by_counts(saliencies, distribute(budget, room, shares))
 
@@ -113,9 +113,7 @@ _FIXED: dict[str, ScoreFunction] = {
 }
 
 
-def score_function(
-    allocation: Allocation, densities: Sequence[float] | None
-) -> ScoreFunction:
+def score_function(allocation: Allocation, densities: Sequence[float]) -> ScoreFunction:
     """Returns an allocation's score function; only "ratio" uses the densities."""
     if allocation == "ratio":
         return proportional_scores(densities)

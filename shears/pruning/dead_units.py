@@ -64,7 +64,7 @@ def find_dead_units(parameters: Parameters) -> dict[str, np.ndarray]:
         For each hidden layer, by its name in `LAYERS`, a bool for each unit.
     """
     return {
-        LAYERS[i].name: ~parameters.incoming(i).any(0)
-        | ~parameters.outgoing(i).any((0, 2))
+        LAYERS[i].name: ~np.any(parameters.incoming(i), 0)
+        | ~np.any(parameters.outgoing(i), (0, 2))
         for i in HIDDEN
     }

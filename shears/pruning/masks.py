@@ -82,7 +82,7 @@ def make_mask(
     allocation: Allocation = "lamp",
     *,
     saliency: Parameters | None = None,
-    densities: Sequence[float] | None = None,
+    densities: Sequence[float] = (),
     floor: float = 0.0,
 ) -> Parameters:
     """Makes a mask with exactly the given number of zeros.
@@ -113,10 +113,10 @@ def make_mask(
     if saliency is None:
         saliency = compute_saliency(parameters, "magnitude")
     saliency = Parameters(np.where(pruned, -1.0, saliency.vector))
-    alive_biases = sum(np.count_nonzero(bias >= 0) for bias in saliency.biases)
+    alive_biases = sum(int(np.count_nonzero(bias >= 0)) for bias in saliency.biases)
     budget = max(0, PARAMETERS - zeros - alive_biases)  # of the kernels
     least = [
-        min(np.count_nonzero(kernel >= 0), max(1, count))
+        min(int(np.count_nonzero(kernel >= 0)), max(1, count))
         for kernel, count in zip(saliency.kernels, floor_counts(floor), strict=True)
     ]
     if sum(least) > budget:

@@ -40,5 +40,7 @@ def compute_saliency(
     if kind == "magnitude":
         return Parameters(magnitude)
     if kind == "first_order":
+        if gradient is None:
+            raise ValueError("gradient: found None, expected a function of the loss")
         return Parameters(magnitude * np.abs(gradient().vector))
     raise ValueError(f"kind: found {kind!r}, expected one of {get_args(Saliency)}")

@@ -3,7 +3,7 @@
 import statistics
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from shears.reporting import charts
 
@@ -24,7 +24,7 @@ class Candidate(NamedTuple):
     name: str
     validation: Mapping[str, float]
     test: Mapping[str, float]
-    metrics: Mapping
+    metrics: Mapping[str, Any]
     history: Sequence[Mapping[str, float]]
     weights: str | Path = ""
     predictions: str | Path = ""
@@ -101,7 +101,7 @@ def mean_scores(
     )
 
 
-def score_rows(candidates: Sequence[Candidate], chosen: str) -> list[dict]:
+def score_rows(candidates: Sequence[Candidate], chosen: str) -> list[dict[str, Any]]:
     """Lists the rows for the charts of single candidates."""
     return [
         {
@@ -119,9 +119,13 @@ def score_rows(candidates: Sequence[Candidate], chosen: str) -> list[dict]:
     ]
 
 
-def history_rows(chain: Sequence[Candidate]) -> tuple[list[dict], list[dict]]:
+def history_rows(
+    chain: Sequence[Candidate],
+) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
     """Joins the histories of a chain, and lists where its stages begin."""
-    rows, cuts, start, before = [], [], 0, 0.0
+    rows: list[dict[str, Any]] = []
+    cuts: list[dict[str, Any]] = []
+    start, before = 0, 0.0
     for candidate in chain:
         end = start
         for row in candidate.history:

@@ -7,7 +7,7 @@ people can tell apart; amounts use viridis and cividis.
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import altair as alt
 import vl_convert
@@ -19,7 +19,7 @@ BEFORE, AFTER = COLOURS[0], COLOURS[5]
 GREY = "#8C8C8C"  # readable on white and on black
 WIDTH = 640  # pixels of a chart in a file; on the page it fills the width
 LEGEND = alt.Legend(title=None, orient="bottom", columns=4, symbolLimit=0)  # of methods
-Rows = Sequence[Mapping]
+Rows = Sequence[Mapping[str, Any]]
 
 
 class Chart(NamedTuple):
@@ -35,7 +35,7 @@ class Chart(NamedTuple):
     name: str
     title: str
     text: str
-    parts: list[alt.Chart | alt.LayerChart]
+    parts: Sequence[alt.Chart | alt.LayerChart | alt.FacetChart]
 
 
 def make_chart(rows: Rows, text: str = "") -> alt.Chart:
@@ -43,7 +43,7 @@ def make_chart(rows: Rows, text: str = "") -> alt.Chart:
     return alt.Chart(alt.InlineData(values=list(rows)), description=text)
 
 
-def share_axis(title: str, **options) -> alt.Axis:
+def share_axis(title: str, **options: Any) -> alt.Axis:
     """Makes an axis of percentages."""
     return alt.Axis(title=title, format="~%", tickCount=8, **options)
 
@@ -66,7 +66,7 @@ def _sparsities(densities: Sequence[float]) -> alt.X:
     )
 
 
-def _methods(rows: Rows) -> dict:
+def _methods(rows: Rows) -> dict[str, Any]:
     """Gives each method a colour and a shape, in the order of the rows."""
     names = list(dict.fromkeys(row["method"] for row in rows))
     colours = [COLOURS[i % len(COLOURS)] for i in range(len(names))]
@@ -351,7 +351,7 @@ def draw_histories(rows: Rows, cuts: Rows) -> Chart:
     )
 
 
-def page_specs(chart: Chart) -> list[dict]:
+def page_specs(chart: Chart) -> list[dict[str, Any]]:
     """Writes a chart's parts as Vega-Lite JSON that fills the available width."""
     return [part.properties(width="container").to_dict() for part in chart.parts]
 

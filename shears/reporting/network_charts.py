@@ -127,7 +127,7 @@ def draw_units(rows: Rows) -> Chart:
             .properties(height=18 * len(stages))
         )
     last = [row for row in rows if row["stage"] == stages[-1]]
-    dead = {}
+    dead: dict[str, int] = {}
     for row in last:
         dead[row["layer"]] = dead.get(row["layer"], 0) + row["dead"]
     counts = ", ".join(f"{n} in {layer}" for layer, n in dead.items())

@@ -7,6 +7,7 @@ import io
 import statistics
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import jinja2
 import numpy as np
@@ -74,7 +75,7 @@ def _embed_file(path: str | Path) -> str:
     return _embed(Path(path).read_bytes(), "svg+xml")
 
 
-def read_costs(folder: str | Path) -> list[dict]:
+def read_costs(folder: str | Path) -> list[dict[str, Any]]:
     """Adds up Snakemake's benchmark files, a row per rule.
 
     Args:
@@ -84,13 +85,13 @@ def read_costs(folder: str | Path) -> list[dict]:
         rule, jobs, seconds (of all jobs), memory (MiB, the largest; None if never
         measured, because the jobs end too fast), longest time first.
     """
-    rules: dict[str, list[dict]] = {}
+    rules: dict[str, list[dict[str, Any]]] = {}
     for path in sorted(Path(folder).rglob("*.tsv")):
         cell = path.parent.name == "optimizers"
         rule = "benchmark_optimizer" if cell else path.stem
         with path.open() as file:
             rules.setdefault(rule, []).extend(csv.DictReader(file, delimiter="\t"))
-    rows = []
+    rows: list[dict[str, Any]] = []
     for rule, jobs in rules.items():
         memory = [float(job["max_rss"]) for job in jobs if job["max_rss"] != "NA"]
         rows.append(
@@ -107,15 +108,16 @@ def read_costs(folder: str | Path) -> list[dict]:
 def _read_predictions(candidate: Candidate) -> tuple[np.ndarray, np.ndarray]:
     """Reads labels and predictions."""
     rows = read_csv(candidate.predictions)
-    return tuple(
+    labels, predictions = (
         np.array([row[key] for row in rows], np.uint8)
         for key in ("label", "prediction")
     )
+    return labels, predictions
 
 
 def _examine(
     chain: Sequence[Candidate], dataset: str | Path, classes: Sequence[str]
-) -> tuple[list[charts.Chart], dict, dict[str, bytes]]:
+) -> tuple[list[charts.Chart], dict[str, Any], dict[str, bytes]]:
     """Compares the chosen network, the last of a chain, with the first, dense one.
 
     Returns:
@@ -197,9 +199,11 @@ def _examine(
 def _libraries() -> dict[str, str]:
     """Reads the scripts and styles that the page embeds: Vega's and DataTables'."""
     tables = importlib.resources.files("itables") / "html"
+    # Its types do not say that the argument is optional.
+    bundle = vl_convert.javascript_bundle()  # type: ignore[call-arg]
     return {
         # Nothing else can end a script element early.
-        "vega": vl_convert.javascript_bundle().replace("</script", "<\\/script"),
+        "vega": bundle.replace("</script", "<\\/script"),
         "tables": base64.b64encode((tables / "dt_bundle.js").read_bytes()).decode(),
         "tables_style": (tables / "dt_bundle.css").read_text(),
     }
@@ -207,7 +211,7 @@ def _libraries() -> dict[str, str]:
 
 def write_report(
     candidates: Sequence[Candidate],
-    choice: Mapping,
+    choice: Mapping[str, Any],
     *,
     baselines: Mapping[str, str],
     manifest: str | Path,
@@ -215,7 +219,7 @@ def write_report(
     dataset: str | Path,
     study: Mapping[str, str | Path],
     costs: str | Path,
-    config: Mapping,
+    config: Mapping[str, Any],
     command: str,
     template: str | Path,
     report: str | Path,
@@ -290,7 +294,7 @@ def write_report(
         statistics=statistics,
         choice=choice,
         best=best,
-        expected=expect_score(best.validation, best.test["images"]),
+        expected=expect_score(best.validation, int(best.test["images"])),
         agreement=agreement,
         title=title,
         manifest=read_json(manifest),

@@ -2,8 +2,9 @@
 
 import io
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from shears.runtime import machine
 from shears.runtime.files import checksum, read_json, verify, write_bytes, write_json
@@ -32,7 +33,7 @@ def package(
     target: str | Path,
     manifest: str | Path,
     *,
-    choice: Mapping,
+    choice: Mapping[str, Any],
     test: Mapping[str, float],
 ) -> None:
     """Copies the chosen weights file to its final name and describes it.
@@ -76,7 +77,9 @@ def _entry(name: str) -> zipfile.ZipInfo:
     return entry
 
 
-def pack(manifest: str | Path, files: list[str | Path], archive: str | Path) -> None:
+def pack(
+    manifest: str | Path, files: Sequence[str | Path], archive: str | Path
+) -> None:
     """Packs the submission into a zip file; the same files give the same bytes.
 
     Args:

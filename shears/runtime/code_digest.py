@@ -108,7 +108,7 @@ def _syntax_tree(source: bytes) -> str:
         # A string by itself does nothing: the docstring of a function or an attribute.
         body = getattr(node, "body", None)
         if isinstance(body, list):
-            node.body = [part for part in body if not _is_text(part)]
+            body[:] = [part for part in body if not _is_text(part)]
     return ast.dump(tree)
 
 

@@ -16,6 +16,7 @@ import shutil
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from shears.runtime.errors import UserError, brief
 
@@ -89,7 +90,7 @@ def _seal(path: Path) -> Path:
     return path.with_name(f".{path.name}.sha256")
 
 
-def write_bytes(path: str | Path, content: bytes) -> None:
+def write_bytes(path: str | Path, content: bytes | memoryview) -> None:
     """Writes a file, whole or not at all, and its checksum beside it."""
     path = Path(path)
     # The old checksum goes first: after a kill the file has none, not a wrong one.
@@ -125,7 +126,7 @@ def verify(path: str | Path) -> None:
         raise damaged(path, f"its sha256 is {actual[:12]}..., not what was written")
 
 
-def read_json(path: str | Path) -> dict:
+def read_json(path: str | Path) -> dict[str, Any]:
     """Reads a JSON file.
 
     Raises:
@@ -138,13 +139,13 @@ def read_json(path: str | Path) -> dict:
         raise damaged(path, error) from error
 
 
-def write_json(path: str | Path, content: Mapping) -> None:
+def write_json(path: str | Path, content: Mapping[str, Any]) -> None:
     """Writes a JSON file, its keys in the given order; refuses NaN and infinity."""
     text = json.dumps(content, indent=2, allow_nan=False) + "\n"
     write_bytes(path, text.encode())
 
 
-def write_csv(path: str | Path, rows: Iterable[Mapping]) -> None:
+def write_csv(path: str | Path, rows: Iterable[Mapping[str, Any]]) -> None:
     """Writes a CSV file with a header, from rows with the same keys."""
     rows = list(rows)
     text = io.StringIO()

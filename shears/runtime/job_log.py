@@ -63,12 +63,12 @@ def log_job(name: str, log_file: str | Path) -> Iterator[None]:
     path = Path(log_file)
     formatter = logging.Formatter(f"%(asctime)s {name}: %(message)s", "%H:%M:%S")
     to_terminal = logging.StreamHandler(sys.stderr)
-    handlers = [to_terminal]
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        handlers.append(logging.FileHandler(path, mode="w"))
+        to_file = logging.FileHandler(path, mode="w")
     except OSError as error:
         sys.exit(f"{name}: error: {explain(error)}")
+    handlers: list[logging.Handler] = [to_terminal, to_file]
     for handler in handlers:
         handler.setFormatter(formatter)
     # A full disk is reported once, below, not for every line of the log.
@@ -85,11 +85,11 @@ def log_job(name: str, log_file: str | Path) -> Iterator[None]:
         if explanation is None:
             raise
         log.error("error: %s", explanation)
-        if not isinstance(error, UserError):
+        if not isinstance(error, UserError) and to_file.stream:
             with contextlib.suppress(OSError):
-                handlers[1].stream.write(traceback.format_exc())
+                to_file.stream.write(traceback.format_exc())
         sys.exit(1)
     finally:
         root.handlers = []
         with contextlib.suppress(OSError):  # the disk may be full
-            handlers[1].close()
+            to_file.close()

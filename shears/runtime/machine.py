@@ -6,6 +6,7 @@ import subprocess
 from importlib.metadata import version
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 
 def cpu_fields() -> dict[str, str]:
@@ -40,7 +41,7 @@ def find_gpus(*, slurm: bool) -> int:
     return int(present and find_spec("nvidia") is not None)
 
 
-def describe() -> dict:
+def describe() -> dict[str, Any]:
     """Describes the machine and the software, for metrics and result pages."""
     cpu = cpu_fields().get("model name") or platform.processor() or platform.machine()
     return {

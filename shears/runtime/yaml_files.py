@@ -2,7 +2,9 @@
 
 import contextlib
 import json
+from collections.abc import Hashable
 from pathlib import Path
+from typing import Any
 
 import yaml
 
@@ -12,8 +14,10 @@ from shears.runtime.errors import UserError, brief, show_value
 class _Loader(yaml.SafeLoader):
     """Reads YAML and refuses duplicate keys, which PyYAML accepts."""
 
-    def construct_mapping(self, node, deep=False):
-        seen = set()
+    def construct_mapping(
+        self, node: yaml.MappingNode, deep: bool = False
+    ) -> dict[Hashable, Any]:
+        seen: set[str | None] = set()
         for key, _ in node.value:
             name = key.value if isinstance(key, yaml.ScalarNode) else None
             if name in seen and name != "<<":
@@ -45,8 +49,9 @@ def check_yaml(path: str | Path) -> None:
         raise UserError(f"{path}: {error.strerror}; it must exist") from None
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark
+        line, column = (mark.line + 1, mark.column + 1) if mark else (1, 1)
         raise UserError(
-            f"{path}: line {mark.line + 1}, column {mark.column + 1}: {error.problem}: "
+            f"{path}: line {line}, column {column}: {error.problem}: "
             "not valid YAML; correct it there or just above"
         ) from None
     except (UnicodeDecodeError, yaml.YAMLError):

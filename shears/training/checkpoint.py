@@ -6,7 +6,7 @@ import logging
 from collections.abc import Iterable, Mapping
 from importlib.metadata import version
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -16,7 +16,7 @@ from shears.runtime.files import checksum, whole_file
 log = logging.getLogger(__name__)
 
 
-def checkpoint_key(files: Iterable[str | Path], settings: Mapping) -> str:
+def checkpoint_key(files: Iterable[str | Path], settings: Mapping[str, Any]) -> str:
     """Computes a checksum of everything that the result of a training run depends on.
 
     Args:
@@ -90,8 +90,9 @@ class Checkpoint:
             "finished": state.finished,
             "arrays": list(state.arrays),
         }
+        members: dict[str, Any] = {"about": np.array(json.dumps(about)), **state.arrays}
         with whole_file(self.path) as temporary, temporary.open("wb") as file:
-            np.savez(file, about=np.array(json.dumps(about)), **state.arrays)
+            np.savez(file, **members)
 
 
 def remove_finished(paths: Iterable[str | Path], root: str | Path) -> None:

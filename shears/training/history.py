@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -12,7 +13,7 @@ from shears.training.run_context import RunContext
 History = list[dict[str, float]]  # a row per epoch
 
 
-def measure_training(history: History, context: RunContext) -> dict:
+def measure_training(history: History, context: RunContext) -> dict[str, Any]:
     """Summarises a training run: epochs, seed, device, precision, time, accuracy."""
     # The first epoch includes compilation, so it says little about speed.
     speeds = [row["images_per_second"] for row in history[1:] or history]
@@ -32,7 +33,7 @@ def save_metrics(
     metrics_file: str | Path,
     history: History,
     context: RunContext,
-    details: Mapping,
+    details: Mapping[str, Any],
 ) -> None:
     """Writes the history and the metrics of a training run.
 

@@ -5,6 +5,7 @@ import shutil
 import time
 from collections.abc import Callable, Mapping
 from functools import partial
+from typing import TypeVar
 
 import numpy as np
 
@@ -13,7 +14,7 @@ from shears.model import batch_norm, forward, input_normalisation
 from shears.model.batch_norm import BatchNorm
 from shears.model.parameters import BatchNormParameters, Parameters
 from shears.pruning.folded_masks import folded_masks
-from shears.pruning.mask_plan import MaskPlan
+from shears.pruning.mask_plan import MaskPlan, MaskUpdate
 from shears.runtime.backend import tf
 from shears.runtime.errors import UserError
 from shears.training.checkpoint import State
@@ -25,6 +26,8 @@ from shears.training.soft_targets import SoftTargets
 from shears.training.trainer import TrainedForm, Trainer
 
 log = logging.getLogger(__name__)
+
+Trained = TypeVar("Trained", Parameters, BatchNormParameters)
 
 # (weights (W,), a function that computes the loss's gradient (W,)) -> weights and mask
 # (W,).
@@ -197,40 +200,53 @@ def train_network(
             parameters = input_normalisation.fold(parameters, pixels)
         return parameters.vector
 
+    mask_updates: dict[int, UpdateMask] = {}
     if recipe.batch_norm:
         norm = BatchNorm(training.images, pixels)
-        trained_type, logits = BatchNormParameters, batch_norm.logits
-        trained = norm.insert(start)
-        make_mask = masks and folded_masks(norm, masks.make_mask)
+        logits, vector = batch_norm.logits, norm.insert(start).vector
+        if masks:
+            make_mask = folded_masks(norm, masks.make_mask)
+            mask_updates = _on_vectors(BatchNormParameters, make_mask, masks.updates)
 
         def to_deployed(vector: np.ndarray) -> np.ndarray:
             return to_plain_pixels(norm.fold(BatchNormParameters(vector)))
     else:
-        trained_type, logits = Parameters, forward.logits
-        trained = start
-        make_mask = masks and masks.make_mask
+        logits, vector = forward.logits, start.vector
+        if masks:
+            mask_updates = _on_vectors(Parameters, masks.make_mask, masks.updates)
 
         def to_deployed(vector: np.ndarray) -> np.ndarray:
             return to_plain_pixels(Parameters(vector))
 
-    def update_mask(update, vector, gradient):
-        new, mask = make_mask(
-            trained_type(vector), lambda: trained_type(gradient()), update
-        )
-        return new.vector, mask.vector
-
-    updates = masks.updates if masks else {}
     vector, history = train(
-        trained.vector,
+        vector,
         TrainedForm(partial(logits, pixels=pixels), to_deployed, forward.logits),
         training,
         validation,
         recipe,
         context,
         soft_targets=soft_targets,
-        mask_updates={s: partial(update_mask, update) for s, update in updates.items()},
+        mask_updates=mask_updates,
     )
     return Parameters(vector), history
+
+
+def _on_vectors(
+    form: type[Trained],
+    make_mask: Callable[
+        [Trained, Callable[[], Trained], MaskUpdate], tuple[Trained, Trained]
+    ],
+    updates: Mapping[int, MaskUpdate],
+) -> dict[int, UpdateMask]:
+    """Returns for each step a function that makes its mask from flat vectors."""
+
+    def update_mask(
+        update: MaskUpdate, vector: np.ndarray, gradient: Callable[[], np.ndarray]
+    ) -> tuple[np.ndarray, np.ndarray]:
+        new, mask = make_mask(form(vector), lambda: form(gradient()), update)
+        return new.vector, mask.vector
+
+    return {step: partial(update_mask, update) for step, update in updates.items()}
 
 
 def progress_line(row: Mapping[str, float], epochs: int) -> str:

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from shears.runtime.device import choose_precision
 from shears.training.checkpoint import Checkpoint, checkpoint_key
@@ -32,7 +33,7 @@ def start_run(
     inputs: Mapping[str, str],
     event_log: str | Path | None,
     *,
-    settings: Mapping,
+    settings: Mapping[str, Any],
     code: str,
     checkpoint: str | Path,
 ) -> RunContext:

@@ -277,4 +277,5 @@ class Trainer:
             labels = data.labels[batch].astype(np.int32)
             images = tf.constant(data.images[batch])
             sums += self._evaluate_batch(vector, images, labels, forward).numpy()
-        return tuple(float(value) for value in sums / len(data.labels))
+        loss, accuracy = (float(value) for value in sums / len(data.labels))
+        return loss, accuracy

@@ -8,11 +8,12 @@ All attributes are fixed-length bytes, because TensorFlow 2.2 cannot read others
 import io
 import json
 from pathlib import Path
+from typing import Any
 
 import h5py
 import numpy as np
 
-from shears.model.architecture import INPUT_SHAPE, LAYERS, NAMES
+from shears.model.architecture import INPUT_SHAPE, LAYERS, NAMES, Layer
 from shears.model.parameters import Parameters
 from shears.runtime.errors import UserError
 from shears.runtime.files import damaged, verify, write_bytes
@@ -22,7 +23,7 @@ from shears.weight_files.reader import read_contents
 def _model_config() -> str:
     """Describes the network in Keras' JSON, with keys that every version knows."""
 
-    def conv(layer) -> dict:
+    def conv(layer: Layer) -> dict[str, Any]:
         return {
             "name": layer.name,
             "filters": layer.kernel[-1],
@@ -31,17 +32,17 @@ def _model_config() -> str:
             "activation": "relu",
         }
 
-    def dense(layer, activation: str) -> dict:
+    def dense(layer: Layer, activation: str) -> dict[str, Any]:
         return {
             "name": layer.name,
             "units": layer.kernel[-1],
             "activation": activation,
         }
 
-    def pool(name: str) -> tuple[str, dict]:
+    def pool(name: str) -> tuple[str, dict[str, Any]]:
         return "MaxPooling2D", {"name": name, "pool_size": [2, 2]}
 
-    def dropout(name: str, rate: float) -> tuple[str, dict]:
+    def dropout(name: str, rate: float) -> tuple[str, dict[str, Any]]:
         return "Dropout", {"name": name, "rate": rate}
 
     c1, c2, c3, c4, d1, d2 = LAYERS

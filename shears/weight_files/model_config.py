@@ -6,6 +6,7 @@ may be anything. No model is built from the description.
 
 import json
 from collections.abc import Iterator, Mapping
+from typing import Any
 
 from shears.model.architecture import CLASSES, INPUT_SHAPE
 from shears.runtime.errors import UserError, brief
@@ -27,7 +28,7 @@ POOL = {
 # The layers that an image passes through, without dropout. A missing key has Keras'
 # default. That is the value here, except for padding and activations (below) and the
 # keys in MUST, which have no default.
-NETWORK: tuple[tuple[str, dict], ...] = (
+NETWORK: tuple[tuple[str, dict[str, Any]], ...] = (
     ("Conv2D", {**CONV, "filters": 32, "padding": "same", "activation": "relu"}),
     ("Conv2D", {**CONV, "filters": 32, "padding": "valid", "activation": "relu"}),
     ("MaxPooling2D", POOL),
@@ -50,7 +51,7 @@ def _wrong(where: str, actual: object, expected: object) -> UserError:
     )
 
 
-def _mapping(value: object, where: str) -> Mapping:
+def _mapping(value: object, where: str) -> Mapping[str, Any]:
     """Checks that a value is a mapping, and returns it."""
     if not isinstance(value, dict):
         raise _wrong(where, value, "a mapping")
@@ -81,7 +82,7 @@ def _same(actual: object, expected: object) -> bool:
     return type(actual) is type(expected) and actual == expected
 
 
-def _in_a_row(layers: list[Mapping]) -> None:
+def _in_a_row(layers: list[Mapping[str, Any]]) -> None:
     """Checks that each layer of a functional model has the previous one as input."""
     names = {layer.get("name") for layer in layers}
 
@@ -96,7 +97,7 @@ def _in_a_row(layers: list[Mapping]) -> None:
         elif isinstance(value, str) and value in names:
             yield value
 
-    previous: list = []
+    previous: list[object] = []
     for layer in layers:
         nodes = layer.get("inbound_nodes", [])
         if sorted(set(layers_in(nodes)), key=str) != previous or len(nodes) > 1:
@@ -106,7 +107,7 @@ def _in_a_row(layers: list[Mapping]) -> None:
         previous = [layer.get("name")]
 
 
-def _layers(model: Mapping) -> list[Mapping]:
+def _layers(model: Mapping[str, Any]) -> list[Mapping[str, Any]]:
     """Lists a model's layers as Keras wrote them."""
     kind = model.get("class_name")
     if kind not in ("Sequential", "Functional", "Model"):
@@ -121,7 +122,9 @@ def _layers(model: Mapping) -> list[Mapping]:
     return layers
 
 
-def _check_layer(where: str, config: Mapping, expected: Mapping) -> None:
+def _check_layer(
+    where: str, config: Mapping[str, Any], expected: Mapping[str, Any]
+) -> None:
     """Compares a layer's configuration with the expected one, except the activation."""
     for key, value in expected.items():
         if key == "activation":
@@ -157,17 +160,19 @@ def check_model_config(text: str) -> list[str]:
         raise UserError(
             f"model_config: found no JSON ({brief(error)}), expected Keras' description"
         ) from None
-    at, activation = 0, DEFAULT_ACTIVATION  # of the layer before `at`
+    at = 0
+    activation: object = DEFAULT_ACTIVATION  # of the layer before `at`
 
     def finish(where: str) -> None:
         expected = NETWORK[at - 1][1].get("activation", DEFAULT_ACTIVATION)
         if at and activation != expected:
             raise _wrong(f"{where}: activation", activation, json.dumps(expected))
 
-    previous, kinds = "layers[0]", []
+    previous = "layers[0]"
+    kinds: list[str] = []
     for i, layer in enumerate(_layers(_mapping(model, "model"))):
         kind = layer.get("class_name")
-        kinds.append(kind)
+        kinds.append(str(kind))
         config = _mapping(layer.get("config"), f"layers[{i}]: config")
         where = f"layers[{i}] ({brief(kind)})"
         dtype = _dtype(config.get("dtype", "float32"))

@@ -181,7 +181,7 @@ def read_texts(owner: h5py.Group, key: str, where: str) -> list[str] | None:
     return [_decode(value, f"{where}attribute {key}") for value in values]
 
 
-def _attribute(owner: h5py.Group, key: str, where: str):
+def _attribute(owner: h5py.Group, key: str, where: str) -> object:
     """Reads an attribute if its size is sensible; None if it is missing."""
     if key not in owner.attrs:
         return None

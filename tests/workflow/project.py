@@ -10,6 +10,7 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import yaml
 from snakemake.utils import update_config
@@ -22,7 +23,7 @@ PROJECT = (
 )
 
 
-def copy_project(folder: Path, **changes) -> Path:
+def copy_project(folder: Path, **changes: Any) -> Path:
     """Copies what a run needs, with the small configuration as its config.yaml."""
     folder.mkdir(parents=True, exist_ok=True)
     for name in PROJECT.split():
@@ -38,7 +39,7 @@ def copy_project(folder: Path, **changes) -> Path:
     return folder
 
 
-def small_configuration() -> dict:
+def small_configuration() -> dict[str, Any]:
     """Reads config.yaml, changed by small.yaml."""
     config = yaml.safe_load((ROOT / "config.yaml").read_text())
     small = yaml.safe_load((ROOT / "tests/workflow/small.yaml").read_text())
@@ -65,7 +66,9 @@ def _plan(folder: Path, arguments: tuple[str, ...], output: Path) -> None:
     main(["--cores", "all", "-n", *arguments])
 
 
-def snakemake(folder: Path, *arguments: str, **environment: str):
+def snakemake(
+    folder: Path, *arguments: str, **environment: str
+) -> subprocess.CompletedProcess[str]:
     """Runs Snakemake to its end; the result's `stdout` has all its output."""
     return subprocess.run(
         [sys.executable, "-m", "snakemake", "--cores", "all", *arguments],

@@ -136,9 +136,7 @@ def _exact(value: Any, dtype: tf.DType) -> tf.Tensor:
 def gradient_descent(learning_rate: float) -> Optimizer:
     r"""Gradient descent, with the gradient over all samples (Cauchy 1847).
 
-    Each update::
-
-        x <- x - learning_rate * g
+    | x <- x - learning_rate * g
 
     Args:
         learning_rate: Step size, in parameters per gradient; more than 0.
@@ -171,9 +169,7 @@ def gradient_descent(learning_rate: float) -> Optimizer:
 def stochastic_gradient_descent(learning_rate: float) -> Optimizer:
     """Stochastic gradient descent: the gradient is of one sample, drawn at random.
 
-    Each update::
-
-        x <- x - learning_rate * g_i
+    | x <- x - learning_rate * g_i
 
     The update is gradient descent's; only the gradient differs. Robbins and Monro
     (1951), A stochastic approximation method, equation 9.
@@ -199,10 +195,8 @@ def stochastic_gradient_descent(learning_rate: float) -> Optimizer:
 def momentum(learning_rate: float, momentum: float = 0.9) -> Optimizer:
     """Gradient descent with momentum: one half of what Adam is made of.
 
-    Each update::
-
-        v <- momentum * v - learning_rate * g
-        x <- x + v
+    | v <- momentum * v - learning_rate * g
+    | x <- x + v
 
     Polyak (1964), Some methods of speeding up the convergence of iteration methods,
     equation 9.
@@ -246,10 +240,8 @@ def adagrad(
 ) -> Optimizer:
     """AdaGrad: smaller steps for coordinates whose gradients have been large.
 
-    Each update::
-
-        G <- G + g^2
-        x <- x - learning_rate * g / sqrt(G + epsilon)
+    | G <- G + g^2
+    | x <- x - learning_rate * g / sqrt(G + epsilon)
 
     Each coordinate has its own step size, which only falls. Duchi, Hazan and Singer
     (2011), Adaptive subgradient methods for online learning and stochastic
@@ -295,10 +287,8 @@ def adagrad(
 def rmsprop(learning_rate: float, rho: float = 0.9, epsilon: float = 1e-7) -> Optimizer:
     """RMSProp: AdaGrad with a moving average instead of the sum; Adam's other half.
 
-    Each update::
-
-        nu <- rho * nu + (1 - rho) * g^2
-        x <- x - learning_rate * g / sqrt(nu + epsilon)
+    | nu <- rho * nu + (1 - rho) * g^2
+    | x <- x - learning_rate * g / sqrt(nu + epsilon)
 
     Tieleman and Hinton (2012), Neural networks for machine learning, lecture 6.5.
 
@@ -347,13 +337,11 @@ def adam(
 ) -> Optimizer:
     """Adam: momentum's direction with RMSProp's step size, both bias-corrected.
 
-    Each update::
-
-        t <- t + 1
-        mu <- beta_1 * mu + (1 - beta_1) * g
-        nu <- beta_2 * nu + (1 - beta_2) * g^2
-        rate <- learning_rate * sqrt(1 - beta_2^t) / (1 - beta_1^t)
-        x <- x - rate * mu / (sqrt(nu) + epsilon)
+    | t <- t + 1
+    | mu <- beta_1 * mu + (1 - beta_1) * g
+    | nu <- beta_2 * nu + (1 - beta_2) * g^2
+    | rate <- learning_rate * sqrt(1 - beta_2^t) / (1 - beta_1^t)
+    | x <- x - rate * mu / (sqrt(nu) + epsilon)
 
     Kingma and Ba (2015), Adam: a method for stochastic optimization, algorithm 1 in the
     order given at the end of section 2. The paper calls mu and nu m and v.

@@ -84,7 +84,7 @@ def _same(actual: object, expected: object) -> bool:
 
 def _in_a_row(layers: list[Mapping[str, Any]]) -> None:
     """Checks that each layer of a functional model has the previous one as input."""
-    names = {layer.get("name") for layer in layers}
+    names = {layer["name"] for layer in layers if isinstance(layer.get("name"), str)}
 
     def layers_in(value: object) -> Iterator[str]:
         if isinstance(value, dict):
@@ -100,7 +100,8 @@ def _in_a_row(layers: list[Mapping[str, Any]]) -> None:
     previous: list[object] = []
     for layer in layers:
         nodes = layer.get("inbound_nodes", [])
-        if sorted(set(layers_in(nodes)), key=str) != previous or len(nodes) > 1:
+        several = not isinstance(nodes, list) or len(nodes) > 1
+        if several or sorted(set(layers_in(nodes))) != previous:
             raise _wrong(
                 f"layer {layer.get('name')!r}", nodes, "the previous layer as its input"
             )

@@ -10,6 +10,7 @@ from shears.config import Configuration
 from shears.runtime.errors import UserError
 from shears.runtime.yaml_files import check_yaml
 from tests import ROOT
+from tests.any_values import paths, replaced, values
 from tests.configurations import BAD, CONFIG, check_all, merge
 
 
@@ -120,36 +121,10 @@ def test_any_text_typed_anywhere_is_accepted_or_refused_plainly(
         assert len(str(error)) < 400
 
 
-scalars = st.one_of(
-    st.none(), st.booleans(), st.integers(), st.floats(), st.text(max_size=8)
-)
-values = st.recursive(
-    scalars,
-    lambda inner: st.one_of(
-        st.lists(inner, max_size=3),
-        st.dictionaries(st.text(max_size=8), inner, max_size=3),
-    ),
-    max_leaves=5,
-)
-
-
-def paths(node: object, path: tuple = ()) -> list[tuple]:
-    """Every place in the configuration."""
-    items = node.items() if isinstance(node, dict) else ()
-    items = enumerate(node) if isinstance(node, list) else items
-    found = [path] if path else []
-    return found + [p for key, item in items for p in paths(item, (*path, key))]
-
-
 @settings(max_examples=150, deadline=None)
 @given(place=st.sampled_from(paths(CONFIG)), value=values)
 def test_any_value_anywhere_is_accepted_or_refused_plainly(place, value):
-    config = copy.deepcopy(CONFIG)
-    node = config
-    for key in place[:-1]:
-        node = node[key]
-    node[place[-1]] = value
     try:
-        check_all(config)
+        check_all(replaced(CONFIG, place, value))
     except UserError as error:
         assert "\n" not in str(error)

@@ -1,4 +1,7 @@
-"""The order of the packages: no import runs back up, and none in a circle."""
+"""The order of the packages, and of their tests.
+
+No import runs back up, and none in a circle; each module has its file of tests.
+"""
 
 import ast
 from pathlib import Path
@@ -27,6 +30,12 @@ BELOW = {
     "__init__": set(),
 }
 MODULES = sorted(PACKAGE.rglob("*.py"))
+# Modules that have no file of tests: they hold no code of their own, ...
+START = {"__init__.py", "__main__.py"}
+# ... or types without behaviour, which are tested where they are used.
+ONLY_TYPES = {"pruning/mask_plan.py"}
+# Tests of the library as a whole.
+OF_THE_LIBRARY = {"test_layout.py", "test_reference.py", "test_test_set.py"}
 
 
 def part_of(path: Path) -> str:
@@ -82,3 +91,26 @@ def test_no_modules_import_each_other_in_a_circle():
 @pytest.mark.parametrize("path", MODULES, ids=module_name)
 def test_no_module_is_longer_than_400_lines(path):
     assert len(path.read_text().splitlines()) <= 400
+
+
+def names_below(folder: str, pattern: str) -> set[str]:
+    """The files below a folder."""
+    return {str(p.relative_to(ROOT / folder)) for p in (ROOT / folder).rglob(pattern)}
+
+
+def mirrors(modules: set[str]) -> set[str]:
+    """The files of tests that belong to modules."""
+    return {str(Path(m).with_name(f"test_{Path(m).name}")) for m in modules}
+
+
+def test_every_module_has_a_file_of_tests_and_every_file_of_tests_a_module():
+    modules = names_below("shears", "*.py") - ONLY_TYPES
+    expected = mirrors({name for name in modules if Path(name).name not in START})
+    found = names_below("tests/unit", "test_*.py")
+    assert found - expected == OF_THE_LIBRARY  # else: tests of no module
+    assert not expected - found  # else: modules without tests
+
+
+def test_tests_of_tools_mirror_them():
+    found = names_below("tests/tools", "test_*.py")
+    assert not found - mirrors(names_below("tools", "*.py"))

@@ -15,7 +15,7 @@ from shears.runtime.files import read_json
 from shears.training.outputs import TrainingFiles
 from shears.training.run_context import RunContext
 from tests import ROOT
-from tests.unit.training.test_loop import AUGMENTED, change, make_data
+from tests.unit.training.recipes import AUGMENTED, change, make_data
 
 VIEWS = ViewSettings(count=2, crop=1)
 RECIPE = change(AUGMENTED, epochs=1)

@@ -1,8 +1,6 @@
 import pytest
 
 from shears.evaluation.score import score
-from shears.evaluation.selection import choose, least_safe_accuracy
-from shears.runtime.errors import UserError
 
 
 def test_score_by_hand():
@@ -13,44 +11,3 @@ def test_score_by_hand():
 def test_score_needs_more_than_065():
     assert score(0.65, 99, 100) == 0
     assert score(0.6501, 99, 100) > 0.8
-
-
-def candidate(accuracy: float, sparsity: float, images: int = 5000) -> dict:
-    zeros = round(sparsity * 1_250_858)
-    return {
-        "images": images,
-        "accuracy": accuracy,
-        "sparsity": sparsity,
-        "score": score(accuracy, zeros),
-    }
-
-
-def test_choose_takes_the_best_validation_score():
-    scores = {
-        "a": candidate(0.8, 0.0),
-        "b": candidate(0.8, 0.9),
-        "c": candidate(0.7, 0.95),
-    }
-    choice = choose(scores, 3)
-    assert choice["candidate"] == "b"
-    assert choice["refused"] == []
-
-
-def test_choose_refuses_what_is_not_safely_above_065():
-    # 3 standard errors of 5,000 images are 0.0202.
-    scores = {"a": candidate(0.8, 0.0), "b": candidate(0.67, 0.99)}
-    assert scores["b"]["score"] > scores["a"]["score"]
-    choice = choose(scores, 3)
-    assert choice["candidate"] == "a"
-    assert choice["refused"] == ["b"]
-
-
-def test_choose_fails_when_none_is_safe():
-    with pytest.raises(UserError, match=r"0\.6600 on 5,000 validation images"):
-        choose({"a": candidate(0.66, 0.9), "b": candidate(0.5, 0.95)}, 3)
-
-
-def test_margin_shrinks_with_the_number_of_images():
-    assert least_safe_accuracy(5000, 3) == pytest.approx(0.67024, abs=1e-5)
-    assert least_safe_accuracy(500_000, 3) == pytest.approx(0.652024, abs=1e-5)
-    assert least_safe_accuracy(100, 0) == 0.65

@@ -6,21 +6,10 @@ import pytest
 from shears.model import batch_norm, forward, input_normalisation
 from shears.model.batch_norm import BatchNorm
 from shears.model.input_normalisation import PixelStatistics, measure_pixels
-from shears.model.parameters import GAMMAS, BatchNormParameters
-from shears.runtime.backend import tf
 from tests.conftest import make_parameters
-from tests.unit.training.test_loop import make_data
+from tests.unit.model.trained import IMAGES, INPUT, make_trained
 
-IMAGES = make_data().images
-INPUT = tf.constant(IMAGES.astype("f4") / 255)
 PIXELS = measure_pixels(IMAGES)._replace(mean=np.zeros(3, np.float32))
-
-
-def make_trained(seed: int) -> BatchNormParameters:
-    """Parameters as training might leave them: no gamma is what it was at first."""
-    rng = np.random.default_rng(seed)
-    gammas = rng.uniform(-0.5, 1.5, GAMMAS).astype("f4")
-    return BatchNormParameters.join(make_parameters(seed), [gammas])
 
 
 @pytest.mark.parametrize("pixels", [None, PIXELS])

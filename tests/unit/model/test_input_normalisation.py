@@ -6,7 +6,7 @@ from shears.model.forward import logits
 from shears.model.input_normalisation import fold, measure_pixels, unfold
 from shears.runtime.backend import tf
 from tests.conftest import make_parameters
-from tests.unit.training.test_loop import make_data
+from tests.unit.training.recipes import make_data
 
 
 def test_folding_keeps_the_logits_and_the_zeros():

@@ -11,7 +11,7 @@ from shears.training.loop import train
 from shears.training.run_context import RunContext
 from shears.training.trainer import TrainedForm
 from tests.conftest import refused
-from tests.unit.training.test_loop import AUGMENTED, change, make_data
+from tests.unit.training.recipes import AUGMENTED, change, make_data
 
 DATA = make_data()
 WIDTH = 0.5

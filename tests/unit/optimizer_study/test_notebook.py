@@ -12,7 +12,8 @@ from shears.optimizer_study.notebook import (
     write_notebook,
 )
 from shears.runtime.errors import UserError
-from tests.unit.optimizer_study.test_optimizers import ROOT, banned_names
+from tests import ROOT
+from tests.unit.optimizer_study.banned import banned_names
 
 NOTEBOOK = ROOT / "notebooks/assignment_notebook.ipynb"
 

@@ -1,50 +1,16 @@
 import numpy as np
 import pytest
 
-from shears.optimizer_study import regression
-from shears.optimizer_study.plots import (
-    plot_losses,
-    plot_paths,
-    plot_sensitivity,
-    tabulate,
-    to_svg,
-    winners,
-)
 from shears.optimizer_study.study import (
-    IMPLEMENTATIONS,
-    METHODS,
     best_run,
     difference,
     learning_rates,
-    measure,
     points,
     sample_order,
     walk_valley,
 )
 from shears.runtime.files import write_json
-
-RATES = [0.01, 0.1, 0.9, 30.0]
-UPDATES = 400
-
-
-@pytest.fixture(scope="module")
-def cells():
-    problem = regression.DATA_SETS["condition_1"]()
-    return {
-        "condition_1": {
-            name: {
-                implementation: measure(
-                    problem,
-                    name,
-                    implementation,
-                    learning_rates=RATES,
-                    updates=UPDATES,
-                )
-                for implementation in IMPLEMENTATIONS
-            }
-            for name in METHODS
-        }
-    }
+from tests.unit.optimizer_study.conftest import RATES
 
 
 def test_gradient_descent_does_what_theory_predicts(cells):
@@ -117,37 +83,6 @@ def test_a_curve_goes_from_the_first_update_to_the_last(updates):
 
 def test_learning_rates_are_even_in_their_logarithm():
     assert learning_rates(0.01, 100, 5) == [0.01, 0.1, 1, 10, 100]
-
-
-def test_the_table_and_the_winners(cells):
-    lines = tabulate(cells)
-    assert [line.optimizer for line in lines] == [
-        "gradient descent",
-        "SGD",
-        "AdaGrad, all samples",
-        "AdaGrad, one sample",
-        "Adam, all samples",
-        "Adam, one sample",
-    ]
-    for line in lines:
-        assert line.keras_updates == line.updates
-        if line.updates:
-            rows = 1 if "one" not in line.optimizer and line.optimizer != "SGD" else 200
-            assert line.epochs == line.updates / rows
-    (row,) = winners(lines)
-    first = min((line for line in lines if line.updates), key=lambda line: line.updates)
-    assert row["updates"] == first.optimizer
-    assert winners([lines[0]._replace(updates=None)])[0]["updates"] == "nobody"
-
-
-def test_plots_are_the_same_bytes_each_time(cells):
-    valley = walk_valley(20)
-    for plot, content in (
-        (plot_losses, cells),
-        (plot_sensitivity, cells),
-        (plot_paths, valley),
-    ):
-        assert to_svg(plot(content)) == to_svg(plot(content))
 
 
 def test_the_paths_go_down_the_valley():

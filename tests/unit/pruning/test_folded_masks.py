@@ -10,7 +10,7 @@ from shears.pruning.dead_units import remove_dead_units
 from shears.pruning.folded_masks import folded_masks
 from shears.pruning.mask_plan import MaskUpdate
 from shears.pruning.masks import MaskSettings, Pruner, make_mask
-from tests.unit.model.test_batch_norm import IMAGES, INPUT, make_trained
+from tests.unit.model.trained import IMAGES, INPUT, make_trained
 
 PRUNER = Pruner(MaskSettings(remove_dead_units=True), seed=0, folded_layers=5)
 

@@ -1,14 +1,11 @@
-from typing import get_args
-
 import numpy as np
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from shears.model.architecture import KERNEL_SIZES, LAYERS, PARAMETERS
+from shears.model.architecture import PARAMETERS
 from shears.model.input_normalisation import PixelStatistics, fold
 from shears.model.parameters import Parameters
-from shears.pruning.allocation import Allocation, distribute, lamp_scores
 from shears.pruning.dead_units import remove_dead_units
 from shears.pruning.mask_plan import MaskUpdate
 from shears.pruning.masks import (
@@ -19,31 +16,19 @@ from shears.pruning.masks import (
     shuffle_mask,
     zeros_for,
 )
-from shears.pruning.saliency import Saliency, compute_saliency
+from shears.pruning.saliency import compute_saliency
 from shears.runtime.errors import UserError
 from tests.conftest import make_parameters
-
-DENSITIES = (70, 35, 23, 15, 0.7, 45)
-ALLOCATIONS = get_args(Allocation)
-SALIENCIES = get_args(Saliency)
-BIASES = PARAMETERS - sum(KERNEL_SIZES)
-
-
-def mask_of(parameters, zeros, allocation="lamp", **options) -> Parameters:
-    return make_mask(parameters, zeros, allocation, densities=DENSITIES, **options)
-
-
-def gradient_of(seed: int) -> Parameters:
-    rng = np.random.default_rng(seed)
-    return Parameters(rng.normal(size=PARAMETERS).astype(np.float32))
-
-
-def magnitude(parameters: Parameters) -> Parameters:
-    return Parameters(np.abs(parameters.vector))
-
-
-def zeros_in(parameters: Parameters) -> int:
-    return int((parameters.vector == 0).sum())
+from tests.unit.pruning.common import (
+    ALLOCATIONS,
+    BIASES,
+    DENSITIES,
+    SALIENCIES,
+    gradient_of,
+    magnitude,
+    mask_of,
+    zeros_in,
+)
 
 
 @settings(max_examples=30, deadline=None)
@@ -110,76 +95,6 @@ def test_within_a_kernel_the_least_salient_are_pruned(allocation):
         assert not mask.all() or allocation != "lamp"
         if 0 < mask.sum() < mask.size:
             assert values[mask == 0].max() <= values[mask == 1].min()
-
-
-def test_global_prunes_the_smallest_of_all_kernels():
-    parameters = make_parameters(1)
-    mask = mask_of(parameters, 900_000, "global")
-    values, ones = (
-        np.concatenate([kernel.ravel() for kernel in whole.kernels])
-        for whole in (magnitude(parameters), mask)
-    )
-    assert values[ones == 0].max() <= values[ones == 1].min()
-
-
-def densities(allocation: str, sparsity: float = 0.98) -> list[float]:
-    mask = mask_of(make_parameters(1), zeros_for(sparsity), allocation)
-    return [float(kernel.mean()) for kernel in mask.kernels]
-
-
-def test_uniform_keeps_the_same_share_of_each_kernel():
-    budget = PARAMETERS - zeros_for(0.98) - BIASES
-    expected = budget / sum(KERNEL_SIZES)
-    for result, size in zip(densities("uniform"), KERNEL_SIZES, strict=True):
-        assert abs(result - expected) <= 1 / size
-
-
-def test_erk_is_in_proportion_to_the_sum_over_the_product_of_the_sides():
-    result = densities("erk")
-    shapes = [layer.kernel for layer in LAYERS]
-    ratios = [
-        density * np.prod(shape) / sum(shape)
-        for density, shape in zip(result, shapes, strict=True)
-    ]
-    np.testing.assert_allclose(ratios, ratios[0], rtol=0.01)
-
-
-def test_a_set_ratio_is_kept_and_none_above_one():
-    result = np.array(densities("ratio"))
-    np.testing.assert_allclose(result / result[0], np.array(DENSITIES) / 70, rtol=0.05)
-    full = densities("ratio", 0.5)
-    assert full[0] == full[1] == full[2] == full[5] == 1
-    assert 0 < full[4] < 1
-
-
-@settings(max_examples=100, deadline=None)
-@given(
-    room=st.lists(st.integers(0, 1000), min_size=1, max_size=8),
-    share=st.floats(0, 1),
-    data=st.data(),
-)
-def test_a_budget_is_distributed_exactly_and_fits(room, share, data):
-    shares = [data.draw(st.floats(0.01, 100)) for _ in room]
-    budget = int(share * sum(room))
-    counts = distribute(budget, room, shares)
-    assert sum(counts) == budget
-    assert all(0 <= count <= most for count, most in zip(counts, room, strict=True))
-
-
-def test_first_order_saliency_is_the_change_of_the_loss():
-    parameters, slope = make_parameters(1), gradient_of(1)
-    saliency = compute_saliency(parameters, "first_order", gradient=lambda: slope)
-    expected = np.abs(parameters.vector.astype(float) * slope.vector)
-    np.testing.assert_allclose(saliency.vector, expected)
-
-
-def test_random_saliency_follows_its_seed():
-    parameters = make_parameters(1)
-    one, same, other = (
-        compute_saliency(parameters, "random", seed=seed).vector for seed in (1, 1, 2)
-    )
-    np.testing.assert_array_equal(one, same)
-    assert (one != other).all()
 
 
 @settings(max_examples=5, deadline=None)
@@ -323,20 +238,6 @@ def test_denormals_count_as_zero():
     parameters.vector[-3:] = 1e-40
     mask = make_mask(parameters, 3, "lamp")
     assert not mask.vector[-3:].any()
-
-
-def test_lamp_by_hand():
-    # Squares 1, 4, 9 in order of magnitude: 1/14, 4/13, 9/9.
-    scores = lamp_scores([np.array([[3.0, 1.0], [-1.0, 2.0]])], 0)[0]
-    np.testing.assert_allclose(scores, [[1, 1 / 14], [0, 4 / 13]], rtol=1e-12)
-
-
-def test_lamp_spares_a_layer_of_small_weights_where_global_empties_it():
-    parameters, zeros = make_parameters(3), zeros_for(0.95)
-    parameters.kernels[0][...] *= 1e-3
-    first = {a: mask_of(parameters, zeros, a).kernels[0] for a in ("global", "lamp")}
-    assert first["global"].sum() == 1  # the last weight is spared
-    assert first["lamp"].mean() > 0.2
 
 
 def test_fewer_zeros_than_there_are_is_refused():

@@ -16,7 +16,7 @@ from shears.training.run_context import RunContext
 from shears.weight_files.canonical import read_weights, write_weights
 from tests import ROOT
 from tests.conftest import make_parameters
-from tests.unit.training.test_loop import AUGMENTED, change, make_data
+from tests.unit.training.recipes import AUGMENTED, change, make_data
 
 CONFIG = yaml.safe_load((ROOT / "config.yaml").read_text())
 METHODS = list(CONFIG["methods"])

@@ -8,8 +8,6 @@ import yaml
 from PIL import Image
 
 from shears.evaluation.analysis import expect_score
-from shears.reporting import charts
-from shears.reporting.candidates import mean_scores
 from shears.reporting.report import read_costs
 from shears.runtime.files import write_json
 from tests.report_pages import IMAGES, candidate, render, write_files
@@ -224,68 +222,6 @@ def test_hundreds_of_candidates_are_grouped_and_fit_a_page(
     assert "<details><summary>Refused" in text  # closed: it would fill the screen
     means = [row for row in page.rows if row[:3] == ["erk-long", "4", "10"]]
     assert len(means) == 1
-
-
-def values(chart: charts.Chart) -> list[dict]:
-    """Returns the rows that a chart is drawn from."""
-    (spec,) = charts.page_specs(chart)
-    (rows,) = spec["datasets"].values()
-    return rows
-
-
-def test_each_method_has_a_line_of_means_over_seeds():
-    candidates = [
-        candidate(f"{method}/seed_{seed}/round_{i + 1}", accuracy, 0.9 + i / 100)
-        for method in ("erk", "lamp")
-        for seed, accuracy in ((0, 0.7), (1, 0.8))
-        for i in range(3)
-    ]
-    rows = values(mean_scores(candidates, "accuracy"))
-    assert [(row["method"], row["n"]) for row in rows] == [("erk", 2)] * 3 + [
-        ("lamp", 2)
-    ] * 3
-    assert {round(row["mean"], 6) for row in rows} == {0.75}
-    deviation = np.std([0.7, 0.8], ddof=1)
-    for row in rows:
-        assert row["high"] - row["low"] == pytest.approx(2 * deviation)
-
-
-def test_scores_of_zero_are_left_out_of_the_means():
-    good = candidate("lamp/seed_0/round_1", 0.8, 0.9)
-    missed = candidate("lamp/seed_1/round_1", 0.6, 0.9)
-    missed = missed._replace(test={**missed.test, "score": 0.0})
-    chart = mean_scores([good, missed])
-    assert [(row["mean"], row["n"]) for row in values(chart)] == [
-        (good.test["score"], 1)
-    ]
-    assert "Not shown: 1 candidates whose test score is 0." in chart.text
-    assert len(values(mean_scores([missed]))) == 1
-
-
-def test_a_sparsity_of_one_can_be_drawn(tmp_path):
-    rows = [8e-7, 0.9, 0.975, 0.9999999]
-    rows = [candidate(f"lamp/seed_0/round_{i}", 0.8, s) for i, s in enumerate(rows)]
-    charts.save_chart(mean_scores(rows), tmp_path / "a.svg")
-    text = (tmp_path / "a.svg").read_text()
-    assert all(f">{share} %<" in text for share in ("90", "97.5"))
-
-
-def test_lines_of_equal_score_have_slope_minus_one():
-    rows = [
-        {
-            **{"title": "a", "method": "m", "chosen": True, "sparsity": sparsity},
-            **dict.fromkeys(("test", "validation"), 0.85),
-            **dict.fromkeys(("test_score", "validation_score"), (0.85 + sparsity) / 2),
-        }
-        for sparsity in (0.97, 0.985)
-    ]
-    chart = charts.draw_plane(rows, {"test": [1], "validation": [1]})
-    (spec,) = charts.page_specs(chart)
-    lines = next(rows for rows in spec["datasets"].values() if "x2" in rows[0])
-    assert len(lines) > 3
-    for line in lines:
-        for x, y in ((line["x"], line["y"]), (line["x2"], line["y2"])):
-            assert (x + y) / 2 == pytest.approx(float(line["score"]), abs=1e-9)
 
 
 def specs_of(text: str) -> dict[str, list[dict]]:

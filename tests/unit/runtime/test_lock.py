@@ -64,7 +64,7 @@ def wait_for_end(process: int, seconds: float) -> bool:
 
 @pytest.fixture(autouse=True)
 def own_environment(monkeypatch):
-    monkeypatch.setattr("shears.runtime.lock._held", [])
+    # The locks are kept until this process ends, each in the folder of its test.
     monkeypatch.setenv(VARIABLE, "")
 
 

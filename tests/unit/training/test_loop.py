@@ -1,7 +1,6 @@
 import numpy as np
 import pytest
 
-from shears.data.dataset import Split
 from shears.model.forward import logits
 from shears.model.parameters import initial_parameters
 from shears.pruning.mask_plan import MaskPlan, MaskUpdate
@@ -11,31 +10,9 @@ from shears.runtime.device import choose_precision
 from shears.runtime.errors import UserError
 from shears.training.checkpoint import Checkpoint, State
 from shears.training.loop import train_network
-from shears.training.recipe import Recipe
 from shears.training.run_context import RunContext
 from shears.training.soft_targets import SoftTargets
-
-PLAIN = Recipe(
-    epochs=2,
-    batch_size=16,
-    learning_rate=1e-3,
-    schedule="constant",
-    beta_2=0.99,
-    dropout=(0.0, 0.0, 0.0),
-)
-
-
-def change(recipe: Recipe, **changes) -> Recipe:
-    return Recipe(**{**recipe.model_dump(), **changes})
-
-
-AUGMENTED = change(PLAIN, dropout=(0.1, 0.2, 0.3), flip=True, crop=4)
-
-
-def make_data(count: int = 48) -> Split:
-    rng = np.random.default_rng(0)
-    images = rng.integers(0, 256, (count, 32, 32, 3), np.uint8)
-    return Split(images, rng.integers(0, 10, count).astype(np.uint8))
+from tests.unit.training.recipes import AUGMENTED, PLAIN, change, make_data
 
 
 def by_magnitude(parameters, gradient, update: MaskUpdate):

@@ -11,7 +11,7 @@ from shears.training.soft_targets import (
     write_soft_targets,
 )
 from tests.conftest import make_parameters, refused
-from tests.unit.training.test_loop import make_data
+from tests.unit.training.recipes import make_data
 
 DATA = make_data()
 TARGETS = SoftTargets(

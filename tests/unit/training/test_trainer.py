@@ -12,7 +12,7 @@ from shears.training.recipe import Recipe
 from shears.training.soft_targets import SoftTargets
 from shears.training.trainer import Trainer
 from tests.conftest import make_parameters
-from tests.unit.training.test_loop import AUGMENTED, PLAIN, change, make_data
+from tests.unit.training.recipes import AUGMENTED, PLAIN, change, make_data
 
 ROWS = np.arange(16, dtype=np.int32)
 

@@ -8,7 +8,6 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from shears.model.architecture import PARAMETERS, SHAPES
 from shears.model.forward import build_keras_model
 from shears.model.parameters import SMALLEST
 from shears.runtime.errors import UserError
@@ -16,13 +15,6 @@ from shears.weight_files.canonical import read_weights, write_weights
 from tests.conftest import make_parameters, refused
 from tests.unit.weight_files.bad_files import BAD, NOT_HDF5, flip_bits
 from tests.unit.weight_files.genuine_files import unpack
-
-
-@pytest.fixture(scope="module")
-def good(tmp_path_factory):
-    path = tmp_path_factory.mktemp("weights") / "weights.h5"
-    write_weights(path, make_parameters(0, zeros=0.9))
-    return path
 
 
 @settings(
@@ -188,7 +180,3 @@ def test_no_damage_crashes_reading_and_a_checksum_reveals_it(tmp_path, good, dat
         with refused(path, "damaged"):
             read_weights(path)
     (tmp_path / ".bad.h5.sha256").unlink()
-
-
-def test_shapes_add_up():
-    assert sum(int(np.prod(shape)) for shape in SHAPES) == PARAMETERS == 1_250_858

@@ -1,0 +1,33 @@
+"""Masks, gradients and names that the tests of pruning share."""
+
+from typing import get_args
+
+import numpy as np
+
+from shears.model.architecture import KERNEL_SIZES, PARAMETERS
+from shears.model.parameters import Parameters
+from shears.pruning.allocation import Allocation
+from shears.pruning.masks import make_mask
+from shears.pruning.saliency import Saliency
+
+DENSITIES = (70, 35, 23, 15, 0.7, 45)
+ALLOCATIONS = get_args(Allocation)
+SALIENCIES = get_args(Saliency)
+BIASES = PARAMETERS - sum(KERNEL_SIZES)
+
+
+def mask_of(parameters, zeros, allocation="lamp", **options) -> Parameters:
+    return make_mask(parameters, zeros, allocation, densities=DENSITIES, **options)
+
+
+def gradient_of(seed: int) -> Parameters:
+    rng = np.random.default_rng(seed)
+    return Parameters(rng.normal(size=PARAMETERS).astype(np.float32))
+
+
+def magnitude(parameters: Parameters) -> Parameters:
+    return Parameters(np.abs(parameters.vector))
+
+
+def zeros_in(parameters: Parameters) -> int:
+    return int((parameters.vector == 0).sum())

@@ -1,0 +1,79 @@
+import signal
+import subprocess
+import sys
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from shears.runtime.errors import (
+    UserError,
+    brief,
+    ctrl_c_ends_at_once,
+    plain_errors,
+    show_value,
+)
+from tests import ROOT
+from tests.any_values import values
+
+ANY_TEXT = st.text(st.characters(exclude_categories=()))  # surrogates too
+
+
+@given(text=ANY_TEXT, longest=st.integers(10, 60))
+def test_any_text_becomes_one_short_line_that_a_terminal_cannot_obey(text, longest):
+    line = brief(text, longest)
+    assert line.isprintable()
+    assert 0 < len(line) <= longest
+
+
+@given(words=st.lists(st.text("aé漢!", min_size=1), min_size=1, max_size=4))
+def test_a_plain_line_stays_as_it_is(words):
+    line = " ".join(words)
+    assert brief(line, len(line)) == line
+    assert brief(f"\t{line}\n", len(line)) == line
+
+
+def test_an_error_without_a_text_is_named_by_its_type():
+    assert brief(ValueError()) == "ValueError"
+
+
+@given(value=values)
+def test_any_value_is_shown_in_at_most_60_characters(value):
+    assert len(show_value(value)) <= 60
+
+
+def test_values_are_shown_as_in_yaml():
+    shown = [show_value(value) for value in (None, True, False, 0.5, "lamp", [1, 2])]
+    assert shown == ["null", "true", "false", "0.5", "'lamp'", "[1, 2]"]
+
+
+def test_a_users_error_ends_the_program_with_its_text_and_a_bug_passes_through():
+    with pytest.raises(SystemExit) as caught, plain_errors():
+        raise UserError("seeds: found 0, expected a list")
+    assert caught.value.code == "error: seeds: found 0, expected a list"
+    with pytest.raises(ZeroDivisionError), plain_errors():
+        raise ZeroDivisionError
+
+
+INTERRUPTED = """
+import os, signal
+from shears.runtime.errors import ctrl_c_ends_at_once
+with ctrl_c_ends_at_once():
+    os.kill(os.getpid(), signal.SIGINT)
+"""
+
+
+def test_ctrl_c_ends_a_process_without_a_traceback():
+    ran = subprocess.run(
+        [sys.executable, "-c", INTERRUPTED], cwd=ROOT, capture_output=True, text=True
+    )
+    assert ran.returncode == -signal.SIGINT
+    assert ran.stderr == ""
+
+
+def test_afterwards_ctrl_c_does_what_it_did_before():
+    before = signal.getsignal(signal.SIGINT)
+    with pytest.raises(ZeroDivisionError), ctrl_c_ends_at_once():
+        assert signal.getsignal(signal.SIGINT) == signal.SIG_DFL
+        raise ZeroDivisionError
+    assert signal.getsignal(signal.SIGINT) == before

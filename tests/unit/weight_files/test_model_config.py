@@ -1,0 +1,228 @@
+import json
+import shutil
+from pathlib import Path
+
+import h5py
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from shears.runtime.errors import UserError
+from shears.weight_files.model_config import check_model_config
+from shears.weight_files.reader import read_weights_file
+from tests.any_values import paths, replaced, values
+from tests.conftest import refused
+from tests.unit.weight_files.genuine_files import GENUINE, unpack
+
+
+def layer_of(model: dict, kind: str, number: int = 0) -> dict:
+    """Finds a layer's configuration by its class."""
+    layers = model["config"]["layers"]
+    return [x for x in layers if x["class_name"] == kind][number]["config"]
+
+
+def insert(model: dict, place: int, kind: str, **config) -> None:
+    model["config"]["layers"].insert(place, {"class_name": kind, "config": config})
+
+
+BAD_MODELS = {
+    "a Lambda layer": (
+        lambda m: insert(m, 3, "Lambda", name="l", function=["4wEAAAAA", None, None]),
+        'layers[3] (Lambda): found "Lambda", expected',
+    ),
+    "tanh": (
+        lambda m: layer_of(m, "Conv2D", 1).update(activation="tanh"),
+        'activation: found "tanh", expected "relu"',
+    ),
+    "no softmax": (
+        lambda m: layer_of(m, "Dense", 1).update(activation="linear"),
+        'activation: found "linear", expected "softmax"',
+    ),
+    "batch norm": (
+        lambda m: insert(m, 2, "BatchNormalization", name="b"),
+        'found "BatchNormalization", expected "Conv2D"',
+    ),
+    "padding": (
+        lambda m: layer_of(m, "Conv2D", 1).update(padding="same"),
+        'padding: found "same", expected "valid"',
+    ),
+    "strides": (
+        lambda m: layer_of(m, "Conv2D", 0).update(strides=[2, 2]),
+        "strides: found [2, 2], expected [1, 1]",
+    ),
+    "dilation": (
+        lambda m: layer_of(m, "Conv2D", 0).update(dilation_rate=[2, 2]),
+        "dilation_rate: found [2, 2]",
+    ),
+    "wide pooling": (
+        lambda m: layer_of(m, "MaxPooling2D").update(pool_size=[3, 3]),
+        "pool_size: found [3, 3]",
+    ),
+    "average pooling": (
+        lambda m: m["config"]["layers"][3].update(class_name="AveragePooling2D"),
+        'found "AveragePooling2D", expected "MaxPooling2D"',
+    ),
+    "no bias": (
+        lambda m: layer_of(m, "Dense", 0).update(use_bias=False),
+        "use_bias: found false, expected true",
+    ),
+    "channels first": (
+        lambda m: layer_of(m, "Conv2D", 0).update(data_format="channels_first"),
+        'data_format: found "channels_first"',
+    ),
+    "another width": (
+        lambda m: layer_of(m, "Dense", 0).update(units=256),
+        "units: found 256, expected 512",
+    ),
+    "half precision": (
+        lambda m: layer_of(m, "Dense", 0).update(dtype="float16"),
+        'dtype: found "float16", expected "float32"',
+    ),
+    "mixed precision": (
+        lambda m: layer_of(m, "Dense", 0).update(
+            dtype={"class_name": "Policy", "config": {"name": "mixed_bfloat16"}}
+        ),
+        'dtype: found "mixed_bfloat16"',
+    ),
+    "another input": (
+        lambda m: layer_of(m, "InputLayer").update(batch_input_shape=[None, 28, 28, 1]),
+        "input shape: found [null, 28, 28, 1]",
+    ),
+    "an input that is a number": (
+        lambda m: layer_of(m, "InputLayer").update(batch_input_shape=5),
+        "input shape: found 5, expected [32, 32, 3]",
+    ),
+    "an extra layer": (
+        lambda m: insert(m, 13, "Dense", name="d", units=10, activation="softmax"),
+        "expected the end, after 9 layers",
+    ),
+    "a missing layer": (
+        lambda m: m["config"]["layers"].pop(),
+        "layers: found 8, expected 9",
+    ),
+    "a nested model": (
+        lambda m: insert(m, 1, "Sequential", name="s", layers=[]),
+        'found "Sequential", expected "Conv2D"',
+    ),
+    "another class": (
+        lambda m: m.update(class_name="Evil"),
+        'class_name: found "Evil", expected Sequential',
+    ),
+    "no layers": (lambda m: m["config"].pop("layers"), "layers: found null, expected"),
+    "a layer that is text": (
+        lambda m: m["config"]["layers"].insert(0, "Conv2D"),
+        'layers[0]: found "Conv2D", expected a mapping',
+    ),
+}
+
+
+@pytest.mark.parametrize("kind", BAD_MODELS)
+def test_other_networks_are_refused_in_one_line(tmp_path, good, kind):
+    path = Path(shutil.copyfile(good, tmp_path / "bad.h5"))
+    spoil, message = BAD_MODELS[kind]
+    with h5py.File(path, "r+") as file:
+        model = json.loads(file.attrs["model_config"])
+        spoil(model)
+        file.attrs["model_config"] = np.bytes_(json.dumps(model))
+    with refused(path, message):
+        read_weights_file(path)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("", "found no JSON"),
+        ("{", "found no JSON"),
+        ("[]", "model: found [], expected a mapping"),
+        ("[" * 50_000, "found no JSON"),
+    ],
+)
+def test_a_malformed_model_config_is_refused_in_one_line(tmp_path, good, text, message):
+    path = Path(shutil.copyfile(good, tmp_path / "bad.h5"))
+    with h5py.File(path, "r+") as file:
+        file.attrs["model_config"] = text
+    with refused(path, message):
+        read_weights_file(path)
+
+
+@pytest.mark.parametrize("name", [n for n in GENUINE if "functional.save.h5" in n])
+def test_a_model_that_forks_is_refused_in_one_line(tmp_path, name):
+    path = unpack(name, tmp_path)
+    with h5py.File(path, "r+") as file:
+        model = json.loads(file.attrs["model_config"])
+        layers = model["config"]["layers"]
+        # The second convolution takes the input of the first.
+        layers[2]["inbound_nodes"] = layers[1]["inbound_nodes"]
+        file.attrs["model_config"] = json.dumps(model)
+    with refused(path, "expected the previous layer as its input"):
+        read_weights_file(path)
+
+
+def config_of(path: Path) -> dict:
+    """Reads the description of the model in a file."""
+    with h5py.File(path) as file:
+        text = file.attrs["model_config"]
+    return json.loads(text)
+
+
+def test_the_layers_are_listed_in_order(good):
+    kinds = check_model_config(json.dumps(config_of(good)))
+    convolutions = ["Conv2D", "Conv2D", "MaxPooling2D", "Dropout"]
+    dense = ["Flatten", "Dense", "Dropout", "Dense"]
+    assert kinds == ["InputLayer", *convolutions, *convolutions, *dense]
+
+
+def test_what_inference_does_not_compute_may_be_anything(good):
+    model = config_of(good)
+    for number, layer in enumerate(model["config"]["layers"]):
+        layer["config"].update(name=f"other_{number}", trainable=False)
+    layer_of(model, "Dropout").update(rate=0.9)
+    layer_of(model, "Dense").update(kernel_regularizer="l2", kernel_initializer=None)
+    insert(model, 3, "Dropout", rate=0.5)
+    check_model_config(json.dumps(model))
+
+
+def test_an_activation_may_be_a_layer_of_its_own(good):
+    model = config_of(good)
+    del layer_of(model, "Conv2D")["activation"]
+    with pytest.raises(UserError, match='activation: found "linear", expected "relu"'):
+        check_model_config(json.dumps(model))
+    insert(model, 2, "Activation", activation="relu")
+    check_model_config(json.dumps(model))
+    insert(model, 3, "Activation", activation="relu")
+    with pytest.raises(UserError, match="only after a layer that has none yet"):
+        check_model_config(json.dumps(model))
+
+
+@pytest.mark.parametrize(
+    ("kind", "key"),
+    [("Conv2D", "filters"), ("Conv2D", "kernel_size"), ("Dense", "units")],
+)
+def test_a_size_that_has_no_default_must_be_there(good, kind, key):
+    model = config_of(good)
+    del layer_of(model, kind)[key]
+    with pytest.raises(UserError, match=f"{key}: found null, expected"):
+        check_model_config(json.dumps(model))
+
+
+@pytest.fixture(scope="module")
+def descriptions(good, tmp_path_factory):
+    """A description of layers in a row, and one of a graph."""
+    (name, *_) = (name for name in GENUINE if "functional.save.h5" in name)
+    graph = unpack(name, tmp_path_factory.mktemp("functional"))
+    return [config_of(path) for path in (good, graph)]
+
+
+@settings(max_examples=150, deadline=None)
+@given(data=st.data(), value=values)
+def test_any_value_anywhere_is_accepted_or_refused_in_one_line(
+    descriptions, data, value
+):
+    model = data.draw(st.sampled_from(descriptions))
+    place = data.draw(st.sampled_from(paths(model)))
+    try:
+        check_model_config(json.dumps(replaced(model, place, value)))
+    except UserError as error:
+        assert str(error).startswith("model_config: ")
+        assert "\n" not in str(error)

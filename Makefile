@@ -74,9 +74,11 @@ reproduce: $(READY)
 	$(BIN)/snakemake --cores $(CORES)
 	@echo "report and submission: report.html and submission/ in results/"
 
-# In several processes, as many as there are processors but at most four: each takes a
-# gigabyte of memory. The few at a time keep the order, fast ones first.
-SIDE_BY_SIDE := -n logical --maxprocesses 4 --maxschedchunk 2
+# In several processes, one more than there are processors, because the slow tests often
+# wait, but at most four: each takes a gigabyte of memory. Few tests are handed out at a
+# time, which keeps their order: fast ones first.
+SIDE_BY_SIDE := -n $(shell expr $$(getconf _NPROCESSORS_ONLN) + 1) --maxprocesses 4 \
+  --maxschedchunk 2
 
 test: $(READY)
 	$(BIN)/python -m pytest $(SIDE_BY_SIDE) $(ARGS)

@@ -102,6 +102,7 @@ docs/api/index
 """
 LINK = re.compile(r"\[([^][]+)\]\(([^()#:\s]+)\)")
 NAME = re.compile(r"(?<!`)`(\w+)`(?!`)")
+FORMULA = re.compile(r"^(\S.*(?<!:))\n\n(?=    )", re.MULTILINE)
 LONGEST_VALUE = 80
 LIMITS = {"ge": "at least", "gt": "more than", "le": "at most", "lt": "less than"}
 limits: dict[str, str] = {}  # of the settings' keys, by full name
@@ -149,9 +150,10 @@ def prepare_markdown(app, docname: str, source: list[str]) -> None:
         path = Path(os.path.normpath(page.parent / target))
         if path.is_dir():
             return text
-        if path.suffix == ".py" and path.is_relative_to(ROOT / "shears"):
-            target = page_of(module_name(path)).relative_to(ROOT)
-            return f"[{text}](/{target})"
+        if path.match("*.py") and path.is_relative_to(ROOT / "shears"):
+            page_path = page_of(module_name(path))
+            if page_path.exists():  # Sphinx reports a link to nothing as it is
+                return f"[{text}](/{page_path.relative_to(ROOT)})"
         return match[0]
 
     source[0] = LINK.sub(link, source[0])
@@ -193,7 +195,8 @@ def show_settings(app) -> None:
 
 
 def process_docstring(app, what, name, obj, options, lines: list[str]) -> None:
-    """Marks a function's own parameters as code; adds limits to the settings' keys."""
+    """Marks parameters and indented formulas as code; adds limits to settings' keys."""
+    lines[:] = FORMULA.sub(r"\1\n\n::\n\n", "\n".join(lines)).split("\n")
     if what in ("function", "method"):
         parameters = inspect.signature(obj).parameters
         lines[:] = [
@@ -227,7 +230,12 @@ def skip_member(app, what, name, obj, skip, options) -> bool | None:
 
 
 def tidy(app, doctree: nodes.document) -> None:
-    """Leaves out values that are long or objects; sets dashes."""
+    """Leaves out values that are long or objects; prefers a module's own names."""
+    known = app.env.get_domain("py").objects
+    for node in doctree.findall(addnodes.pending_xref):
+        own = f"{node.get('py:module')}.{node['reftarget']}"
+        if own in known:  # an alias; Sphinx would take another module's class
+            node["reftarget"] = own
     for signature in doctree.findall(addnodes.desc_signature):
         for part in list(signature.findall(addnodes.desc_annotation)):
             text = part.astext().strip()

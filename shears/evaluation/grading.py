@@ -19,7 +19,7 @@ BATCH = 500  # images at a time: keeps memory low and divides 10,000
 class GradedNetwork:
     """A network with its parameters, ready to be scored in float32."""
 
-    def __init__(self, model: tf.keras.Model, parameters: Parameters):
+    def __init__(self, model: "tf.keras.Model", parameters: Parameters):
         """Takes the Keras model and its parameters."""
         # On a GPU, float32 may quietly mean TensorFloat-32, which graders do not use.
         tf.config.experimental.enable_tensor_float_32_execution(False)

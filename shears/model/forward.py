@@ -100,7 +100,7 @@ def logits(
     return tf.matmul(tf.cast(x, tf.float32), output_kernel) + output_bias  # (B, 10)
 
 
-def build_keras_model() -> tf.keras.Model:
+def build_keras_model() -> "tf.keras.Model":
     """Builds the network as the assignment's notebook and grader do, uncompiled."""
     layers = tf.keras.layers
     return tf.keras.Sequential(

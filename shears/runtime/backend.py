@@ -38,7 +38,24 @@ def _quiet() -> Iterator[None]:
             os.close(terminal)
 
 
-with _quiet(), ctrl_c_ends_at_once():  # the import takes seconds
+@contextmanager
+def _without_keras() -> Iterator[None]:
+    """Hides Keras, which TensorFlow imports but does not need.
+
+    Keras takes as long to import as TensorFlow itself. It is imported when `tf.keras`
+    is first used, which most jobs never do.
+    """
+    hidden = "keras" not in sys.modules
+    if hidden:
+        sys.modules["keras"] = None  # type: ignore[assignment]  # an import then fails
+    try:
+        yield
+    finally:
+        if hidden:
+            del sys.modules["keras"]
+
+
+with _quiet(), _without_keras(), ctrl_c_ends_at_once():  # the import takes seconds
     import tensorflow as tf
 
     tf.config.list_physical_devices()

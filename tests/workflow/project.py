@@ -4,6 +4,7 @@ import multiprocessing
 import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -78,6 +79,30 @@ def snakemake(
         stderr=subprocess.STDOUT,
         text=True,
     )
+
+
+def start(folder: Path) -> "subprocess.Popen[str]":
+    """Starts Snakemake; its output is to be read."""
+    # A background job of a non-interactive shell ignores SIGINT: undo that.
+    return subprocess.Popen(
+        [sys.executable, "-m", "snakemake", "--cores", "all"],
+        cwd=folder,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        start_new_session=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
+    )
+
+
+def wait_for(run: "subprocess.Popen[str]", text: str) -> str:
+    """Reads a run's output up to a line with this text."""
+    printed = ""
+    for line in run.stdout:
+        printed += line
+        if text in line:
+            return printed
+    raise AssertionError(f"{text!r} never came:\n{printed}")
 
 
 def jobs(folder: Path, *arguments: str) -> dict[str, int]:

@@ -7,8 +7,6 @@ import os
 import re
 import shutil
 import signal
-import subprocess
-import sys
 import time
 from pathlib import Path
 
@@ -16,33 +14,10 @@ import psutil
 import pytest
 
 from shears.training.checkpoint import Checkpoint, State
-from tests.workflow.project import copy_project, jobs, snakemake
+from tests.workflow.project import copy_project, jobs, snakemake, start, wait_for
 from tests.workflow.reruns import reworded
 from tools.full_disk import full_disk_runs
 from tools.kill_runs import kill_runs, products
-
-
-def start(folder: Path) -> subprocess.Popen:
-    # A background job of a non-interactive shell ignores SIGINT: undo that.
-    return subprocess.Popen(
-        [sys.executable, "-m", "snakemake", "--cores", "all"],
-        cwd=folder,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        start_new_session=True,
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
-    )
-
-
-def wait_for(run: subprocess.Popen, text: str) -> str:
-    """Reads a run's output up to a line with this text."""
-    printed = ""
-    for line in run.stdout:
-        printed += line
-        if text in line:
-            return printed
-    raise AssertionError(f"{text!r} never came:\n{printed}")
 
 
 def test_a_run_killed_three_times_ends_in_the_same_bytes(shared_run):
@@ -51,7 +26,7 @@ def test_a_run_killed_three_times_ends_in_the_same_bytes(shared_run):
     # notebook is the one result with source code in it, wording included.
     expected = {
         name: content
-        for name, content in products(shared_run[0]).items()
+        for name, content in products(shared_run.folder).items()
         if "assignment_notebook" not in name
     }
     # Reworded: what the digest of the code leaves out changes no byte of a result.
@@ -72,7 +47,7 @@ def test_a_run_killed_three_times_ends_in_the_same_bytes(shared_run):
 @pytest.fixture
 def copy(shared_run, tmp_path) -> Path:
     """A copy of the finished project, to do harm to."""
-    return shutil.copytree(shared_run[0], tmp_path / "project", symlinks=True)
+    return shutil.copytree(shared_run.folder, tmp_path / "project", symlinks=True)
 
 
 def remove_rounds(project: Path) -> None:
@@ -82,23 +57,13 @@ def remove_rounds(project: Path) -> None:
         (project / "results" / name).unlink()
 
 
-def test_a_second_run_in_the_same_folder_is_refused_and_does_no_harm(copy, shared_run):
-    remove_rounds(copy)
-    first = start(copy)
-    printed = wait_for(first, "Execute 1 jobs")
-    second = snakemake(copy)
-    assert second.returncode == 1
-    last = second.stdout.splitlines()[-1]
-    assert f"error: {copy}: another run is using this folder (process" in last
-    assert str(first.pid) in last
-    assert "Traceback" not in second.stdout
-    printed += first.stdout.read()
-    assert first.wait() == 0, printed
-    for name in (
-        "results/lamp/seed_0/round_2/weights.h5",
-        "results/submission/manifest.json",
-    ):
-        assert (copy / name).read_bytes() == (shared_run[0] / name).read_bytes()
+def test_a_second_run_in_the_same_folder_is_refused_and_does_no_harm(shared_run):
+    """The shared run succeeded, and killed runs without a second have its bytes."""
+    assert shared_run.second.returncode == 1
+    last = shared_run.second.stdout.splitlines()[-1]
+    assert f"error: {shared_run.folder}: another run is using this folder (proc" in last
+    assert str(shared_run.process) in last
+    assert "Traceback" not in shared_run.second.stdout
 
 
 def test_a_killed_job_is_reported_and_run_again(copy):
@@ -142,12 +107,12 @@ def test_an_interrupted_run_ends_plainly_and_resumes_later(copy):
 
 # The file that is damaged, the rule that reads it, and what that rule makes.
 DAMAGE = {
+    "results/choice.json": ("package_submission", "results/submission/manifest.json"),
     "results/dataset.h5": ("score_candidate", "results/dense/seed_0/score_test.json"),
     "results/lamp/seed_0/round_1/weights.h5": (
         "score_candidate",
         "results/lamp/seed_0/round_1/score_test.json",
     ),
-    "results/choice.json": ("package_submission", "results/submission/manifest.json"),
 }
 
 

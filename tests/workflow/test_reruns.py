@@ -18,7 +18,7 @@ from tests.workflow.reruns import EDITS, MODULES, SCRIPTS, table
 def copy(shared_run, tmp_path_factory) -> Path:
     """A copy of the finished project to edit."""
     folder = tmp_path_factory.mktemp("edits") / "project"
-    return shutil.copytree(shared_run[0], folder, symlinks=True)
+    return shutil.copytree(shared_run.folder, folder, symlinks=True)
 
 
 def restore(project: Path, folder: Path) -> None:
@@ -36,7 +36,7 @@ def test_an_edit_reruns_what_depends_on_it_and_nothing_else(shared_run, copy, ed
         edit.apply(copy)
         planned = jobs(copy)
     finally:
-        restore(shared_run[0], copy)
+        restore(shared_run.folder, copy)
     planned.pop("all", None)
     assert planned == edit.jobs
 

@@ -171,6 +171,7 @@ def write(path: Path, content: bytes) -> Path:
     return path
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", BAD)
 def test_bad_archives_are_refused_in_a_line(
     kind, make_archive, members, good_archive, tmp_path

@@ -187,6 +187,7 @@ FAULTS = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", FAULTS)
 def test_a_fault_that_passes_is_waited_out(tmp_path, kind):
     with serving(*FAULTS[kind]) as (url, _):
@@ -247,6 +248,7 @@ BAD = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", BAD)
 def test_bad_servers_are_reported_in_two_lines(tmp_path, kind):
     answer, message, requested = BAD[kind]
@@ -270,6 +272,7 @@ def test_no_network(tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "first", [status(404), status(503), error_page, endless, hangs_up, stalls]
 )

@@ -22,6 +22,7 @@ def sources(notebook) -> list[str]:
     return [cell.source for cell in notebook.cells if cell.cell_type == "code"]
 
 
+@pytest.mark.slow
 def test_the_notebook_runs_with_the_library(monkeypatch):
     """As a person would, but in this process; every assert in it is executed."""
     monkeypatch.setenv("MPLBACKEND", "agg")

@@ -190,6 +190,7 @@ def test_rosenbrocks_valley_is_followed(optimizer, updates):
 SAFE_RATES = {"gradient_descent": 0.02, "sgd": 0.001, "adagrad": 0.5, "adam": 0.01}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("data_set", regression.DATA_SETS)
 @pytest.mark.parametrize("name", METHODS)
 @pytest.mark.parametrize(("dtype", "most"), [("float32", 1e-5), ("float64", 1e-12)])

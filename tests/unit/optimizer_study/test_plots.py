@@ -1,3 +1,5 @@
+import pytest
+
 from shears.optimizer_study.plots import (
     plot_losses,
     plot_paths,
@@ -9,6 +11,7 @@ from shears.optimizer_study.plots import (
 from shears.optimizer_study.study import walk_valley
 
 
+@pytest.mark.slow
 def test_the_table_and_the_winners(cells):
     lines = tabulate(cells)
     assert [line.optimizer for line in lines] == [
@@ -30,6 +33,7 @@ def test_the_table_and_the_winners(cells):
     assert winners([lines[0]._replace(updates=None)])[0]["updates"] == "nobody"
 
 
+@pytest.mark.slow
 def test_plots_are_the_same_bytes_each_time(cells):
     valley = walk_valley(20)
     for plot, content in (

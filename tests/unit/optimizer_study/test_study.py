@@ -13,6 +13,7 @@ from shears.runtime.files import write_json
 from tests.unit.optimizer_study.conftest import RATES
 
 
+@pytest.mark.slow
 def test_gradient_descent_does_what_theory_predicts(cells):
     """All eigenvalues are 2: an update leaves |1 - 2 rate| of the distance."""
     runs = cells["condition_1"]["gradient_descent"]["ours"]["runs"]
@@ -26,12 +27,14 @@ def test_gradient_descent_does_what_theory_predicts(cells):
     assert runs[3]["loss"][-1] is None  # infinite, which JSON cannot express
 
 
+@pytest.mark.slow
 def test_a_cell_is_json_even_where_it_diverges(cells, tmp_path):
     for pair in cells["condition_1"].values():
         for cell in pair.values():
             write_json(tmp_path / "cell.json", cell)
 
 
+@pytest.mark.slow
 def test_ours_and_keras_measure_the_same(cells):
     for pair in cells["condition_1"].values():
         assert difference(pair["ours"]["runs"], pair["keras"]["runs"]) < 1e-4
@@ -41,6 +44,7 @@ def test_ours_and_keras_measure_the_same(cells):
             assert mine["diverged"] == theirs["diverged"]
 
 
+@pytest.mark.slow
 def test_a_difference_is_detected(cells):
     runs = cells["condition_1"]["adam"]["ours"]["runs"]
     other = [{**run, "loss": [1.01 * (x or 1) for x in run["loss"]]} for run in runs]

@@ -15,6 +15,7 @@ from tests.unit.model.trained import IMAGES, INPUT, make_trained
 PRUNER = Pruner(MaskSettings(remove_dead_units=True), seed=0, folded_layers=5)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("zeros", [1_000_000, 1_225_000, 1_245_000])
 def test_a_mask_made_while_training_is_that_of_the_folded_network(zeros):
     norm, trained = BatchNorm(IMAGES), make_trained(2)

@@ -35,6 +35,7 @@ def pruned(parameters: Parameters, sparsity: float) -> Parameters:
     return parameters.masked(make_mask(parameters, zeros_for(sparsity)))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "batch_norm"),
     [

@@ -249,6 +249,7 @@ def test_cuts_are_marked_where_sparsity_rises(text):
     ]
 
 
+@pytest.mark.slow
 def test_the_same_input_gives_the_same_bytes(folder):
     def made() -> dict[str, bytes]:
         render(folder)

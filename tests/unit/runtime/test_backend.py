@@ -56,3 +56,14 @@ def test_if_it_fails_everything_is_shown(tmp_path, where):
     assert ran.returncode == 1
     assert "a message of its C++ code" in ran.stderr
     assert "ImportError: no such library" in ran.stderr
+
+
+def test_keras_is_imported_when_it_is_used():
+    code = """
+import sys
+from shears.runtime.backend import tf
+assert not {"keras", "sklearn", "matplotlib", "pandas"} & sys.modules.keys()
+model = tf.keras.Sequential([tf.keras.Input((2,)), tf.keras.layers.Dense(1)])
+assert sys.modules["keras"].__version__ and model.count_params() == 3
+"""
+    subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True)

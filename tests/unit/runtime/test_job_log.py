@@ -90,6 +90,7 @@ def test_a_log_that_cannot_be_written_is_one_line(tmp_path):
     assert f"try: error: {tmp_path}/logs" in str(caught.value)
 
 
+@pytest.mark.slow
 def test_a_real_lack_of_memory_is_reported(tmp_path):
     """A process limited to 4 GB asks TensorFlow and NumPy for 8."""
     script = tmp_path / "hungry.py"

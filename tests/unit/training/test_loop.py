@@ -70,6 +70,7 @@ MASKS = prune_at({0: 400_000, 4: 800_000, 10: 1_000_000})
 TIMES = {"seconds", "images_per_second"}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("optimizer", "batch_norm", "before"),
     [

@@ -159,6 +159,7 @@ def test_weights_with_the_state_of_an_optimizer_are_refused_in_one_line(tmp_path
         read_weights(path)
 
 
+@pytest.mark.slow
 @settings(
     max_examples=300,
     deadline=None,

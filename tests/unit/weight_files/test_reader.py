@@ -129,6 +129,7 @@ def test_a_folder_or_a_missing_file_is_refused_in_one_line(tmp_path):
             read_weights_file(path)
 
 
+@pytest.mark.slow
 @settings(
     max_examples=300,
     deadline=None,

@@ -1,10 +1,12 @@
-"""Prints images per second of our training step and of Keras' fit, and their ratio.
+"""Prints the speed of our training step, of Keras' fit and of a mask update.
 
 Both train the fixed network on the same random images, batch 128, on one machine in one
 run. They take turns, so that other load affects all of them. Ours follows the default
 recipe (augmentation, dropout, weight decay), with batch norm and without, in the
 precision that `auto` picks and deterministically. Keras' fit runs in its own process,
-with its defaults and without batch norm, which the network does not have.
+with its defaults and without batch norm, which the network does not have. The mask is
+made as in the default round, of the dense network with batch norm, where it takes
+longest.
 """
 
 import argparse
@@ -20,8 +22,12 @@ import numpy as np
 
 from shears.data.dataset import Split
 from shears.model import batch_norm, forward
+from shears.model.architecture import HIDDEN
 from shears.model.forward import build_keras_model
-from shears.model.parameters import initial_parameters
+from shears.model.parameters import Parameters, initial_parameters
+from shears.pruning.folded_masks import folded_masks
+from shears.pruning.mask_plan import MaskUpdate
+from shears.pruning.masks import MaskSettings, Pruner, zeros_for
 from shears.runtime import machine
 from shears.runtime.backend import tf
 from shears.runtime.device import choose_precision, prepare
@@ -67,6 +73,24 @@ def make_ours(data: Split, precision: str, normed: bool) -> Callable[[], None]:
     return epoch
 
 
+def make_mask_update(data: Split) -> Callable[[], None]:
+    """Returns a function that makes a mask of half of the weights."""
+    norm = batch_norm.BatchNorm(data.images)
+    vector = initial_parameters(0).vector
+    dense = Parameters(np.where(vector == 0, np.float32(1e-3), vector))
+    trained = norm.insert(dense)
+    settings = MaskSettings.model_validate(
+        read_configuration().pruning.model_dump(include=set(MaskSettings.model_fields))
+    )
+    make_mask = folded_masks(norm, Pruner(settings, seed=0, folded_layers=len(HIDDEN)))
+    update = MaskUpdate(zeros_for(0.5))
+
+    def update_mask() -> None:
+        make_mask(trained, lambda: trained, update)
+
+    return update_mask
+
+
 def serve_keras(data: Split, pipe: Connection) -> None:
     """Trains an epoch with Keras' fit and sends its seconds, for each True received."""
     model = build_keras_model()
@@ -108,12 +132,18 @@ def main() -> None:
     device = prepare(gpus=1)
     precision = choose_precision("auto")
     plain, normed = (make_ours(data, precision, normed) for normed in (False, True))
-    turn = (partial(seconds, plain), partial(seconds, normed), keras_seconds)
+    mask_update = make_mask_update(data)
+    works = (plain, normed, mask_update)
+    turn: list[Callable[[], float]] = [
+        *(partial(seconds, work) for work in works),
+        keras_seconds,
+    ]
     for measure in turn:
         measure()
-    speeds = [[count / measure() for measure in turn] for _ in range(arguments.turns)]
+    times = np.array([[measure() for measure in turn] for _ in range(arguments.turns)])
     pipe.send(False)
-    mine, with_norm, theirs = (np.array(column) for column in zip(*speeds, strict=True))
+    mine, with_norm, masks, theirs = count / times.T
+    steps_per_mask = with_norm / BATCH * (count / masks)
 
     about = machine.describe()
     print(f"{about['cpu']}, {about['cores']} cores, {device}, commit {about['commit']}")
@@ -123,6 +153,7 @@ def main() -> None:
         ("Keras fit (float32)", theirs, ",.0f", "images/s"),
         ("ours / Keras", mine / theirs, ".2f", ""),
         ("batch norm / Keras", with_norm / theirs, ".2f", ""),
+        ("a mask", steps_per_mask, ".1f", f"steps of {BATCH} images with batch norm"),
     ):
         print(
             f"{name:20}  median {statistics.median(values):{form}}  "

@@ -1,7 +1,7 @@
-"""Allocation: how sparsity is distributed over the kernels.
+"""Allocation: how many weights each kernel keeps.
 
-Each allocation turns the saliencies of the kernels into scores that are compared over
-all kernels: the weights with the lowest scores are pruned.
+Within a kernel, the most salient weights are kept, so an allocation is a count for each
+kernel. One kind compares scores over all kernels; the other gives densities.
 """
 
 from collections.abc import Callable, Sequence
@@ -9,112 +9,129 @@ from typing import Literal
 
 import numpy as np
 
-from shears.model.architecture import LAYERS
+from shears.model.architecture import KERNEL_SIZES, LAYERS
 
 Allocation = Literal["lamp", "global", "uniform", "erk", "ratio"]
 
-# (saliencies of the kernels, negative where already pruned; number of weights to keep)
-# -> scores of the same shapes
-ScoreFunction = Callable[[Sequence[np.ndarray], int], list[np.ndarray]]
+# Saliencies of a kernel, (N,) ascending -> their scores, (N,) ascending. The weights
+# with the lowest scores of all kernels are pruned.
+ScoreFunction = Callable[[np.ndarray], np.ndarray]
 
 
-def global_scores(saliencies: Sequence[np.ndarray], budget: int) -> list[np.ndarray]:
+def global_scores(saliencies: np.ndarray) -> np.ndarray:
     """Scores every weight by its saliency."""
-    return [np.maximum(saliency, 0) for saliency in saliencies]
+    return saliencies
 
 
-def lamp_scores(saliencies: Sequence[np.ndarray], budget: int) -> list[np.ndarray]:
+def lamp_scores(saliencies: np.ndarray) -> np.ndarray:
     """Scores by layer-adaptive magnitude (LAMP; Lee et al. 2021, eq. 4).
 
-    Within a kernel sorted by saliency, score(u) = s_u^2 / sum of s_v^2 over v >= u. The
-    most salient weight of each kernel scores 1, so no kernel is emptied before all are
-    down to their last weight.
+    score(u) = s_u^2 / sum of s_v^2 over v >= u. The most salient weight of each kernel
+    scores 1, so no kernel is emptied before all are down to their last weight.
     """
-    scores = []
-    for saliency in saliencies:
-        square = np.maximum(saliency, 0).ravel() ** 2
-        # Sorting is the cost, and late in pruning few weights are nonzero.
-        nonzero = np.flatnonzero(square)
-        order = nonzero[np.argsort(square[nonzero], kind="stable")]
-        tail = np.cumsum(square[order][::-1])[::-1]
-        score = np.zeros_like(square)
-        score[order] = square[order] / tail
-        scores.append(score.reshape(saliency.shape))
-    return scores
+    squares = saliencies**2
+    sums = np.cumsum(squares[::-1])[::-1]
+    return np.divide(squares, sums, out=np.zeros_like(squares), where=sums > 0)
 
 
-def distribute(budget: int, room: Sequence[int], shares: Sequence[float]) -> list[int]:
-    """Distributes a number in proportion to shares, exactly, none above its room.
-
-    The excess over one's room goes to the others. Rounding is by largest remainder.
+def count_by_scores(
+    score: ScoreFunction,
+    saliencies: Sequence[np.ndarray],
+    budget: int,
+    least: Sequence[int],
+) -> list[int]:
+    """Counts the weights of each kernel whose scores are the highest of all.
 
     Args:
-        budget: The number to distribute, at most sum(room).
+        score: The score function.
+        saliencies: Of the kernels, any shapes; negative where already pruned.
+        budget: How many weights are kept in all.
+        least: How many weights of each kernel are kept in any case.
+
+    Returns:
+        A count for each kernel; they sum to `budget`. Of equal scores, those of the
+        later kernels are kept.
+    """
+    scores = []
+    for saliency, count in zip(saliencies, least, strict=True):
+        scores.append(score(np.sort(saliency[saliency >= 0])))
+        scores[-1][len(scores[-1]) - count :] = np.inf
+    if budget == 0:
+        return [0] * len(scores)
+    everything = np.concatenate(scores)
+    place = len(everything) - budget
+    threshold = np.partition(everything, place)[place]
+    counts = [len(s) - np.searchsorted(s, threshold, "right") for s in scores]
+    for i in reversed(range(len(scores))):
+        ties = len(scores[i]) - np.searchsorted(scores[i], threshold) - counts[i]
+        counts[i] += min(ties, budget - sum(counts))
+    return [int(count) for count in counts]
+
+
+def distribute(
+    budget: int, room: Sequence[int], shares: Sequence[float], least: Sequence[int]
+) -> list[int]:
+    """Distributes a number in proportion to shares, exactly, within bounds.
+
+    Rounding is by largest remainder.
+
+    Args:
+        budget: The number to distribute, sum(least) to sum(room).
         room: The most that each can take.
         shares: The proportions, all positive.
+        least: The least that each takes, at most its room.
 
     Returns:
         Numbers that sum to `budget`.
     """
-    most, wanted = np.array(room, float), np.array(shares, float)
-    full = np.zeros(len(most), bool)
-    while True:
-        left = budget - most[full].sum()
-        open_shares = np.where(full, 0, wanted)
-        targets = left * open_shares / max(open_shares.sum(), 1e-300)
-        overfull = ~full & (targets >= most)
-        if not overfull.any():
-            break
-        full |= overfull
-    targets = np.where(full, most, targets)
+    fractions = np.array(shares, float) / max(shares)
+    low, high = 0.0, max(room) / fractions.min()  # of the factor of the fractions
+    for _ in range(100):
+        middle = (low + high) / 2
+        if np.clip(middle * fractions, least, room).sum() < budget:
+            low = middle
+        else:
+            high = middle
+    targets = np.clip(low * fractions, least, room)
     counts = np.floor(targets).astype(int)
-    by_remainder = np.argsort(counts - targets, kind="stable")
-    order = [i for i in by_remainder if counts[i] < most[i]]
-    for i in order[: budget - counts.sum()]:
-        counts[i] += 1
-    return counts.tolist()
-
-
-def _scores_by_counts(
-    saliencies: Sequence[np.ndarray], counts: Sequence[int]
-) -> list[np.ndarray]:
-    """Scores the `count` most salient weights of each kernel 1, and the others 0."""
-    scores = []
-    for saliency, count in zip(saliencies, counts, strict=True):
-        score = np.zeros(saliency.size)
-        score[np.argsort(-saliency.ravel(), kind="stable")[:count]] = 1
-        scores.append(score.reshape(saliency.shape))
-    return scores
-
-
-def proportional_scores(densities: Sequence[float]) -> ScoreFunction:
-    """Returns a score function that makes densities proportional, none above 1.
-
-    Args:
-        densities: Of the six kernels, up to a common factor.
-    """
-
-    def scores(saliencies: Sequence[np.ndarray], budget: int) -> list[np.ndarray]:
-        room = [int(np.count_nonzero(saliency >= 0)) for saliency in saliencies]
-        shares = [d * s.size for d, s in zip(densities, saliencies, strict=True)]
-        return _scores_by_counts(saliencies, distribute(budget, room, shares))
-
-    return scores
+    remainders = targets - counts
+    while (left := budget - counts.sum()) > 0:
+        order = np.argsort(-remainders, kind="stable")
+        fitting = [i for i in order if counts[i] < room[i]]
+        counts[fitting[:left]] += 1
+    return [int(count) for count in counts]
 
 
 # Erdos-Renyi-kernel (Evci et al. 2020, section 3): (in + out + width + height) over
 # their product.
 _ERK = [sum(layer.kernel) / float(np.prod(layer.kernel)) for layer in LAYERS]
-_FIXED: dict[str, ScoreFunction] = {
-    "global": global_scores,
-    "lamp": lamp_scores,
-    "uniform": proportional_scores([1.0] * len(LAYERS)),
-    "erk": proportional_scores(_ERK),
-}
+_SCORES: dict[str, ScoreFunction] = {"global": global_scores, "lamp": lamp_scores}
+_DENSITIES = {"uniform": [1.0] * len(LAYERS), "erk": _ERK}
 
 
-def score_function(allocation: Allocation, densities: Sequence[float]) -> ScoreFunction:
-    """Returns an allocation's score function; only "ratio" uses the densities."""
-    if allocation == "ratio":
-        return proportional_scores(densities)
-    return _FIXED[allocation]
+def allocate(
+    allocation: Allocation,
+    saliencies: Sequence[np.ndarray],
+    budget: int,
+    least: Sequence[int],
+    densities: Sequence[float] = (),
+) -> list[int]:
+    """Decides how many weights each kernel keeps.
+
+    Args:
+        allocation: Its name. "ratio" makes densities proportional to `densities`,
+            "erk" and "uniform" to fixed ones; none is above 1.
+        saliencies: Of the six kernels; negative where already pruned.
+        budget: How many weights are kept in all, sum(least) to as many as are left.
+        least: How many weights of each kernel are kept in any case.
+        densities: For "ratio": of the six kernels, up to a common factor.
+
+    Returns:
+        A count for each kernel; they sum to `budget`.
+    """
+    if allocation in _SCORES:
+        return count_by_scores(_SCORES[allocation], saliencies, budget, least)
+    room = [int(np.count_nonzero(saliency >= 0)) for saliency in saliencies]
+    densities = _DENSITIES.get(allocation, densities)
+    shares = [d * size for d, size in zip(densities, KERNEL_SIZES, strict=True)]
+    return distribute(budget, room, shares, least)

@@ -18,10 +18,11 @@ MakeBatchNormMask = Callable[
 def folded_masks(batch_norm: BatchNorm, make_mask: MakeMask) -> MakeBatchNormMask:
     """Makes masks on the folded network and applies them to the trained one.
 
-    Magnitudes are then those of the submitted weights, and dead units are removed
-    exactly. Gammas and betas do not change, because the batch's statistics compensate
-    for pruning. A folded bias is copied only where nothing is normalised: in the last
-    layer, and in units whose kernel is zero.
+    Magnitudes are then those of the submitted weights, up to the statistics, which are
+    estimated on a few images: a mask must not take longer than a few steps. Gammas and
+    betas do not change, because the batch's statistics compensate for pruning. A folded
+    bias is copied only where nothing is normalised: in the last layer, and in units
+    whose kernel is zero.
     """
 
     def make(
@@ -29,7 +30,7 @@ def folded_masks(batch_norm: BatchNorm, make_mask: MakeMask) -> MakeBatchNormMas
         gradient: Callable[[], BatchNormParameters],
         update: MaskUpdate,
     ) -> tuple[BatchNormParameters, BatchNormParameters]:
-        statistics = batch_norm.measure(trained)
+        statistics = batch_norm.estimate(trained)
 
         def folded_gradient() -> Parameters:
             network_gradient = gradient().network.copy()

@@ -17,7 +17,7 @@ from pydantic import Field
 
 from shears.model.architecture import KERNEL_SIZES, PARAMETERS
 from shears.model.parameters import SMALLEST, Parameters
-from shears.pruning.allocation import Allocation, score_function
+from shears.pruning.allocation import Allocation, allocate
 from shears.pruning.dead_units import remove_dead_units
 from shears.pruning.mask_plan import MaskUpdate
 from shears.pruning.saliency import Saliency, compute_saliency
@@ -126,26 +126,41 @@ def make_mask(
                 f"but with {zeros:,} zeros only {budget:,} stay: lower the floor"
             )
         least = [0] * len(least)
-    scores = score_function(allocation, densities)(saliency.kernels, budget)
-    above_all = 1 + max(float(score.max()) for score in scores)
-    kernel_scores = []
-    for kernel, score, count in zip(saliency.kernels, scores, least, strict=True):
-        score = score.copy()
-        first = np.argsort(-kernel, axis=None, kind="stable")[:count]
-        score.ravel()[first] += above_all
-        kernel_scores.append(score)
+    counts = allocate(allocation, saliency.kernels, budget, least, densities)
+    kernels = [
+        most_salient(kernel, count)
+        for kernel, count in zip(saliency.kernels, counts, strict=True)
+    ]
     # Biases are few and valuable: they are pruned last.
-    bias_scores = [bias + 2 * above_all for bias in saliency.biases]
-    flat = Parameters.from_layers(kernel_scores, bias_scores).vector
-    flat = np.where(pruned, -1.0, flat)
-    mask = np.ones(PARAMETERS, np.float32)
-    if zeros > 0:
-        threshold = np.partition(flat, zeros - 1)[zeros - 1]
-        below = flat < threshold
-        ties = np.flatnonzero(flat == threshold)[: zeros - np.count_nonzero(below)]
-        mask[below] = 0
-        mask[ties] = 0
-    return Parameters(mask)
+    biases = np.concatenate(saliency.biases)
+    kept = most_salient(biases, min(alive_biases, PARAMETERS - zeros))
+    units = np.cumsum([bias.size for bias in saliency.biases])
+    mask = Parameters.from_layers(kernels, np.split(kept, units[:-1]))
+    return Parameters(mask.vector.astype(np.float32))
+
+
+def most_salient(saliency: np.ndarray, count: int) -> np.ndarray:
+    """Selects the `count` largest entries of an array; of equal ones, the last.
+
+    Args:
+        saliency: Any shape; negative entries are never selected.
+        count: At most the number of entries that are not negative.
+
+    Returns:
+        bool, the array's shape.
+    """
+    selected = np.zeros(saliency.shape, bool)
+    if count:
+        # Partitioning is slow where many entries are equal, as the pruned ones are.
+        candidates = np.flatnonzero(saliency >= 0)
+        values = saliency.ravel()[candidates]
+        place = values.size - count
+        threshold = np.partition(values, place)[place]
+        ties = np.flatnonzero(values == threshold)
+        above = values > threshold
+        above[ties[len(ties) - (count - np.count_nonzero(above)) :]] = True
+        selected.ravel()[candidates[above]] = True
+    return selected
 
 
 def drop_and_grow(

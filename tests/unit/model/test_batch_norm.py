@@ -8,6 +8,7 @@ from shears.model.batch_norm import BatchNorm
 from shears.model.input_normalisation import PixelStatistics, measure_pixels
 from tests.conftest import make_parameters
 from tests.unit.model.trained import IMAGES, INPUT, make_trained
+from tests.unit.training.recipes import make_data
 
 PIXELS = measure_pixels(IMAGES)._replace(mean=np.zeros(3, np.float32))
 
@@ -50,3 +51,12 @@ def test_the_folded_network_computes_what_was_trained(pixels):
 def test_pixels_that_still_have_a_mean_are_refused():
     with pytest.raises(ValueError, match="mean"):
         BatchNorm(IMAGES, PixelStatistics(np.ones(3, "f4"), np.ones(3, "f4")))
+
+
+def test_few_images_give_nearly_the_same_standard_deviations():
+    images = make_data(1200).images
+    norm, trained = BatchNorm(images), make_trained(5)
+    pairs = zip(norm.estimate(trained), norm.measure(trained), strict=True)
+    for (_, few), (_, many) in pairs:
+        assert (few != many).any()
+        np.testing.assert_allclose(np.sqrt(few), np.sqrt(many), rtol=0.3)

@@ -1,14 +1,13 @@
 import numpy as np
-import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from shears.model.architecture import KERNEL_SIZES, LAYERS, PARAMETERS
 from shears.pruning.allocation import (
+    allocate,
+    count_by_scores,
     distribute,
     lamp_scores,
-    proportional_scores,
-    score_function,
 )
 from shears.pruning.masks import zeros_for
 from tests.conftest import make_parameters
@@ -63,22 +62,48 @@ def test_a_set_ratio_is_kept_and_none_above_one():
 
 @settings(max_examples=100, deadline=None)
 @given(
-    room=st.lists(st.integers(0, 1000), min_size=1, max_size=8),
+    bounds=st.lists(
+        st.tuples(st.integers(0, 1000), st.integers(0, 1000)).map(sorted),
+        min_size=1,
+        max_size=8,
+    ),
     share=st.floats(0, 1),
     data=st.data(),
 )
-def test_a_budget_is_distributed_exactly_and_fits(room, share, data):
+def test_a_budget_is_distributed_exactly_and_in_proportion(bounds, share, data):
+    least, room = (list(column) for column in zip(*bounds, strict=True))
     shares = [data.draw(st.floats(0.01, 100)) for _ in room]
-    budget = int(share * sum(room))
-    counts = distribute(budget, room, shares)
+    budget = sum(least) + int(share * (sum(room) - sum(least)))
+    counts = distribute(budget, room, shares, least)
     assert sum(counts) == budget
-    assert all(0 <= count <= most for count, most in zip(counts, room, strict=True))
+    columns = list(zip(least, counts, room, shares, strict=True))
+    assert all(low <= count <= high for low, count, high, _ in columns)
+    # Rounding apart, the factor is the same for all that are between their bounds.
+    lowest = max(((c - 1) / s for low, c, _, s in columns if c > low), default=0)
+    highest = min(
+        ((c + 1) / s for _, c, high, s in columns if c < high), default=np.inf
+    )
+    assert lowest <= highest * (1 + 1e-9)
+
+
+def test_a_floor_takes_from_the_others_in_proportion():
+    assert distribute(100, [50, 500, 500], [1, 1, 2], [40, 0, 0]) == [40, 20, 40]
 
 
 def test_lamp_by_hand():
-    # Squares 1, 4, 9 in order of magnitude: 1/14, 4/13, 9/9.
-    scores = lamp_scores([np.array([[3.0, 1.0], [-1.0, 2.0]])], 0)[0]
-    np.testing.assert_allclose(scores, [[1, 1 / 14], [0, 4 / 13]], rtol=1e-12)
+    # Squares 1, 4, 9: 1/14, 4/13, 9/9.
+    scores = lamp_scores(np.array([1.0, 2.0, 3.0]))
+    np.testing.assert_allclose(scores, [1 / 14, 4 / 13, 1], rtol=1e-12)
+
+
+def test_lamp_counts_by_hand():
+    # Scores 1/14, 4/13 and 1 in one kernel, 1/2 and 1 in the other.
+    kernels = [np.array([[3.0, 1.0], [-1.0, 2.0]]), np.array([5.0, 5.0])]
+    counts = [
+        count_by_scores(lamp_scores, kernels, budget, [0, 0]) for budget in range(6)
+    ]
+    assert counts == [[0, 0], [0, 1], [1, 1], [1, 2], [2, 2], [3, 2]]
+    assert count_by_scores(lamp_scores, kernels, 3, [2, 0]) == [2, 1]
 
 
 def test_lamp_spares_a_layer_of_small_weights_where_global_empties_it():
@@ -98,35 +123,32 @@ small_kernels = st.lists(
 
 @given(kernels=small_kernels)
 def test_lamp_scores_rise_with_saliency_to_one_in_each_kernel(kernels):
-    for saliency, scores in zip(kernels, lamp_scores(kernels, 0), strict=True):
-        kept = saliency > 0
-        assert not scores[~kept].any()
-        if kept.any():
-            assert scores.max() == 1
-        # Among equals, the first in order of index has the smaller score.
-        ordered = scores[kept][np.argsort(saliency[kept], kind="stable")]
-        assert np.all(np.diff(ordered) > 0)
+    for saliency in kernels:
+        ordered = np.sort(saliency[saliency > 0])
+        scores = lamp_scores(ordered)
+        assert np.all(np.diff(scores) > 0)
+        assert scores[-1:].tolist() == [1.0] * min(1, len(ordered))
 
 
 @given(kernels=small_kernels, share=st.floats(0, 1), data=st.data())
-def test_proportional_scores_mark_as_many_as_the_budget_and_the_most_salient(
-    kernels, share, data
-):
-    shares = [data.draw(st.floats(0.01, 100)) for _ in kernels]
+def test_every_allocation_keeps_the_budget_within_its_bounds(kernels, share, data):
+    room = [int((kernel > 0).sum()) for kernel in kernels]
+    least = [data.draw(st.integers(0, most)) for most in room]
+    budget = sum(least) + int(share * (sum(room) - sum(least)))
+    for allocation in ALLOCATIONS:
+        counts = allocate(allocation, kernels, budget, least, DENSITIES)
+        assert sum(counts) == budget
+        for low, count, high in zip(least, counts, room, strict=True):
+            assert low <= count <= high
+
+
+@given(kernels=small_kernels, share=st.floats(0, 1))
+def test_no_weight_is_kept_whose_score_is_below_that_of_a_pruned_one(kernels, share):
     budget = int(share * sum(int((kernel > 0).sum()) for kernel in kernels))
-    marked = proportional_scores(shares)(kernels, budget)
-    assert sum(scores.sum() for scores in marked) == budget
-    for saliency, scores in zip(kernels, marked, strict=True):
-        assert set(np.unique(scores)) <= {0, 1}
-        assert not scores[saliency < 0].any()
-        if scores.any():
-            least = saliency[scores == 1].min()
-            assert saliency[scores == 0].max(initial=-1) <= least
-
-
-@pytest.mark.parametrize("allocation", ALLOCATIONS)
-def test_every_allocation_scores_in_the_shapes_of_the_kernels(allocation):
-    kernels = [np.abs(kernel) for kernel in make_parameters(1).kernels]
-    scores = score_function(allocation, DENSITIES)(kernels, 1000)
-    assert [score.shape for score in scores] == [kernel.shape for kernel in kernels]
-    assert all(score.min() >= 0 for score in scores)
+    counts = allocate("global", kernels, budget, [0] * 6)
+    ordered = [np.sort(kernel[kernel > 0]) for kernel in kernels]
+    pairs = list(zip(ordered, counts, strict=True))
+    pruned = [values[: len(values) - count] for values, count in pairs]
+    kept = [values[len(values) - count :] for values, count in pairs]
+    most, least = np.concatenate(pruned), np.concatenate(kept)
+    assert most.max(initial=0) <= least.min(initial=10)

@@ -14,8 +14,8 @@ import psutil
 import pytest
 
 from shears.training.checkpoint import Checkpoint, State
+from tests.workflow.edits import reworded
 from tests.workflow.project import copy_project, jobs, snakemake, start, wait_for
-from tests.workflow.reruns import reworded
 from tools.full_disk import full_disk_runs
 from tools.kill_runs import kill_runs, products
 

@@ -8,6 +8,7 @@ import re
 import shutil
 import signal
 import time
+from collections.abc import Collection
 from pathlib import Path
 
 import psutil
@@ -105,55 +106,68 @@ def test_an_interrupted_run_ends_plainly_and_resumes_later(copy):
     assert re.search("resuming after epoch [1-8]/9", again.stdout)
 
 
-# The file that is damaged, the rule that reads it, and what that rule makes.
-DAMAGE = {
-    "results/choice.json": ("package_submission", "results/submission/manifest.json"),
-    "results/dataset.h5": ("score_candidate", "results/dense/seed_0/score_test.json"),
-    "results/lamp/seed_0/round_1/weights.h5": (
-        "score_candidate",
-        "results/lamp/seed_0/round_1/score_test.json",
-    ),
-}
+def damage(path: Path) -> None:
+    """Flips a bit and leaves the dates, as a bad disk does."""
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 1
+    times = path.stat()
+    path.write_bytes(content)
+    os.utime(path, ns=(times.st_atime_ns, times.st_mtime_ns))
+
+
+def assert_damage_is_named(printed: str, name: str) -> None:
+    (message, *_) = [line for line in printed.splitlines() if f"error: {name}" in line]
+    assert "damaged (its sha256 is" in message
+    assert f"delete it and make it again: snakemake {name}" in message
+    assert "Traceback" not in printed
+
+
+def assert_the_rest_is_kept(project: Path, rules: Collection[str]) -> None:
+    """What was made again came out the same, so nothing that depends on it runs."""
+    left = jobs(project)
+    for rule in rules:
+        assert left.pop(rule, 0) <= 3
+    assert not {"train_baseline", "prune_round"} & left.keys()
 
 
 def test_a_flipped_bit_is_detected_named_and_repaired(copy):
-    for name, (rule, made) in DAMAGE.items():
-        path = copy / name
-        content = bytearray(path.read_bytes())
-        content[len(content) // 2] ^= 1
-        times = path.stat()
-        path.write_bytes(content)
-        os.utime(path, ns=(times.st_atime_ns, times.st_mtime_ns))  # as a bad disk does
+    # The file that is damaged, the rule that reads it, and what that rule makes.
+    for name, rule, made in (
+        (
+            "results/choice.json",
+            "package_submission",
+            "results/submission/manifest.json",
+        ),
+        (
+            "results/dataset.h5",
+            "score_candidate",
+            "results/dense/seed_0/score_test.json",
+        ),
+    ):
+        damage(copy / name)
         run = snakemake(copy, made, "--forcerun", rule)
         assert run.returncode == 1
-        (message, *_) = [
-            line for line in run.stdout.splitlines() if f"error: {name}" in line
-        ]
-        assert "damaged (its sha256 is" in message
-        assert f"delete it and make it again: snakemake {name}" in message
-        assert "Traceback" not in run.stdout
-        path.unlink()
+        assert_damage_is_named(run.stdout, name)
+        (copy / name).unlink()
         assert snakemake(copy, name).returncode == 0
-        # It came out the same, so nothing that depends on it runs again.
-        left = jobs(copy)
-        assert left.pop(rule, 0) <= 3
-        assert not {"train_baseline", "prune_round"} & left.keys()
-    assert snakemake(copy).returncode == 0
+    assert_the_rest_is_kept(copy, ["package_submission", "score_candidate"])
 
-
-def test_other_candidates_continue_with_keep_going(copy):
-    (copy / "results/lamp/seed_0/round_2/weights.h5").write_bytes(b"damaged")
+    # Other candidates continue with --keep-going.
+    name = "results/lamp/seed_0/round_2/weights.h5"
+    damage(copy / name)
     others = ("dense/seed_0", "lamp/seed_0/round_1")
-    scores = [copy / f"results/{name}/score_test.json" for name in others]
+    scores = [copy / f"results/{other}/score_test.json" for other in others]
     for path in scores:
-        path.unlink()
+        path.unlink(missing_ok=True)
     run = snakemake(copy, "--keep-going", "--forcerun", "score_candidate")
     assert run.returncode == 1
-    assert (
-        "score_candidate lamp/seed_0/round_2: error: "
-        "results/lamp/seed_0/round_2/weights.h5" in run.stdout
-    )
+    assert_damage_is_named(run.stdout, name)
+    assert f"score_candidate lamp/seed_0/round_2: error: {name}" in run.stdout
     assert all(path.exists() for path in scores)
+    (copy / name).unlink()
+    assert snakemake(copy, name).returncode == 0
+    assert_the_rest_is_kept(copy, ["score_candidate"])
+    assert snakemake(copy).returncode == 0
 
 
 def test_a_full_disk_is_reported_and_the_run_resumes_when_there_is_room():

@@ -130,7 +130,7 @@ def assert_the_rest_is_kept(project: Path, rules: Collection[str]) -> None:
     assert not {"train_baseline", "prune_round"} & left.keys()
 
 
-def test_a_flipped_bit_is_detected_named_and_repaired(copy):
+def test_a_flipped_bit_is_named_and_repaired_and_other_candidates_continue(copy):
     # The file that is damaged, the rule that reads it, and what that rule makes.
     for name, rule, made in (
         (

@@ -4,12 +4,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import shears
-from shears.optimizer_study.notebook import (
-    execute,
-    read_notebook,
-    self_contained,
-    write_notebook,
-)
+from shears.notebooks.execution import execute
+from shears.notebooks.files import read_notebook, self_contained, write_notebook
 from shears.runtime.job_log import log_job
 
 if TYPE_CHECKING:

@@ -1,3 +1,3 @@
 """The version of Shears: of the package, the command and the change log."""
 
-VERSION = "1.0.0"
+VERSION = "1.1.0"

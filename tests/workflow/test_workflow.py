@@ -13,7 +13,7 @@ import pytest
 import yaml
 
 from shears.data.dataset import read_split
-from shears.optimizer_study.notebook import read_notebook
+from shears.notebooks.files import read_notebook
 from shears.pruning.masks import zeros_for
 from shears.weight_files.canonical import read_weights
 from tests import ROOT

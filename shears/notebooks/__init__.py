@@ -1,0 +1,1 @@
+"""Jupyter notebooks: reading, running and writing them."""

@@ -1,11 +1,11 @@
-"""Makes Part A's notebook: self-contained, executed from top to bottom."""
+"""Makes Part A's notebook: filled, self-contained, executed from top to bottom."""
 
-from pathlib import Path
 from typing import TYPE_CHECKING
 
-import shears
+from shears.notebooks.document import read_document
 from shears.notebooks.execution import execute
-from shears.notebooks.files import read_notebook, self_contained, write_notebook
+from shears.notebooks.files import as_notebook, write_notebook
+from shears.optimizer_study.fill import fill
 from shears.runtime.job_log import log_job
 
 if TYPE_CHECKING:
@@ -13,10 +13,9 @@ if TYPE_CHECKING:
 
 
 def run_notebook(*, notebook: str, submission: str) -> None:
-    """Pastes the library's code into the notebook and executes it."""
-    root = Path(shears.__file__).parents[1]
-    standalone = self_contained(read_notebook(notebook), root)
-    write_notebook(submission, execute(standalone))
+    """Fills the notebook from the library and executes it."""
+    filled = fill(read_document(notebook))
+    write_notebook(submission, execute(as_notebook(filled)))
 
 
 if __name__ == "__main__":

@@ -1,13 +1,15 @@
-"""Scores any weights file as a grader would, or says why it is refused.
+"""Scores any weights file as a grader would, and fills Part A's notebook.
 
 - shears score FILE.h5: accuracy, sparsity, score, which graders load it
 - shears inspect FILE.h5: zeros of each array, size
 - shears compare A.h5 B.h5: what two files have in common
+- shears notebook fill FILE.ipynb --output FILE.ipynb: fills the course's notebook
+- shears notebook check FILE.ipynb: runs a filled notebook; points, edited cells
 
 Where the package is not installed, python -m shears does the same.
 
-Exit code 2: the file is not a submission; one line says why. Exit code 1: another
-error, such as missing test images.
+Exit code 2: the file is refused; one line says why. Exit code 1: a test of a notebook
+fails, or another error, such as missing test images.
 """
 
 import argparse
@@ -23,16 +25,13 @@ from typing import Any
 import numpy as np
 
 from shears.model.architecture import NAMES, PARAMETERS
-from shears.runtime.errors import UserError
+from shears.notebook_cli import add_commands
+from shears.runtime.errors import RefusedFile, UserError
 from shears.version import VERSION
 from shears.weight_files.reader import WeightsFile, loaders, read_weights_file
 
 PREPARED = "results/dataset.h5"
 ARCHIVE = "resources/cifar-10-binary.tar.gz"  # where the workflow keeps it
-
-
-class RefusedFile(Exception):
-    """The weights file is refused."""
 
 
 def _read(path: str) -> WeightsFile:
@@ -206,6 +205,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 help="CIFAR-10's binary archive, or a prepared dataset.h5 (default: "
                 f"{PREPARED}, $CIFAR10_ARCHIVE, {ARCHIVE})",
             )
+    summary = "Fills or checks the course's notebook of Part A."
+    add_commands(commands.add_parser("notebook", help=summary, description=summary))
     options = parser.parse_args(arguments)
     try:
         about, lines = options.command(options)
@@ -216,4 +217,4 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"error: {error}", file=sys.stderr)
         return 1
     print(json.dumps(about, indent=2) if options.json else "\n".join(lines))
-    return 0
+    return 0 if about.get("passed", True) else 1

@@ -12,10 +12,8 @@ bits: learning rates, momentum, AdaGrad's initial accumulator and the powers of 
 betas are float32 even where parameters are float64, unless given as float64 tensors.
 """
 
-from __future__ import annotations  # the notebook's copy also runs on old Pythons
-
 import math
-from typing import Any, Callable, NamedTuple
+from typing import Any, Callable, NamedTuple, Tuple  # copies also run on Python 3.8
 
 from shears.runtime.backend import tf
 
@@ -34,7 +32,7 @@ class Optimizer(NamedTuple):
     """
 
     init: Callable[[Tree], State]
-    update: Callable[[Tree, State, Tree], tuple[Tree, State]]
+    update: Callable[[Tree, State, Tree], Tuple[Tree, State]]
 
 
 class GradientDescentState(NamedTuple):
@@ -107,7 +105,7 @@ def _zeros(parameters: Tree) -> Tree:
     return _map(tf.zeros_like, _tensors("parameters", parameters))
 
 
-def _matching(gradients: Tree, parameters: Tree) -> tuple[Tree, Tree]:
+def _matching(gradients: Tree, parameters: Tree) -> Tuple[Tree, Tree]:
     """Checks that gradients match parameters in structure, shape and dtype."""
     parameters = _tensors("parameters", parameters)
     gradients = _tensors("gradients", gradients)

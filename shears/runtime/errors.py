@@ -15,6 +15,10 @@ class UserError(Exception):
     """
 
 
+class RefusedFile(UserError):
+    """A user's file is refused; the command line's exit code is 2."""
+
+
 def brief(error: object, longest: int = 150) -> str:
     """Makes a message from elsewhere, or one that quotes a file, one safe line.
 

@@ -1,10 +1,20 @@
+import time
+
 import nbformat
+import psutil
 import pytest
 from nbformat.v4 import new_code_cell, new_notebook
 
-from shears.notebooks.execution import execute
+from shears.notebooks.execution import CellResult, Limits, execute, run_cells
 from shears.runtime.errors import UserError
 from tests import ROOT
+
+SLEEP = "import subprocess\np = subprocess.Popen(['sleep', '97531'], {})"
+
+
+def sleepers() -> list[str]:
+    """What notebooks have left running."""
+    return [p for p in psutil.process_iter(["cmdline"]) if "97531" in str(p.info)]
 
 
 def test_execution_keeps_outputs_and_leaves_out_notes_and_times():
@@ -44,5 +54,55 @@ def test_a_failing_cell_is_reported_in_a_line():
 def test_a_killed_kernel_is_reported_in_a_line():
     source = "import os, signal\nos.kill(os.getpid(), signal.SIGKILL)"
     notebook = new_notebook(cells=[new_code_cell(source)])
-    with pytest.raises(UserError, match="the notebook's process was killed"):
+    with pytest.raises(UserError, match="stopped: its process was killed"):
         execute(notebook)
+
+
+def test_cells_after_one_that_fails_run_too():
+    results, stopped = run_cells(
+        [
+            "x = 1",
+            "1 / 0",
+            "",
+            "%not_a_magic\nassert x == 1",
+            "raise ValueError('a\\nb')",
+        ]
+    )
+    assert stopped is None
+    assert results == [
+        CellResult(True, None),
+        CellResult(True, "ZeroDivisionError: division by zero"),
+        CellResult(True, None),
+        CellResult(True, None),
+        CellResult(True, "ValueError: a b"),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("source", "reason"),
+    [
+        ("import time\ntime.sleep(60)", "it took longer than 2 seconds"),
+        ("while True: pass", "it took longer than 2 seconds"),
+        (
+            "x = bytearray(600 << 20)\nx[::4096] = x[1::4096]\nimport time\n"
+            "time.sleep(60)",
+            "it used more than 500 MiB of memory",
+        ),
+        ("while True: print('x' * 1000)", "it printed more than 100,000 bytes"),
+    ],
+)
+def test_a_limit_stops_a_notebook_and_all_that_it_started(source, reason):
+    limits = Limits(seconds=2, memory=500 << 20, output=100_000)
+    start = time.monotonic()
+    results, stopped = run_cells(["1", SLEEP.format(""), source, "2"], limits)
+    assert stopped == reason
+    assert [r.finished for r in results] == [True, True, False, False]
+    assert time.monotonic() - start < 20
+    assert not sleepers()
+
+
+def test_what_a_notebook_leaves_running_is_ended():
+    results, stopped = run_cells([SLEEP.format("start_new_session=True")])
+    assert (results, stopped) == ([CellResult(True, None)], None)
+    time.sleep(0.1)
+    assert not sleepers()

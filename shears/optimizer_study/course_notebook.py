@@ -1,0 +1,160 @@
+"""What is known of the course's notebook for Part A: its cells, points and signatures.
+
+It is graded cell by cell with nbgrader. A cell is identified by the ``grade_id`` in its
+metadata. Public copies from spring 2020 to 2023 agree on what is listed here.
+"""
+
+import ast
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from shears.notebooks.document import Document, source_of
+from shears.notebooks.source import parse_cell
+from shears.runtime.errors import UserError, brief
+
+#: Points of each test cell. The solution cell has the same name, without ``test_``.
+POINTS = {
+    "test_LR_MSE": 5,
+    "test_GD": 5,
+    "test_SGD": 5,
+    "test_AdaGrad": 10,
+    "test_Adam": 15,
+}
+SOLUTIONS = tuple(name.removeprefix("test_") for name in POINTS)
+GRADE_IDS = tuple(name for pair in zip(SOLUTIONS, POINTS, strict=True) for name in pair)
+#: What leads to TensorFlow's own optimizers, which the assignment forbids.
+BANNED = ("optimizers", "Optimizer", "compat")
+OURS = "shears.optimizer_study.optimizers"
+
+Function = ast.FunctionDef | ast.AsyncFunctionDef
+
+
+def grade_id(cell: Mapping[str, Any]) -> str | None:
+    """Returns a cell's grade id, if it has one."""
+    metadata = cell.get("metadata")
+    entry = metadata.get("nbgrader") if isinstance(metadata, dict) else None
+    name = entry.get("grade_id") if isinstance(entry, dict) else None
+    return name if isinstance(name, str) else None
+
+
+def graded_cells(document: Document) -> dict[str, list[int]]:
+    """Finds the graded cells: for each id, the numbers of its cells, in order."""
+    cells: dict[str, list[int]] = {name: [] for name in GRADE_IDS}
+    for number, cell in enumerate(document.cells):
+        if (name := grade_id(cell)) in cells:
+            cells[name].append(number)
+    return cells
+
+
+def problems_of(document: Document) -> list[str]:
+    """Lists the graded cells that are missing, there twice or not code, a line each."""
+    cells = graded_cells(document)
+    if not any(cells.values()):
+        return [
+            "found no graded cells, expected the course's notebook of Part A: cells "
+            f"with the grade ids {', '.join(GRADE_IDS)}"
+        ]
+    problems = []
+    for name, numbers in cells.items():
+        if len(numbers) != 1:
+            problems.append(f"cell {name}: found {len(numbers)} of them, expected one")
+        for number in numbers:
+            kind = document.cells[number]["cell_type"]
+            if kind != "code":
+                problems.append(
+                    f"cell {name}: found a {brief(kind, 30)} cell, expected a code cell"
+                )
+    return problems
+
+
+def find_function(
+    tree: ast.Module, cell: str, owner: str | None, name: str
+) -> Function:
+    """Finds a function, or a method of a class, at the top of a cell's code.
+
+    Args:
+        tree: The parsed cell.
+        cell: Its grade id, for errors.
+        owner: The class, or None.
+        name: The function.
+
+    Raises:
+        UserError: It is missing or there twice.
+    """
+    body: list[ast.stmt] = tree.body
+    where = f"cell {cell}"
+    if owner:
+        classes = [n for n in body if isinstance(n, ast.ClassDef) and n.name == owner]
+        if len(classes) != 1:
+            raise UserError(
+                f"{where}: found {len(classes)} classes {owner}, expected one"
+            )
+        body = classes[0].body
+        where += f", class {owner}"
+    functions = [n for n in body if isinstance(n, Function) and n.name == name]
+    if len(functions) != 1:
+        raise UserError(
+            f"{where}: found {len(functions)} functions {name}, expected one"
+        )
+    return functions[0]
+
+
+def signature(function: Function) -> str:
+    """Formats a signature without its annotations, with defaults by their values."""
+    args = function.args
+    every = [*args.posonlyargs, *args.args]
+    defaults = [None] * (len(every) - len(args.defaults)) + list(args.defaults)
+    parts = []
+    for argument, default in zip(every, defaults, strict=True):
+        text = argument.arg
+        if default is not None:
+            try:
+                text += f"={ast.literal_eval(default)!r}"
+            except ValueError:
+                text += f"={ast.unparse(default)}"
+        parts.append(text)
+    if args.vararg:
+        parts.append(f"*{args.vararg.arg}")
+    parts += [f"{a.arg} (by name)" for a in args.kwonlyargs]
+    if args.kwarg:
+        parts.append(f"**{args.kwarg.arg}")
+    return f"{function.name}({', '.join(parts)})"
+
+
+def banned_names(source: str) -> set[str]:
+    """Finds TensorFlow's own optimizers in code, however they are reached.
+
+    That is an attribute, an imported name or a string (for getattr and the like) with
+    such a name.
+
+    Raises:
+        SyntaxError: The code cannot be parsed.
+    """
+
+    def named(node: ast.AST) -> Iterator[str]:
+        if isinstance(node, ast.Attribute):
+            yield node.attr
+        elif isinstance(node, ast.ImportFrom) and node.module != OURS:
+            yield from [node.module or "", *(alias.name for alias in node.names)]
+        elif isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.Constant) and isinstance(node.value, str):
+            if "\n" not in node.value:
+                yield node.value
+
+    banned = set()
+    for node in ast.walk(parse_cell(source)):
+        for name in named(node):
+            parts = name.split(".")
+            if set(parts) & set(BANNED) or any(p.endswith("Optimizer") for p in parts):
+                banned.add(name)
+    return banned
+
+
+def source_by_id(document: Document) -> dict[str, str]:
+    """Returns the code of each graded cell that is there once."""
+    return {
+        name: source_of(document.cells[numbers[0]])
+        for name, numbers in graded_cells(document).items()
+        if len(numbers) == 1
+    }

@@ -168,3 +168,4 @@ lock:
 	$(COMPILE_FOR) 3.8 envs/graders/tensorflow-2.2.in -o envs/graders/tensorflow-2.2.lock
 	$(COMPILE_FOR) 3.11 envs/graders/tensorflow-2.15.in -o envs/graders/tensorflow-2.15.lock
 	$(COMPILE) --no-deps envs/graders/tf_keras.in -o envs/graders/tf_keras.lock
+	$(COMPILE) -c envs/requirements.lock envs/graders/nbgrader.in -o envs/graders/nbgrader.lock

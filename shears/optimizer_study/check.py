@@ -131,11 +131,13 @@ def _problem(results: list[CellResult], stopped: str | None) -> str | None:
 
 
 def _checksum(cell: Mapping[str, Any], name: str, entry: Mapping[str, Any]) -> str:
-    """Computes nbgrader's checksum of a locked cell (``nbgrader.utils``)."""
-    parts = [source_of(cell), cell["cell_type"]]
-    if entry.get("grade"):
-        parts.append(str(float(entry.get("points") or 0)))
-    return hashlib.md5("".join([*parts, name]).encode()).hexdigest()
+    """Computes the checksum that nbgrader seals a cell with (``compute_checksum``)."""
+    grade, solution = entry.get("grade", False), entry.get("solution", False)
+    locked = not solution and (bool(grade) or entry.get("locked", False))
+    parts = [source_of(cell), cell["cell_type"], grade, solution, locked, name]
+    if grade:
+        parts.append(float(entry["points"]))
+    return hashlib.md5("".join(map(str, parts)).encode()).hexdigest()
 
 
 def _edited_tests(document: Document) -> Iterator[str]:
@@ -149,7 +151,7 @@ def _edited_tests(document: Document) -> Iterator[str]:
                 sealed = entry.get("checksum")
                 intact = not sealed or sealed == _checksum(cell, name, entry)
                 tree = parse_cell(source_of(cell))
-            except (SyntaxError, TypeError, ValueError):
+            except (KeyError, SyntaxError, TypeError, ValueError):
                 intact, tree = False, None
             if not intact:
                 yield f"cell {name}: it was edited: its checksum is another one"

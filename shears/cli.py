@@ -1,8 +1,10 @@
 """Scores any weights file as a grader would, or says why it is refused.
 
-- shears score FILE.h5: accuracy, sparsity, score, which graders load it
-- shears inspect FILE.h5: zeros of each array, size
-- shears compare A.h5 B.h5: what two files have in common
+- shears score FILE: accuracy, sparsity, score, which graders load it
+- shears inspect FILE: zeros of each array, size
+- shears compare A B: what two files have in common
+
+A file is a .h5 or .keras file, as any version of Keras writes it.
 
 Where the package is not installed, python -m shears does the same.
 
@@ -198,7 +200,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         )
         subparser.set_defaults(command=command)
         for name in names:
-            subparser.add_argument(name, help="weights file (.h5)")
+            subparser.add_argument(name, help="weights file (.h5 or .keras)")
         subparser.add_argument("--json", action="store_true", help="print JSON")
         if command is score:
             subparser.add_argument(

@@ -291,6 +291,7 @@ MODULES = {
     "version": NOTHING,
     "weight_files/__init__": BASELINE,
     "weight_files/canonical": BASELINE,
+    "weight_files/keras_archive": BASELINE,
     "weight_files/untrusted_hdf5": BASELINE,
     "weight_files/model_config": BASELINE,
     "weight_files/reader": BASELINE,

@@ -117,7 +117,7 @@ BAD_FILES = {
     ),
     "too sparse": (
         lambda path, good: write_weights(path, make_parameters(0, zeros=0.95)),
-        "bad.keras: found a sparsity of 0.9498, expected less than 0.9, which the first",
+        "bad.keras: found a sparsity of 0.9498, expected less than 0.9, which the",
     ),
 }
 

@@ -62,6 +62,7 @@ onstart:
         for folder, seen in LOCKS.items():
             check_room(folder)
             hold_lock(folder, seen)
+        check_imports(workflow.dag.jobs)
 
 
 onerror:

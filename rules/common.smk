@@ -11,8 +11,9 @@ from snakemake.utils import update_config
 from shears.config import parse_configuration
 from shears.plan import plan
 from shears.runtime.code_digest import code_digest
-from shears.runtime.errors import plain_errors
+from shears.runtime.errors import UserError, plain_errors
 from shears.runtime.yaml_files import typed
+from shears.weight_files.reader import read_weights_file
 
 ROOT = Path(workflow.basedir)
 
@@ -24,6 +25,7 @@ update_config(config, FROM_COMMAND_LINE)
 with plain_errors():
     CONFIG = parse_configuration(config)
     PLAN = plan(CONFIG)
+    PLAN.check_imported_files()
 config.clear()
 config.update(CONFIG.model_dump(mode="json"))  # with defaults, for scripts and report
 
@@ -48,13 +50,18 @@ if FROM_COMMAND_LINE:
 MOST_ROUNDS = max((len(m.settings.rounds) for m in PLAN.methods.values()), default=0)
 
 
+def one_of(values) -> str:
+    """The pattern of a wildcard that has one of these values."""
+    return "|".join(map(str, values)) or "(?!)"  # without values, matches nothing
+
+
 wildcard_constraints:
-    candidate="|".join(PLAN.candidates),
-    baseline="|".join(PLAN.baselines),
-    method="|".join(PLAN.methods) or "none",
-    seed="|".join(map(str, CONFIG.seeds)),
-    round="|".join(str(n + 1) for n in range(MOST_ROUNDS)) or "none",
-    data_set="|".join(CONFIG.optimizers.data_sets) or "none",
+    candidate=one_of(PLAN.candidates),
+    baseline=one_of(PLAN.baselines),
+    method=one_of(PLAN.methods),
+    seed=one_of(CONFIG.seeds),
+    round=one_of(n + 1 for n in range(MOST_ROUNDS)),
+    data_set=one_of(CONFIG.optimizers.data_sets),
     optimizer="gradient_descent|sgd|adagrad|adam",
     implementation="ours|keras",
 
@@ -118,6 +125,22 @@ def teacher_logits(teacher: str, baseline: str, seed: str) -> dict[str, Path]:
         return {}
     folder = "teacher" if teacher == "strong" else f"{baseline}/seed_{seed}"
     return {"teacher_logits": RESULTS / folder / "teacher_logits.h5"}
+
+
+def imported_file(wildcards) -> Path:
+    """The file that a baseline is imported from."""
+    return PLAN.imported[wildcards.baseline]
+
+
+def check_imports(jobs) -> None:
+    """Checks the files that these jobs import, before anything trains."""
+    names = {job.wildcards.baseline for job in jobs if job.name == "import_baseline"}
+    for name in sorted(names):
+        try:
+            contents = read_weights_file(PLAN.imported[name])
+        except UserError as error:
+            raise UserError(f"baselines: {name}: weights: {error}") from None
+        PLAN.check_imported_zeros(name, contents.parameters.count_zeros())
 
 
 def baseline_inputs(wildcards) -> dict[str, Path]:

@@ -79,6 +79,33 @@ rule save_baseline_logits:
         "../scripts/save_baseline_logits.py"
 
 
+rule import_baseline:
+    input:
+        source=imported_file,
+        dataset=rules.prepare_dataset.output.dataset,
+    output:
+        weights=RESULTS / "{baseline}/seed_{seed}/weights.h5",
+        history=RESULTS / "{baseline}/seed_{seed}/history.csv",
+        metrics=RESULTS / "{baseline}/seed_{seed}/metrics.json",
+    log:
+        LOGS / "{baseline}/seed_{seed}/import_baseline.log",
+    benchmark:
+        BENCHMARKS / "{baseline}/seed_{seed}/import_baseline.tsv"
+    wildcard_constraints:
+        baseline=one_of(PLAN.imported),
+    conda:
+        "../envs/shears.yaml"
+    threads: 2
+    resources:
+        mem_mb=growing(2000),
+    params:
+        code=code("import_baseline"),
+    message:
+        "Importing the baseline {wildcards.baseline} from {input.source} (seed {wildcards.seed})"
+    script:
+        "../scripts/import_baseline.py"
+
+
 rule train_baseline:
     input:
         unpack(baseline_inputs),
@@ -91,6 +118,8 @@ rule train_baseline:
         LOGS / "{baseline}/seed_{seed}/train_baseline.log",
     benchmark:
         BENCHMARKS / "{baseline}/seed_{seed}/train_baseline.tsv"
+    wildcard_constraints:
+        baseline=one_of(set(PLAN.baselines) - set(PLAN.imported)),
     conda:
         "../envs/shears.yaml"
     threads: share_of_cores(len(PLAN.baselines) * len(CONFIG.seeds))

@@ -1,10 +1,12 @@
 """Scores any weights file as a grader would, and fills Part A's notebook.
 
-- shears score FILE.h5: accuracy, sparsity, score, which graders load it
-- shears inspect FILE.h5: zeros of each array, size
-- shears compare A.h5 B.h5: what two files have in common
+- shears score FILE: accuracy, sparsity, score, which graders load it
+- shears inspect FILE: zeros of each array, size
+- shears compare A B: what two files have in common
 - shears notebook fill FILE.ipynb --output FILE.ipynb: fills the course's notebook
 - shears notebook check FILE.ipynb: runs a filled notebook; points, edited cells
+
+The first three take a .h5 or .keras file, as any version of Keras writes it.
 
 Where the package is not installed, python -m shears does the same.
 
@@ -197,7 +199,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         )
         subparser.set_defaults(command=command)
         for name in names:
-            subparser.add_argument(name, help="weights file (.h5)")
+            subparser.add_argument(name, help="weights file (.h5 or .keras)")
         subparser.add_argument("--json", action="store_true", help="print JSON")
         if command is score:
             subparser.add_argument(

@@ -78,13 +78,16 @@ class TeacherSettings(Settings):
 
 
 class BaselineSettings(Settings):
-    """A dense network."""
+    """A network that is pruned: trained here, or imported from a file."""
 
     recipe: str = "strong"
     """A name under recipes."""
 
     teacher: Literal["none", "strong"] = "none"
     """The teacher that it is distilled from."""
+
+    weights: Annotated[str, Field(pattern="^[^{}]*$")] = ""
+    """File of the network (.h5 or .keras) to import instead of training one."""
 
 
 class RoundSettings(Settings):
@@ -192,7 +195,7 @@ class Configuration(Settings):
     baselines: Annotated[dict[Name, BaselineSettings], Field(min_length=1)] = {
         "dense": BaselineSettings()
     }
-    """Dense networks that are pruned, by name."""
+    """Networks that are pruned, by name."""
 
     pruning: MethodSettings = MethodSettings()
     """How baselines are pruned, round after round."""
@@ -213,6 +216,18 @@ class Configuration(Settings):
 
     optimizers: OptimizerStudySettings = OptimizerStudySettings()
     """Part A: how optimizers are compared on linear regression."""
+
+    @field_serializer("baselines")
+    def _without_training(
+        self, baselines: dict[str, BaselineSettings]
+    ) -> dict[str, dict[str, Any]]:
+        # A baseline is either trained or imported.
+        return {
+            name: {"weights": baseline.weights}
+            if baseline.weights
+            else baseline.model_dump(mode="json", exclude={"weights"})
+            for name, baseline in baselines.items()
+        }
 
     @field_serializer("methods")
     def _without_defaults(

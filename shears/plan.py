@@ -4,10 +4,12 @@ A candidate is a folder of results: "dense/seed_0" (a baseline, round 0 of the m
 that prune it) or "lamp/seed_0/round_1".
 """
 
+import os
 import reprlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from pathlib import Path
 
 from shears.config import (
     TRAINING_IMAGES,
@@ -16,7 +18,7 @@ from shears.config import (
     RoundSettings,
 )
 from shears.model.architecture import KERNEL_SIZES, PARAMETERS
-from shears.pruning.masks import MaskSettings, floor_counts
+from shears.pruning.masks import MaskSettings, floor_counts, zeros_for
 from shears.pruning.rounds import RoundSpec
 from shears.runtime.errors import UserError, brief
 from shears.training.recipe import Recipe
@@ -53,9 +55,18 @@ class Plan:
 
     @cached_property
     def baselines(self) -> list[str]:
-        """The dense networks that are trained: all of them if none is pruned."""
+        """The networks that are needed: all of them if none is pruned."""
         pruned = {method.settings.baseline for method in self.methods.values()}
         return sorted(pruned) or list(self.config.baselines)
+
+    @cached_property
+    def imported(self) -> dict[str, Path]:
+        """The files of the baselines that are imported, not trained, by name."""
+        return {
+            name: Path(os.path.normpath(Path(weights).expanduser()))
+            for name in self.baselines
+            if (weights := self.config.baselines[name].weights)
+        }
 
     @cached_property
     def candidates(self) -> list[str]:
@@ -84,6 +95,43 @@ class Plan:
     def baseline_recipe(self, baseline: str) -> Recipe:
         """The recipe of a baseline."""
         return self.config.recipes[self.config.baselines[baseline].recipe]
+
+    def check_imported_files(self) -> None:
+        """Checks that the files of imported baselines are there.
+
+        Raises:
+            UserError: One is missing.
+        """
+        for name, path in self.imported.items():
+            if not path.is_file():
+                actual = "a folder" if path.is_dir() else "no file"
+                raise UserError(
+                    f"baselines: {name}: weights: found {actual} at {brief(path)}, "
+                    "expected a weights file (.h5 or .keras); a relative path starts "
+                    "where snakemake runs"
+                )
+
+    def check_imported_zeros(self, baseline: str, zeros: int) -> None:
+        """Checks that the first round of every method prunes an imported network.
+
+        Args:
+            baseline: Its name under baselines.
+            zeros: How many of its weights are zero.
+
+        Raises:
+            UserError: A first round has no more zeros.
+        """
+        for name, method in self.methods.items():
+            settings = method.settings
+            if settings.baseline != baseline or settings.mask_of:
+                continue
+            for first in settings.rounds[:1]:
+                if zeros >= zeros_for(first.sparsity):
+                    raise UserError(
+                        f"baselines: {baseline}: weights: {self.imported[baseline]}: "
+                        f"found a sparsity of {zeros / PARAMETERS:.4f}, expected less "
+                        f"than {first.sparsity:g}, which the first round of {name} has"
+                    )
 
     def teacher_recipe(self) -> Recipe:
         """The recipe of the teacher.
@@ -123,8 +171,8 @@ def plan(config: Configuration) -> Plan:
     """
     _check_names(config)
     _check_data(config)
-    for name, baseline in config.baselines.items():
-        _check_recipe(config, baseline.recipe, f"baselines: {name}", None)
+    for name in config.baselines:
+        _check_baseline(config, name)
     _check_rounds(config.pruning.rounds, "pruning")
     planned = Plan(config, _find_methods(config))
     for method in planned.methods.values():
@@ -239,6 +287,20 @@ def _check_recipe(
         )
 
 
+def _check_baseline(config: Configuration, name: str) -> None:
+    """Checks that a baseline is either trained or imported."""
+    baseline = config.baselines[name]
+    if not baseline.weights:
+        _check_recipe(config, baseline.recipe, f"baselines: {name}", None)
+        return
+    for key in sorted({"recipe", "teacher"} & baseline.model_fields_set):
+        raise UserError(
+            f"baselines: {name}: {key}: found {getattr(baseline, key)!r}, expected no "
+            f"{key} beside weights: an imported network is not trained; give it a name "
+            "of its own"
+        )
+
+
 def _check_rounds(rounds: Sequence[RoundSettings], where: str) -> None:
     """Checks that sparsities rise."""
     before = 0.0
@@ -282,6 +344,12 @@ def _check_method(planned: Plan, method: Method) -> None:
         raise UserError(
             f"{where('baseline')}: baseline: found {settings.baseline!r}, expected one "
             f"of the baselines: {', '.join(sorted(config.baselines))}"
+        )
+    if settings.start == "initial" and config.baselines[settings.baseline].weights:
+        raise UserError(
+            f"{where('start', 'baseline')}: start: found 'initial', expected trained "
+            f"with the baseline {settings.baseline}: it is imported, so its initial "
+            "weights are unknown"
         )
     for i, entry in enumerate(settings.rounds):
         place = f"{where('rounds')}: rounds[{i}]"

@@ -309,6 +309,23 @@ BAD = {
         "recipes: {strong: {optimizer: adamm}}",
         "recipes: strong: optimizer: found 'adamm', expected one of adam, sgd",
     ),
+    "a recipe for an imported network": (
+        "baselines: {dense: {weights: x.keras}}",
+        "baselines: dense: recipe: found 'strong', expected no recipe beside weights",
+    ),
+    "a teacher for an imported network": (
+        "baselines: {mine: {weights: x.keras, teacher: none}}",
+        "baselines: mine: teacher: found 'none', expected no teacher beside weights",
+    ),
+    "a file name that is a pattern": (
+        "baselines: {mine: {weights: '{x}.keras'}}",
+        "baselines: mine: weights: found '{x}.keras', expected text that matches",
+    ),
+    "a rewound imported network": (
+        "{baselines: {mine: {weights: x.keras}}, pruning: {baseline: mine}, "
+        "run: [lottery_ticket]}",
+        "methods: lottery_ticket: start: found 'initial', expected trained with the",
+    ),
     "home directory": ("directory: ~/runs", "directory: found '~/runs', expected text"),
     "no recipes": ("recipes: {}", "recipes: found {}, expected at least 1 item"),
 }

@@ -94,16 +94,30 @@ def write_files(folder: Path) -> None:
         (folder / "benchmarks" / path).write_text(f"s\tmax_rss\n{line}\n")
 
 
-def render(folder: Path, study=None, more=(), refused=("lamp/seed_0/round_2",)) -> str:
-    """Renders the report on a folder's files; its figures go to `figures` there."""
+def render(
+    folder: Path,
+    study=None,
+    more=(),
+    refused=("lamp/seed_0/round_2",),
+    chosen="lamp/seed_0/round_1",
+    imported=None,
+) -> str:
+    """Renders the report on a folder's files; its figures go to `figures` there.
+
+    With `imported`, the baseline was not trained; its metrics say that of it.
+    """
+    dense = candidate("dense/seed_0", 0.85, 0.0, folder)
+    if imported:
+        metrics = {**dense.metrics, "imported": imported}
+        dense = dense._replace(history=[], metrics=metrics)
     choice = {
-        "candidate": "lamp/seed_0/round_1",
+        "candidate": chosen,
         "reason": "best of two",
         "refused": list(refused),
     }
     write_report(
         [
-            candidate("dense/seed_0", 0.85, 0.0, folder),
+            dense,
             candidate("lamp/seed_0/round_1", 0.81, 0.95, folder),
             *more,
         ],

@@ -6,7 +6,7 @@
 
 PYTHON is one with TensorFlow 2.1 or later (with tf_keras: TF_USE_LEGACY_KERAS=1). It
 needs nothing from this project, and no newer syntax than Python 3.6. `write` saves the
-fixed network in every way that Keras offers, as FOLDER/NAME.*.h5.xz, with the weights
+fixed network in every way that Keras offers, as FOLDER/NAME.*.xz, with the weights
 of `pattern`. `load` loads every such file and writes to FOLDER/NAME.loads.json which of
 `load_weights` and `load_model` give these weights. `table` lays that out in Markdown.
 tests/data/keras_files has the results; shears.weight_files.reader uses them to say
@@ -97,7 +97,7 @@ def pattern(shapes):
 
 
 def write(folder, name):
-    """Saves two models, each in three ways."""
+    """Saves two models, each in four ways."""
     for kind, build in (("sequential", sequential), ("functional", functional)):
         model = build()
         shapes = [weight.shape for weight in model.get_weights()]
@@ -111,6 +111,7 @@ def write(folder, name):
             ("save_weights.h5", model.save_weights),
             ("save_weights.weights.h5", model.save_weights),
             ("save.h5", model.save),
+            ("save.keras", model.save),
         ):
             with tempfile.TemporaryDirectory() as place:
                 path = os.path.join(place, way)
@@ -155,7 +156,10 @@ def load(folder, name):
 
 
 def table(folder):
-    """Prints which Keras loads which file: W by load_weights, M by load_model."""
+    """Prints which Keras loads which file: W by load_weights, M by load_model.
+
+    A question mark stands where it was not measured.
+    """
     loads = {}
     for path in sorted(glob.glob(os.path.join(folder, "*.loads.json"))):
         with open(path) as file:
@@ -165,7 +169,10 @@ def table(folder):
     print("| written by | " + " | ".join(loads) + " |")
     print("| --- " * (len(loads) + 1) + "|")
     for name in files:
-        cells = [" ".join(short[way] for way in ways[name]) for ways in loads.values()]
+        cells = [
+            " ".join(short[way] for way in ways[name]) if name in ways else "?"
+            for ways in loads.values()
+        ]
         print("| " + " | ".join([name, *cells]) + " |")
 
 

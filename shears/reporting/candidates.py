@@ -16,7 +16,7 @@ class Candidate(NamedTuple):
         validation: Its score on the validation set (`GradedNetwork.score`).
         test: Its score on the test set.
         metrics: The metrics of its training.
-        history: Its training, a row per epoch.
+        history: Its training, a row per epoch; none if it was imported.
         weights: Its weights file.
         predictions: CSV file: label and prediction of each test image.
     """
@@ -53,6 +53,17 @@ class Candidate(NamedTuple):
     def stage(self) -> str:
         """Its stage in the chain: the baseline or a round."""
         return f"round {self.round}" if self.round else self.method
+
+    @property
+    def origin(self) -> str:
+        """Where it was imported from, in words; nothing if it was trained here."""
+        if "imported" not in self.metrics:
+            return ""
+        about = self.metrics["imported"]
+        return (
+            f"{self.method} was imported from {about['file']} ({about['layout']}, "
+            f"written by Keras {about['writer']}), not trained"
+        )
 
     @property
     def chain(self) -> str:
@@ -133,6 +144,7 @@ def history_rows(
             rows.append({**row, "epoch": epoch, "stage": candidate.stage})
             if candidate.round and row["sparsity"] > before:
                 end, before = epoch, row["sparsity"]
-        cuts.append({"stage": candidate.stage, "start": start, "cut_end": end})
+        if candidate.history:  # else it was imported
+            cuts.append({"stage": candidate.stage, "start": start, "cut_end": end})
         start += len(candidate.history)
     return rows, cuts

@@ -276,7 +276,7 @@ def draw_choice(rows: Rows) -> Chart:
     )
 
 
-def draw_histories(rows: Rows, cuts: Rows) -> Chart:
+def draw_histories(rows: Rows, cuts: Rows, note: str = "") -> Chart:
     """Draws loss, accuracy and sparsity over all epochs of a chain of stages.
 
     Args:
@@ -284,6 +284,7 @@ def draw_histories(rows: Rows, cuts: Rows) -> Chart:
             validation_accuracy, sparsity.
         cuts: Where each stage begins: stage, start, cut_end (the last epoch in which
             its sparsity rose, or start if it never did).
+        note: A sentence about a stage that has no epochs.
     """
     parts = []
     for title, keys in (
@@ -346,7 +347,7 @@ def draw_histories(rows: Rows, cuts: Rows) -> Chart:
         "Learning curves",
         "Loss, accuracy and sparsity over the epochs of the chosen candidate and the "
         "stages before it. A line marks where each stage begins; grey marks the epochs "
-        "in which sparsity rises.",
+        f"in which sparsity rises. {note}".rstrip(),
         parts,
     )
 

@@ -254,6 +254,9 @@ def write_report(
         [row["test_score"] for row in rows],
         chosen,
     )
+    origins = list(dict.fromkeys(c.origin for c in candidates if c.origin))
+    history, cuts = history_rows(chain)
+    note = f"{chain[0].origin}: it has no curves." if chain[0].origin else ""
     classes = CLASSES[data_set]
     network_panels, values, pictures = _examine(chain, dataset, classes)
     panels = [
@@ -266,7 +269,7 @@ def write_report(
             },
         ),
         charts.draw_choice(rows),
-        charts.draw_histories(*history_rows(chain)),
+        *([charts.draw_histories(history, cuts, note)] if history else []),
         network_charts.draw_densities(
             [
                 {"layer": layer, "stage": c.stage, "density": density}
@@ -290,6 +293,7 @@ def write_report(
     )
     page = environment.from_string(Path(template).read_text()).render(
         candidates=candidates,
+        origins=origins,
         groups=[same for rounds in over_seeds(candidates).values() for same in rounds],
         statistics=statistics,
         choice=choice,

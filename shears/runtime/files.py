@@ -145,11 +145,22 @@ def write_json(path: str | Path, content: Mapping[str, Any]) -> None:
     write_bytes(path, text.encode())
 
 
-def write_csv(path: str | Path, rows: Iterable[Mapping[str, Any]]) -> None:
-    """Writes a CSV file with a header, from rows with the same keys."""
+def write_csv(
+    path: str | Path,
+    rows: Iterable[Mapping[str, Any]],
+    columns: Iterable[str] | None = None,
+) -> None:
+    """Writes a CSV file with a header.
+
+    Args:
+        path: The file.
+        rows: With the same keys.
+        columns: The keys; without them there must be a row.
+    """
     rows = list(rows)
     text = io.StringIO()
-    writer = csv.DictWriter(text, fieldnames=list(rows[0]), lineterminator="\n")
+    names = list(rows[0] if columns is None else columns)
+    writer = csv.DictWriter(text, fieldnames=names, lineterminator="\n")
     writer.writeheader()
     writer.writerows(rows)
     write_bytes(path, text.getvalue().encode())

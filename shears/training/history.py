@@ -11,6 +11,18 @@ from shears.runtime.files import write_csv, write_json
 from shears.training.run_context import RunContext
 
 History = list[dict[str, float]]  # a row per epoch
+#: Its columns, in order.
+COLUMNS = (
+    "epoch",
+    "learning_rate",
+    "loss",
+    "accuracy",
+    "validation_loss",
+    "validation_accuracy",
+    "sparsity",
+    "images_per_second",
+    "seconds",
+)
 
 
 def measure_training(history: History, context: RunContext) -> dict[str, Any]:

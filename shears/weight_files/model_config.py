@@ -44,10 +44,14 @@ DEFAULT_ACTIVATION = "linear"
 DEFAULT_PADDING = "valid"
 
 
+# A layer of another package may compute anything, whatever the name of its class.
+PACKAGES = {"keras", "tf_keras"}
+
+
 def _wrong(where: str, actual: object, expected: object) -> UserError:
     return UserError(
-        f"model_config: {where}: found {brief(json.dumps(actual))}, expected "
-        f"{expected}: it is not the fixed network"
+        f"{where}: found {brief(json.dumps(actual))}, expected {expected}: it is not "
+        "the fixed network"
     )
 
 
@@ -110,6 +114,7 @@ def _in_a_row(layers: list[Mapping[str, Any]]) -> None:
 
 def _layers(model: Mapping[str, Any]) -> list[Mapping[str, Any]]:
     """Lists a model's layers as Keras wrote them."""
+    _check_origin("model", model)
     kind = model.get("class_name")
     if kind not in ("Sequential", "Functional", "Model"):
         raise _wrong("class_name", kind, "Sequential or Functional")
@@ -121,6 +126,15 @@ def _layers(model: Mapping[str, Any]) -> list[Mapping[str, Any]]:
     if kind != "Sequential":
         _in_a_row(layers)
     return layers
+
+
+def _check_origin(where: str, layer: Mapping[str, Any]) -> None:
+    """Checks that a layer, or a model, is one of Keras' own."""
+    module, name = layer.get("module"), layer.get("registered_name")
+    if module is not None and str(module).split(".")[0] not in PACKAGES:
+        raise _wrong(f"{where}: module", module, "one of Keras")
+    if name is not None and name != layer.get("class_name"):
+        raise _wrong(f"{where}: registered_name", name, "a class of Keras")
 
 
 def _check_layer(
@@ -142,11 +156,13 @@ def _check_layer(
             raise _wrong(f"{where}: {key}", actual, json.dumps(value))
 
 
-def check_model_config(text: str) -> list[str]:
+def check_model_config(text: str, where: str = "model_config") -> list[str]:
     """Checks that a model is the fixed network.
 
     Args:
-        text: The attribute ``model_config`` of a file.
+        text: The attribute ``model_config`` of an ``.h5`` file, or ``config.json`` of a
+            ``.keras`` file.
+        where: Which of the two, for errors.
 
     Returns:
         The classes of its layers, in order.
@@ -156,10 +172,18 @@ def check_model_config(text: str) -> list[str]:
             file's name.
     """
     try:
+        return _check_model(text)
+    except UserError as error:
+        raise UserError(f"{where}: {error}") from None
+
+
+def _check_model(text: str) -> list[str]:
+    """Checks a description; errors do not say where it stands."""
+    try:
         model = json.loads(text)
     except (ValueError, RecursionError) as error:
         raise UserError(
-            f"model_config: found no JSON ({brief(error)}), expected Keras' description"
+            f"found no JSON ({brief(error)}), expected Keras' description"
         ) from None
     at = 0
     activation: object = DEFAULT_ACTIVATION  # of the layer before `at`
@@ -176,6 +200,7 @@ def check_model_config(text: str) -> list[str]:
         kinds.append(str(kind))
         config = _mapping(layer.get("config"), f"layers[{i}]: config")
         where = f"layers[{i}] ({brief(kind)})"
+        _check_origin(where, layer)
         dtype = _dtype(config.get("dtype", "float32"))
         if dtype != "float32":
             raise _wrong(f"{where}: dtype", dtype, '"float32"')

@@ -8,11 +8,15 @@ Keras writers since TensorFlow 2.1 use one of these layouts:
   the group ``model_weights``, and ``model_config`` at the root.
 - Keras 3, weights (``.weights.h5``): ``layers/<kind>/vars/<number>``; TensorFlow 2.13
   used another name for ``layers``.
+- Keras 3, whole model (``.keras``): a zip archive of such a file and of the model's
+  description (`shears.weight_files.keras_archive`).
 
-Anything else in the file is refused, unless every loader ignores it: the state of an
-optimizer, of metrics or of random numbers.
+A file's contents decide which one it is, not its name. Anything else in the file is
+refused, unless every loader ignores it: the state of an optimizer, of metrics or of
+random numbers.
 """
 
+import io
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -24,6 +28,8 @@ import numpy as np
 from shears.model.architecture import LAYERS, SHAPES
 from shears.model.parameters import Parameters
 from shears.runtime.errors import UserError, brief
+from shears.weight_files import keras_archive
+from shears.weight_files.keras_archive import KerasArchive
 from shears.weight_files.model_config import check_model_config
 from shears.weight_files.untrusted_hdf5 import InspectedFile, read_text, read_texts
 
@@ -33,11 +39,17 @@ PASSED_OVER = {
     "optimizer": "the optimizer's state",  # Keras 3's
     "metrics": "the metrics' state",
 }
-#: The layouts that a group at the root identifies.
+#: The layouts that a group at the root identifies, in a file of weights.
 KERAS_3 = {
     "layers": "Keras 3 weights",
     "_layer_checkpoint_dependencies": "TensorFlow 2.13 weights",
 }
+#: The layout of a ``.keras`` file, by the same group.
+ARCHIVES = {
+    "layers": "Keras 3 model",
+    "_layer_checkpoint_dependencies": "TensorFlow 2.13 model",
+}
+ADVICE = "save the network with Keras as .h5 or .keras"
 
 
 class WeightsFile(NamedTuple):
@@ -45,10 +57,10 @@ class WeightsFile(NamedTuple):
 
     Attributes:
         parameters: float32, finite, without denormals.
-        layout: "Keras 2 weights", "Keras 2 model" or one of `KERAS_3`.
+        layout: "Keras 2 weights", "Keras 2 model", or one of `KERAS_3` or `ARCHIVES`.
         writer: The version of Keras that wrote it.
-        described: The classes of the layers in its ``model_config`` (which then
-            describes the fixed network); empty if it has none.
+        described: The classes of the layers in its description (which is then the fixed
+            network's); empty if it has none.
         ignored: Other contents, which no weights loader reads.
     """
 
@@ -121,6 +133,17 @@ def _read_keras_2(
         for (_, place), shape in zip(places, SHAPES, strict=True)
     ]
     return arrays, {place for _, place in places}
+
+
+def _find_root(source: InspectedFile) -> str:
+    """Finds the group that holds the layers in Keras 3's own layout."""
+    root = next((name for name in KERAS_3 if name in source.file), None)
+    if root is None:
+        raise UserError(
+            "found no attribute layer_names and no group layers, expected a weights "
+            "file as Keras 2 or 3 writes it"
+        )
+    return root
 
 
 def _read_keras_3(
@@ -198,24 +221,44 @@ def _read(source: InspectedFile) -> WeightsFile:
             file, "keras_version", ""
         )
     else:
-        root = next((name for name in KERAS_3 if name in file), None)
-        if root is None:
-            raise UserError(
-                "found no attribute layer_names and no group layers, expected a "
-                "weights file as Keras 2 or 3 writes it"
-            )
+        root = _find_root(source)
         weights, used = _read_keras_3(source, root)
         layout, writer = KERAS_3[root], "3" if root == "layers" else "2.13"
+    _check_unused(source, used)
+    return WeightsFile(
+        Parameters.from_arrays(weights),
+        layout,
+        brief(writer),
+        described,
+        source.ignored,
+    )
+
+
+def _check_unused(source: InspectedFile, used: set[str]) -> None:
+    """Checks that a file has no arrays besides those that were read."""
     for place in source.data:
         if place not in used:
             raise UserError(
                 f"{place}: found an array that no layer of the fixed network has, "
                 "expected none"
             )
+
+
+def _read_archive(archive: KerasArchive) -> WeightsFile:
+    """Reads what a ``.keras`` file holds."""
+    described = check_model_config(archive.config, keras_archive.CONFIG)
+    try:
+        with h5py.File(io.BytesIO(archive.weights), "r") as file:
+            source = InspectedFile(file, PASSED_OVER)
+            root = _find_root(source)
+            weights, used = _read_keras_3(source, root)
+            _check_unused(source, used)
+    except UserError as error:
+        raise UserError(f"{keras_archive.WEIGHTS}: {error}") from None
     return WeightsFile(
         Parameters.from_arrays(weights),
-        layout,
-        brief(writer),
+        ARCHIVES[root],
+        brief(archive.writer),
         described,
         source.ignored,
     )
@@ -233,9 +276,11 @@ def read_contents(path: str | Path) -> WeightsFile:
     try:
         # h5py's own message for a folder is half a page long.
         if Path(path).is_dir():
-            raise UserError("found a folder, expected a weights file")
+            raise UserError(f"found a folder, expected a weights file: {ADVICE}")
         if not Path(path).stat().st_size:
-            raise UserError("found an empty file, expected HDF5")
+            raise UserError("found an empty file, expected a weights file")
+        if keras_archive.is_archive(path):
+            return _read_archive(keras_archive.read_archive(path))
         with h5py.File(path, "r") as file:
             return _read(InspectedFile(file, PASSED_OVER))
     except UserError as error:
@@ -246,7 +291,7 @@ def read_contents(path: str | Path) -> WeightsFile:
     except Exception as error:  # h5py raises nearly anything on a damaged file
         raise UserError(
             f"not readable as HDF5 ({brief(error)}): it is cut off, damaged or another "
-            "kind of file"
+            f"kind of file; {ADVICE}"
         ) from error
 
 
@@ -262,6 +307,11 @@ def read_weights_file(path: str | Path) -> WeightsFile:
     except UserError as error:
         raise UserError(f"{path}: {error}") from error
     except (FileNotFoundError, PermissionError) as error:
+        if Path(f"{path}.index").exists():
+            raise UserError(
+                f"{path}: found a checkpoint of TensorFlow, expected a weights file: "
+                f"restore it and {ADVICE}"
+            ) from None
         raise UserError(
             f"{path}: {error.strerror or error}; expected a weights file"
         ) from None
@@ -272,31 +322,47 @@ def loaders(contents: WeightsFile, path: str | Path) -> dict[str, list[str]]:
 
     Args:
         contents: What the file holds.
-        path: Its name: Keras 2.12 and later expect another layout in ``.weights.h5``.
+        path: Its name: Keras 2.12 and later expect another layout in ``.weights.h5``,
+            and a zip archive in ``.keras``.
 
     Returns:
         For each grader, which of ``load_weights`` and ``load_model`` give these
-        weights.
+        weights. TensorFlow 2.15 was not measured on ``.keras``, and is left out there.
     """
+    named_keras = str(path).endswith(".keras")
     named_3 = str(path).endswith(".weights.h5")
+    archive = contents.layout in ARCHIVES.values()
     layout_3 = contents.layout in KERAS_3.values()
     numbers = re.match(r"(\d+)\.(\d+)", contents.writer)
     version = tuple(map(int, numbers.groups())) if numbers else (3, 0)
-    old, new = not layout_3, named_3 == layout_3
-    if contents.layout == "TensorFlow 2.13 weights":  # only versions near 2.13 read it
-        new = False
+    old = not layout_3 and not archive
+    fits = archive == named_keras
+    if "2.13" in contents.layout:  # only versions near 2.13 read it
+        fits = False
+    new = fits and named_3 == layout_3
+    # TensorFlow 2.2 wrote HDF5 under the name .keras, too. tf_keras still reads it.
+    still = old and named_keras
+    graders = (
+        # Knows neither the keys nor the class Functional of later versions.
+        ("TensorFlow 2.2", old, not archive and version <= (2, 3)),
+        ("TensorFlow 2.15", new, fits and version <= (2, 15)),
+        ("tf_keras 2.21", new or still, (fits or still) and version < (3, 0)),
+        # Builds no model from an input shape that is given by the first layer, and none
+        # from a .keras file of Keras 2.
+        (
+            "Keras 3.15",
+            new,
+            fits
+            and contents.described[:1] == ["InputLayer"]
+            and (version >= (3, 0) or not archive),
+        ),
+    )
     return {
         grader: [
             way
             for way, works in (("load_weights", weights), ("load_model", model))
             if works and (way == "load_weights" or contents.described)
         ]
-        for grader, weights, model in (
-            # Knows neither the keys nor the class Functional of later versions.
-            ("TensorFlow 2.2", old, version <= (2, 3)),
-            ("TensorFlow 2.15", new, version <= (2, 15)),
-            ("tf_keras 2.21", new, version < (3, 0)),
-            # Builds no model from an input shape that is given by the first layer.
-            ("Keras 3.15", new, contents.described[:1] == ["InputLayer"]),
-        )
+        for grader, weights, model in graders
+        if not (named_keras and grader == "TensorFlow 2.15")
     }

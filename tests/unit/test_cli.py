@@ -15,6 +15,7 @@ from shears.model.architecture import NAMES, PARAMETERS
 from shears.runtime.files import checksum
 from shears.weight_files.canonical import write_weights
 from tests.conftest import make_parameters
+from tests.unit.weight_files.genuine_files import unpack
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -80,6 +81,22 @@ def test_compare_counts_what_differs(capsys, folder):
     )
     _, out, _ = run(capsys, "compare", folder / "a.h5", folder / "a.h5")
     assert f"weights that differ: 0 of {PARAMETERS:,}" in out
+
+
+def test_a_keras_file_is_inspected_and_compared(capsys, tmp_path):
+    names = ("keras-3.15.functional.save.keras", "tf_keras-2.21.sequential.save.keras")
+    files = [unpack(name, tmp_path) for name in names]
+    code, out, _ = run(capsys, "inspect", files[0])
+    assert code == 0
+    assert "Keras 3 model, written by Keras 3.15" in out
+    assert "Keras 3.15 (load_weights and load_model)" in out
+    assert "not TensorFlow 2.2" in out
+    assert "TensorFlow 2.15" not in out  # not measured
+    _, out, _ = run(capsys, "compare", *files)
+    assert f"weights that differ: 0 of {PARAMETERS:,}" in out
+    files[1].write_bytes(files[1].read_bytes()[:-1])
+    code, out, err = run(capsys, "compare", *files)
+    assert (code, out, err.count("\n")) == (2, "", 1)
 
 
 def test_a_bad_file_gives_exit_code_2_and_one_line(capsys, folder, tmp_path):

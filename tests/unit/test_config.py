@@ -75,7 +75,10 @@ def test_a_printed_configuration_says_the_same():
     config = copy.deepcopy(CONFIG)
     config["run"] = ["lamp", "mask_from_scratch", "erk"]
     config["methods"]["erk"]["rounds"] = [{"sparsity": 0.5, "epochs": 2}]
+    config["baselines"]["mine"] = {"weights": "x.keras"}
+    config["methods"]["erk"]["baseline"] = "mine"
     before = check_all(config)
+    assert list(before.imported) == ["mine"]
     printed = yaml.safe_dump(before.config.model_dump(mode="json"))
     after = check_all(yaml.safe_load(printed))
     assert after.candidates == before.candidates

@@ -1,7 +1,9 @@
 import copy
+from pathlib import Path
 
 import pytest
 
+from shears.pruning.masks import zeros_for
 from shears.runtime.errors import UserError
 from tests.configurations import CONFIG, check_all, merge
 
@@ -76,3 +78,66 @@ def test_candidates_are_listed_for_each_seed_and_round_baselines_first():
     assert check_all({**config, "run": []}).candidates == [
         *("dense/seed_3", "dense/seed_0", "plain/seed_3", "plain/seed_0"),
     ]
+
+
+def import_config(weights: str, **changes) -> dict:
+    """The shipped configuration with an imported baseline."""
+    imported = {"baselines": {"mine": {"weights": weights}}}
+    return merge(merge(CONFIG, imported), {"pruning": {"baseline": "mine"}, **changes})
+
+
+def test_an_imported_baseline_needs_no_recipe_and_no_teacher():
+    config = import_config("x.keras")
+    config["pruning"]["teacher"] = "none"
+    del config["recipes"]["teacher"]
+    planned = check_all(config)
+    assert planned.baselines == ["mine"]
+    assert planned.imported == {"mine": Path("x.keras")}
+    assert planned.candidates[:2] == ["mine/seed_0", "lamp/seed_0/round_1"]
+    assert check_all(CONFIG).imported == {}
+    # One that is not pruned is not imported.
+    config["pruning"]["baseline"] = "dense"
+    config["baselines"]["dense"]["teacher"] = "none"
+    assert check_all(config).imported == {}
+
+
+@pytest.mark.parametrize(
+    ("weights", "path"),
+    [("./a/../x.h5", "x.h5"), ("/a/x.h5", "/a/x.h5"), ("~/x.h5", "/home/me/x.h5")],
+)
+def test_a_path_is_normalised_and_may_start_at_home(monkeypatch, weights, path):
+    monkeypatch.setenv("HOME", "/home/me")
+    assert check_all(import_config(weights)).imported["mine"] == Path(path)
+
+
+def test_a_missing_file_is_reported_with_its_key(tmp_path):
+    (tmp_path / "x.h5").touch()
+    check_all(import_config(str(tmp_path / "x.h5"))).check_imported_files()
+    for path, actual in ((tmp_path / "y.h5", "no file"), (tmp_path, "a folder")):
+        planned = check_all(import_config(str(path)))
+        with pytest.raises(UserError) as caught:
+            planned.check_imported_files()
+        start = f"baselines: mine: weights: found {actual} at {path}, expected a wei"
+        assert str(caught.value).startswith(start)
+
+
+def test_a_first_round_must_prune_an_imported_network():
+    rounds = [{"sparsity": 0.5, "epochs": 1}, {"sparsity": 0.9, "epochs": 1}]
+    later = [{"sparsity": 0.8, "epochs": 1}]
+    config = import_config("x.keras", run=["lamp", "erk", "one_shot"])
+    config["methods"]["lamp"].update(
+        baseline="dense", rounds=[later[0] | {"epochs": 2}]
+    )
+    config["methods"]["erk"]["rounds"] = later
+    config["pruning"]["rounds"] = rounds
+    planned = check_all(config)
+    planned.check_imported_zeros("mine", zeros_for(0.5) - 1)
+    message = "x.keras: found a sparsity of 0.5000, .* 0.5, which the first .* one_shot"
+    with pytest.raises(UserError, match=message):
+        planned.check_imported_zeros("mine", zeros_for(0.5))
+    # Masks of another method may keep weights that are zero.
+    config["methods"]["one_shot"] = {"mask_of": "erk", "rounds": later}
+    planned = check_all(config)
+    planned.check_imported_zeros("mine", zeros_for(0.5))
+    with pytest.raises(UserError, match="0.8, which the first round of erk has"):
+        planned.check_imported_zeros("mine", zeros_for(0.8))

@@ -8,6 +8,7 @@ from shears.training.recipe import Recipe
 from tests.workflow.edits import (
     Edit,
     code,
+    imported,
     other_pruning,
     other_values,
     remarks,
@@ -30,6 +31,7 @@ LAST_ROUND = {"prune_round": 1, "score_candidate": 1, **CHOICE}
 SCORES = {"score_candidate": 3, **CHOICE}
 ROUNDS = {"prune_round": 2, "score_candidate": 2, **CHOICE}
 BASELINE = {"train_baseline": 1, "prune_round": 2, "score_candidate": 3, **CHOICE}
+IMPORT = {"import_baseline": 1, "prune_round": 2, "score_candidate": 3, **CHOICE}
 LOGITS = {"save_teacher_logits": 1, **BASELINE}
 TRAINING = {"train_teacher": 1, **LOGITS}
 DATA = {"prepare_dataset": 1, **TRAINING}
@@ -51,6 +53,7 @@ WORDS = (
     (TRAINING, "teacher, baseline, rounds and what follows"),
     (LOGITS, "the teacher's logits, baseline, rounds and what follows"),
     (BASELINE, "baseline, rounds and what follows"),
+    (IMPORT, "the import, rounds and what follows"),
     (OWN, "the baseline's logits, rounds and what follows"),
     (ROUNDS, "rounds and what follows"),
     (LAST_ROUND, "the last round and what follows"),
@@ -154,6 +157,7 @@ KEYS = [
         settings(baselines={"dense": {"teacher": "none"}}),
         BASELINE,
     ),
+    Edit("`baselines: dense: weights`, in place of the others", imported, IMPORT),
     Edit("`baselines`: one that is not used", settings(baselines={"a": {}}), NOTHING),
     *[
         Edit(
@@ -291,6 +295,7 @@ MODULES = {
     "version": NOTHING,
     "weight_files/__init__": BASELINE,
     "weight_files/canonical": BASELINE,
+    "weight_files/keras_archive": BASELINE,
     "weight_files/untrusted_hdf5": BASELINE,
     "weight_files/model_config": BASELINE,
     "weight_files/reader": BASELINE,
@@ -299,6 +304,7 @@ SCRIPTS = {
     "benchmark_optimizer": CELLS,
     "choose_submission": CHOICE,
     "download_cifar10": NOTHING,
+    "import_baseline": NOTHING,
     "pack_submission": PACK,
     "package_submission": PACKAGE,
     "plot_optimizers": PLOTS,

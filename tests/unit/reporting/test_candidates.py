@@ -108,3 +108,28 @@ def test_epochs_are_counted_over_a_chain_and_a_cut_ends_with_the_last_rise():
         {"stage": "round 1", "start": 2, "cut_end": 4},
         {"stage": "round 2", "start": 5, "cut_end": 5},
     ]
+
+
+def imported(name: str) -> Candidate:
+    one = candidate(name, 0.8, 0.0)
+    about = {"file": "a/x.keras", "layout": "Keras 3 model", "writer": "3.15.1"}
+    return one._replace(history=[], metrics={**one.metrics, "imported": about})
+
+
+def test_an_imported_candidate_says_where_it_is_from():
+    assert candidate("dense/seed_0", 0.8, 0.0).origin == ""
+    assert imported("my_own/seed_0").origin == (
+        "my own was imported from a/x.keras (Keras 3 model, written by Keras 3.15.1), "
+        "not trained"
+    )
+
+
+def test_an_imported_baseline_has_no_stage_in_the_learning_curves():
+    round_1 = candidate("lamp/seed_0/round_1", 0.8, 0.9)
+    rows, cuts = history_rows([imported("mine/seed_0"), round_1])
+    assert [(row["stage"], row["epoch"]) for row in rows] == [
+        ("round 1", 1),
+        ("round 1", 2),
+    ]
+    assert cuts == [{"stage": "round 1", "start": 0, "cut_end": 1}]
+    assert history_rows([imported("mine/seed_0")]) == ([], [])

@@ -103,7 +103,8 @@ def test_learning_curves_are_shown_for_both_sets_and_cuts_where_there_are_some()
         {"stage": "dense", "start": 0, "cut_end": 0},
         {"stage": "round 1", "start": 1, "cut_end": 2},
     ]
-    chart = charts.draw_histories(rows, cuts)
+    chart = charts.draw_histories(rows, cuts, "A note.")
+    assert chart.text.endswith("in which sparsity rises. A note.")
     for spec, loss in zip(charts.page_specs(chart), (True, False, False), strict=True):
         band, rule, line = (
             spec["datasets"][layer["data"]["name"]] for layer in spec["layer"][:3]

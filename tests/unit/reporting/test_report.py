@@ -249,6 +249,31 @@ def test_cuts_are_marked_where_sparsity_rises(text):
     ]
 
 
+def test_an_imported_baseline_is_named_and_has_no_epochs(folder):
+    about = {"file": "<x>.keras", "layout": "Keras 3 model", "writer": "3.15.1"}
+    text = render(folder, imported=about)
+    page = Page(text)
+    origin = (
+        "dense was imported from <x>.keras (Keras 3 model, written by Keras 3.15.1), "
+        "not trained"
+    )
+    assert f"{origin}." in page.text
+    assert any(part.endswith(f"{origin}: it has no curves.") for part in page.text)
+    row = next(row for row in page.rows if row[:2] == ["dense", "0"])
+    assert row[-1] == "0"  # epochs; no minutes and no speed
+    rows = specs_of(text)["histories"][0]["datasets"].values()
+    cuts = [x for x in rows if x and "start" in x[0]]
+    assert {cut["stage"] for x in cuts for cut in x} == {"round 1"}
+
+
+def test_a_chosen_imported_baseline_has_no_learning_curves(folder):
+    about = {"file": "x.h5", "layout": "Keras 2 model", "writer": "2.2.0"}
+    text = render(folder, imported=about, chosen="dense/seed_0")
+    assert "histories" not in specs_of(text)
+    assert 'id="histories"' not in text
+    assert 'id="densities"' in text
+
+
 @pytest.mark.slow
 def test_the_same_input_gives_the_same_bytes(folder):
     def made() -> dict[str, bytes]:

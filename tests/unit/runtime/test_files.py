@@ -122,6 +122,13 @@ def test_csv_round_trip(tmp_path):
     assert read_csv(tmp_path / "a.csv") == rows
 
 
+def test_a_csv_file_without_rows_has_its_header(tmp_path):
+    path = tmp_path / "a.csv"
+    write_csv(path, [], ("epoch", "loss"))
+    assert path.read_text() == "epoch,loss\n"
+    assert read_csv(path) == []
+
+
 def test_files_are_as_readable_as_the_umask_says(tmp_path):
     (tmp_path / "plain").write_text("")
     write_bytes(tmp_path / "whole", b"")

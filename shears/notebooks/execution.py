@@ -4,6 +4,7 @@ import copy
 import os
 import subprocess
 import tempfile
+from collections.abc import Mapping
 
 from jupyter_client.manager import AsyncKernelManager
 from nbclient import NotebookClient
@@ -13,11 +14,18 @@ from nbformat import NotebookNode
 from shears.runtime.errors import UserError
 
 
-def execute(notebook: NotebookNode) -> NotebookNode:
+def execute(
+    notebook: NotebookNode,
+    *,
+    source: str = "notebooks/assignment_notebook.ipynb",
+    variables: Mapping[str, str] | None = None,
+) -> NotebookNode:
     """Runs all cells in a new process that cannot import this project.
 
     Args:
         notebook: Not changed.
+        source: The file that its cells come from, for the error.
+        variables: Environment variables that it is given.
 
     Returns:
         The notebook with its outputs, but without standard error (TensorFlow's notes)
@@ -44,13 +52,14 @@ def execute(notebook: NotebookNode) -> NotebookNode:
             "IPYTHONDIR": folder,
             "JUPYTER_NO_CONFIG": "1",
             "MPLBACKEND": "module://matplotlib_inline.backend_inline",
+            **(variables or {}),
         }
         try:
             client.execute(env=environment, stderr=subprocess.DEVNULL)
         except CellExecutionError as error:
             raise UserError(
                 f"the notebook fails: {error.ename}: {error.evalue}; its cells are in "
-                "notebooks/assignment_notebook.ipynb"
+                f"{source}"
             ) from error
         except DeadKernelError as error:
             raise UserError(

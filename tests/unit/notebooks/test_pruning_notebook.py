@@ -5,10 +5,11 @@ import re
 import sys
 
 import numpy as np
+import pytest
 
 from shears.model.architecture import PARAMETERS
 from shears.notebooks.files import read_notebook
-from shears.pruning.masks import zeros_for
+from shears.pruning.masks import make_mask, zeros_for
 from shears.weight_files.reader import read_contents
 from tests import ROOT
 from tests.conftest import make_parameters
@@ -64,20 +65,39 @@ def test_it_uses_no_pruning_library_and_no_test_images():
     assert "(images, labels), _ = tf.keras.datasets.cifar10.load_data()" in text
 
 
-def test_its_masks_have_exact_zeros_and_pruned_weights_stay_pruned():
-    (source,) = [source for source in CODE if source.startswith("def make_masks")]
-    dense = make_parameters(0).arrays
-    names = {"np": np, "PARAMETERS": PARAMETERS, "dense": dense}
+def masks_of(arrays):
+    """The notebook's own functions that make masks."""
+    names = {"np": np, "PARAMETERS": PARAMETERS, "dense": arrays}
     names["count_zeros"] = lambda arrays: sum(int((a == 0).sum()) for a in arrays)
-    exec(source, names)
-    masks = names["make_masks"](dense, 0.8)
-    assert names["count_zeros"](masks) == zeros_for(0.8)
-    kept = [np.abs(a)[m == 1] for a, m in zip(dense, masks, strict=True)]
-    cut = [np.abs(a)[m == 0] for a, m in zip(dense, masks, strict=True)]
-    assert np.concatenate(cut).max() <= np.concatenate(kept).min()
-    sparse = [a * m for a, m in zip(dense, masks, strict=True)]
-    for before, after in zip(masks, names["make_masks"](sparse, 0.9), strict=True):
-        assert not after[before == 0].any()
+    for start in ("def magnitudes", "def lamp_scores"):
+        (source,) = [source for source in CODE if source.startswith(start)]
+        exec(source, names)
+    return names
+
+
+@pytest.mark.parametrize("rank_by", ["magnitudes", "lamp_scores"])
+def test_its_masks_have_exact_zeros_and_pruned_weights_stay_pruned(rank_by):
+    dense = make_parameters(0).arrays
+    names = masks_of(dense)
+    before = names["make_masks"](dense, 0.8, names[rank_by])
+    assert names["count_zeros"](before) == zeros_for(0.8)
+    sparse = [array * mask for array, mask in zip(dense, before, strict=True)]
+    after = names["make_masks"](sparse, 0.9, names[rank_by])
+    assert names["count_zeros"](after) == zeros_for(0.9)
+    for first, second in zip(before, after, strict=True):
+        assert not second[first == 0].any()
+
+
+@pytest.mark.parametrize(
+    ("rank_by", "allocation"), [("magnitudes", "global"), ("lamp_scores", "lamp")]
+)
+def test_its_masks_are_the_librarys(rank_by, allocation):
+    parameters = make_parameters(0)
+    names = masks_of(parameters.arrays)
+    masks = names["make_masks"](parameters.arrays, 0.9, names[rank_by])
+    expected = make_mask(parameters, zeros_for(0.9), allocation)
+    for mask, other in zip(masks, expected.arrays, strict=True):
+        np.testing.assert_array_equal(mask, other)
 
 
 def test_what_it_saves_is_read_by_the_scorer(tmp_path):
@@ -111,7 +131,13 @@ def test_its_cell_of_the_library_runs_where_there_is_one(capsys):
     (source,) = [source for source in CODE if "from shears" in source]
     exec(source, {"dense": make_parameters(0).arrays})
     printed = capsys.readouterr().out.splitlines()
-    assert [line.split()[0] for line in printed] == ["kept", "global", "lamp"]
+    assert [line.split()[0] for line in printed] == [
+        "kept",
+        "global",
+        "lamp",
+        "erk",
+        "uniform",
+    ]
 
 
 def test_the_functions_that_it_points_to_exist():

@@ -51,6 +51,7 @@ rule all:
         rules.pack_submission.output,
         rules.score_report.output,
         rules.run_notebook.output if CELLS else [],
+        rules.run_pruning_notebook.output,
         # Intermediate files too, or a missing one would count as not needed.
         rules.choose_submission.output,
         of_all_candidates("weights.h5"),

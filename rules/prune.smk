@@ -27,3 +27,28 @@ rule prune_round:
         "(seed {wildcards.seed})"
     script:
         "../scripts/prune_round.py"
+
+
+# Part B's introduction, on the first dense network: readers start from it.
+rule run_pruning_notebook:
+    input:
+        notebook=os.path.relpath(ROOT / "notebooks/pruning_notebook.ipynb"),
+        dataset=rules.prepare_dataset.output.dataset,
+        weights=RESULTS / PLAN.candidates[0] / "weights.h5",
+    output:
+        executed=RESULTS / "pruning_notebook.ipynb",
+    log:
+        LOGS / "run_pruning_notebook.log",
+    benchmark:
+        BENCHMARKS / "run_pruning_notebook.tsv"
+    conda:
+        "../envs/shears.yaml"
+    threads: 2
+    resources:
+        mem_mb=growing(2000),
+    params:
+        code=code("run_pruning_notebook"),
+    message:
+        "Running Part B's notebook"
+    script:
+        "../scripts/run_pruning_notebook.py"

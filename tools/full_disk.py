@@ -25,6 +25,10 @@ JOBS = {
     "train_baseline": ("results/dense/seed_0/weights.h5", "Training the baseline"),
     "prune_round 1": ("results/lamp/seed_0/round_1/weights.h5", "Pruning with lamp"),
     "prune_round 2": ("results/lamp/seed_0/round_2/weights.h5", "Pruning with lamp"),
+    "run_pruning_notebook": (
+        "results/pruning_notebook.ipynb",
+        "Running Part B's notebook",
+    ),
     "score_candidate": ("results/dense/seed_0/score_test.json", "Scoring dense/seed_0"),
     "choose_submission": ("results/choice.json", "Choosing the submission"),
     "package_submission": ("results/submission/manifest.json", "Packaging"),

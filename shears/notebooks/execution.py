@@ -7,7 +7,7 @@ import subprocess
 import tempfile
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import Any
@@ -136,7 +136,11 @@ class _Client(NotebookClient):
 
 @contextmanager
 def _client(
-    notebook: NotebookNode, limits: Limits, *, allow_errors: bool
+    notebook: NotebookNode,
+    limits: Limits,
+    *,
+    allow_errors: bool = False,
+    variables: Mapping[str, str] | None = None,
 ) -> Iterator[_Client]:
     """Runs a notebook, which it changes, in a folder that is then removed."""
     with tempfile.TemporaryDirectory() as folder:
@@ -159,6 +163,7 @@ def _client(
             "IPYTHONDIR": folder,
             "JUPYTER_NO_CONFIG": "1",
             "MPLBACKEND": "module://matplotlib_inline.backend_inline",
+            **(variables or {}),
         }
         try:
             client.execute(env=environment, stderr=subprocess.DEVNULL)
@@ -173,12 +178,18 @@ def _client(
             watch.end()
 
 
-def execute(notebook: NotebookNode, limits: Limits = Limits()) -> NotebookNode:
+def execute(
+    notebook: NotebookNode,
+    limits: Limits = Limits(),
+    *,
+    variables: Mapping[str, str] | None = None,
+) -> NotebookNode:
     """Runs all cells in a new process that cannot import this project.
 
     Args:
         notebook: Not changed.
         limits: What it may use.
+        variables: Environment variables that it is given.
 
     Returns:
         The notebook with its outputs, but without standard error (TensorFlow's notes)
@@ -189,7 +200,7 @@ def execute(notebook: NotebookNode, limits: Limits = Limits()) -> NotebookNode:
     """
     notebook = copy.deepcopy(notebook)
     try:
-        with _client(notebook, limits, allow_errors=False) as client:
+        with _client(notebook, limits, variables=variables) as client:
             if client.watch.reason:
                 raise UserError(f"the notebook was stopped: {client.watch.reason}")
     except CellExecutionError as error:

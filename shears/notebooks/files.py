@@ -5,7 +5,7 @@ from pathlib import Path
 import nbformat
 from nbformat import NotebookNode
 
-from shears.notebooks.document import Document
+from shears.notebooks.document import Document, read_document
 from shears.runtime.errors import UserError
 from shears.runtime.files import write_bytes
 
@@ -23,6 +23,15 @@ def as_notebook(document: Document) -> NotebookNode:
             f"not a valid notebook ({type(error).__name__}); restore the one from "
             "the repository"
         ) from error
+
+
+def read_notebook(path: str | Path) -> NotebookNode:
+    """Reads a notebook of this project to run it.
+
+    Raises:
+        UserError: It is not a valid notebook.
+    """
+    return as_notebook(read_document(path))
 
 
 def write_notebook(path: str | Path, notebook: NotebookNode) -> None:

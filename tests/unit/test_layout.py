@@ -44,8 +44,13 @@ MODULES = sorted(PACKAGE.rglob("*.py"))
 START = {"__init__.py", "__main__.py"}
 # ... or types without behaviour, which are tested where they are used.
 ONLY_TYPES = {"pruning/mask_plan.py"}
-# Tests of the library as a whole.
-OF_THE_LIBRARY = {"test_layout.py", "test_reference.py", "test_test_set.py"}
+# Tests of the library as a whole, and of a notebook.
+OF_THE_LIBRARY = {
+    "notebooks/test_pruning_notebook.py",
+    "test_layout.py",
+    "test_reference.py",
+    "test_test_set.py",
+}
 
 
 def part_of(path: Path) -> str:

@@ -30,8 +30,16 @@ CHOICE = {"choose_submission": 1, **PACKAGE}
 LAST_ROUND = {"prune_round": 1, "score_candidate": 1, **CHOICE}
 SCORES = {"score_candidate": 3, **CHOICE}
 ROUNDS = {"prune_round": 2, "score_candidate": 2, **CHOICE}
-BASELINE = {"train_baseline": 1, "prune_round": 2, "score_candidate": 3, **CHOICE}
-IMPORT = {"import_baseline": 1, "prune_round": 2, "score_candidate": 3, **CHOICE}
+NEW_SEED = {"train_baseline": 1, "prune_round": 2, "score_candidate": 3, **CHOICE}
+PART_B = {"run_pruning_notebook": 1}
+BASELINE = {**NEW_SEED, **PART_B}
+IMPORT = {
+    "import_baseline": 1,
+    "prune_round": 2,
+    "score_candidate": 3,
+    **CHOICE,
+    **PART_B,
+}
 LOGITS = {"save_teacher_logits": 1, **BASELINE}
 TRAINING = {"train_teacher": 1, **LOGITS}
 DATA = {"prepare_dataset": 1, **TRAINING}
@@ -39,6 +47,7 @@ PLOTS = {"plot_optimizers": 1, **REPORT}
 CELLS = {"benchmark_optimizer": 8, **PLOTS}
 NOTEBOOK = {"run_notebook": 1, **PACK}
 PART_A = {**CELLS, **NOTEBOOK}
+NOTEBOOKS = {**NOTEBOOK, **PART_B}
 EVERYTHING = {**DATA, **PART_A}
 OWN = {"save_baseline_logits": 1, **ROUNDS}
 NOTHING: dict[str, int] = {}
@@ -54,6 +63,7 @@ WORDS = (
     (LOGITS, "the teacher's logits, baseline, rounds and what follows"),
     (BASELINE, "baseline, rounds and what follows"),
     (IMPORT, "the import, rounds and what follows"),
+    (NEW_SEED, "the second seed's baseline, rounds and what follows"),
     (OWN, "the baseline's logits, rounds and what follows"),
     (ROUNDS, "rounds and what follows"),
     (LAST_ROUND, "the last round and what follows"),
@@ -65,11 +75,14 @@ WORDS = (
     (PACK, "the submission's archive"),
     (
         PART_A,
-        "optimizers' cells, their plots, report, notebook, the submission's archive",
+        "optimizers' cells, their plots, report, Part A's notebook, the submission's "
+        "archive",
     ),
     (CELLS, "optimizers' cells, their plots, report"),
     (PLOTS, "the optimizers' plots, report"),
-    (NOTEBOOK, "notebook, the submission's archive"),
+    (NOTEBOOKS, "both notebooks, the submission's archive"),
+    (NOTEBOOK, "Part A's notebook, the submission's archive"),
+    (PART_B, "Part B's notebook"),
     (NOTHING, "nothing"),
 )
 
@@ -87,7 +100,7 @@ STUDY = {"updates": 3000, "lowest_rate": 0.001, "highest_rate": 10, "rates": 6}
 KEYS = [
     Edit("`directory`", settings(directory="other"), EVERYTHING),
     Edit("`seeds`: another", settings(seeds=[1]), BASELINE),
-    Edit("`seeds`: a second", settings(seeds=[0, 1]), BASELINE),
+    Edit("`seeds`: a second", settings(seeds=[0, 1]), NEW_SEED),
     Edit("`precision`", settings(precision="float32"), TRAINING),
     Edit("`gpus`", settings(gpus=1), NOTHING),
     Edit("`tensorboard`", settings(tensorboard=True), NOTHING),
@@ -246,9 +259,9 @@ MODULES = {
     "model/input_normalisation": TRAINING,
     "model/parameters": TRAINING,
     "model/teacher": TRAINING,
-    "notebooks/__init__": NOTEBOOK,
-    "notebooks/execution": NOTEBOOK,
-    "notebooks/files": NOTEBOOK,
+    "notebooks/__init__": NOTEBOOKS,
+    "notebooks/execution": NOTEBOOKS,
+    "notebooks/files": NOTEBOOKS,
     "optimizer_study/__init__": CELLS,
     "optimizer_study/optimizers": PART_A,
     "optimizer_study/plots": PLOTS,
@@ -311,6 +324,7 @@ SCRIPTS = {
     "prepare_dataset": DATA,
     "prune_round": ROUNDS,
     "run_notebook": NOTEBOOK,
+    "run_pruning_notebook": PART_B,
     "save_baseline_logits": NOTHING,
     "save_teacher_logits": LOGITS,
     "score_candidate": SCORES,
@@ -327,7 +341,7 @@ FILES = [
         Edit(f"code: `scripts/{name}.py`", code(f"scripts/{name}.py"), jobs)
         for name, jobs in SCRIPTS.items()
     ],
-    # The notebook has the optimizers' source, word for word.
+    # Part A's notebook has the optimizers' source, word for word.
     Edit("comments and docstrings, anywhere", remarks, NOTEBOOK),
     Edit("the wording of errors and log lines, anywhere", reworded, NOTEBOOK),
     Edit("every file's date", touch, NOTHING),
@@ -340,6 +354,11 @@ FILES = [
         "`notebooks/assignment_notebook.ipynb`",
         text("notebooks/assignment_notebook.ipynb", "\n"),
         NOTEBOOK,
+    ),
+    Edit(
+        "`notebooks/pruning_notebook.ipynb`",
+        text("notebooks/pruning_notebook.ipynb", "\n"),
+        PART_B,
     ),
     Edit(
         "`report/score_report.rst` (Snakemake's own report)",

@@ -15,5 +15,7 @@ def test_the_profile_names_rules_that_exist():
         assert profile[key].keys() <= rules, key
     assert set(profile["group-components"]) <= set(profile["groups"].values())
     # Whatever runs a network: its threads must not depend on the machine.
-    networks = {rule for rule in rules if re.match("train|save|prune|score_c", rule)}
+    networks = {
+        rule for rule in rules if re.match("train|save|prune|run_pruning|score_c", rule)
+    }
     assert networks == set(profile["set-threads"])

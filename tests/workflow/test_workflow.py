@@ -6,6 +6,7 @@ import re
 import shutil
 import subprocess
 import sys
+import tempfile
 import zipfile
 
 import numpy as np
@@ -83,7 +84,7 @@ def test_rounds_have_exact_zeros_and_pruned_weights_stay_pruned(finished):
 def test_memory_stays_below_4_gib(finished):
     project, _ = finished
     tables = list((project / "benchmarks").rglob("*.tsv"))
-    assert len(tables) == 23  # every job
+    assert len(tables) == 24  # every job
     for table in tables:
         (row,) = csv.DictReader(table.open(), delimiter="\t")
         # A job may end before Snakemake measures it; training does not.
@@ -147,6 +148,22 @@ def test_part_a_is_in_the_report_and_its_notebook_in_the_submission(finished):
     outputs = [output for cell in cells for output in cell.outputs]
     assert sum("image/png" in output.get("data", {}) for output in outputs) == 2
     assert not any(output.output_type == "error" for output in outputs)
+
+
+def test_part_bs_notebook_is_executed_on_the_dense_network(finished):
+    project, _ = finished
+    notebook = read_notebook(project / "results/pruning_notebook.ipynb")
+    cells = [cell for cell in notebook.cells if cell.cell_type == "code"]
+    assert [cell.execution_count for cell in cells] == [*range(1, len(cells) + 1)]
+    outputs = [output for cell in cells for output in cell.outputs]
+    assert sum("image/png" in output.get("data", {}) for output in outputs) == 2
+    printed = "".join(output.get("text", "") for output in outputs)
+    assert "reading dataset.h5\n" in printed and "loading weights.h5\n" in printed
+    assert "1,188,315 of 1,250,858 weights are zero, score 0.9" in printed
+    assert "this cell is skipped: No module named 'shears'" in printed
+    text = (project / "results/pruning_notebook.ipynb").read_text()
+    for path in (project, tempfile.gettempdir(), sys.prefix):
+        assert f"{path}/" not in text
 
 
 def test_the_zip_file_has_the_submission_and_instructions(finished):

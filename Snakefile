@@ -50,7 +50,7 @@ rule all:
         rules.package_submission.output,
         rules.pack_submission.output,
         rules.score_report.output,
-        rules.run_notebook.output if CELLS else [],
+        NOTEBOOKS,
         rules.run_pruning_notebook.output,
         # Intermediate files too, or a missing one would count as not needed.
         rules.choose_submission.output,

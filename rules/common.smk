@@ -25,7 +25,7 @@ update_config(config, FROM_COMMAND_LINE)
 with plain_errors():
     CONFIG = parse_configuration(config)
     PLAN = plan(CONFIG)
-    PLAN.check_imported_files()
+    PLAN.check_users_files()
 config.clear()
 config.update(CONFIG.model_dump(mode="json"))  # with defaults, for scripts and report
 
@@ -40,7 +40,8 @@ CELLS = [
     for optimizer in ("gradient_descent", "sgd", "adagrad", "adam")
     for implementation in ("ours", "keras")
 ]
-NOTEBOOK_RUN = RESULTS / "submission/assignment_notebook.ipynb"
+NOTEBOOK = RESULTS / "submission/assignment_notebook.ipynb"
+NOTEBOOKS = [NOTEBOOK] if CELLS or PLAN.notebook else []  # none without Part A
 COMMAND = ["snakemake", "--cores", "all"]  # reproduces the run
 if workflow.config_settings.configfiles:
     COMMAND += ["--configfile", *map(os.path.relpath, workflow.overwrite_configfiles)]

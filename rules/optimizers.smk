@@ -53,23 +53,51 @@ rule plot_optimizers:
         "../scripts/plot_optimizers.py"
 
 
-rule run_notebook:
-    input:
-        notebook=os.path.relpath(ROOT / "notebooks/assignment_notebook.ipynb"),
-        # Pasted into it word for word, with what the digest of code leaves out.
-        optimizers=os.path.relpath(ROOT / "shears/optimizer_study/optimizers.py"),
-    output:
-        submission=NOTEBOOK_RUN,
-    log:
-        LOGS / "run_notebook.log",
-    benchmark:
-        BENCHMARKS / "run_notebook.tsv"
-    conda:
-        "../envs/shears.yaml"
-    threads: 1
-    params:
-        code=code("run_notebook"),
-    message:
-        "Running Part A's notebook"
-    script:
-        "../scripts/run_notebook.py"
+# Part A's notebook to hand in: the student's own download, filled, or ours.
+if PLAN.notebook:
+
+    rule fill_notebook:
+        input:
+            notebook=PLAN.notebook,
+            # Pasted into it word for word, with what the digest of code leaves out.
+            optimizers=os.path.relpath(ROOT / "shears/optimizer_study/optimizers.py"),
+            solutions=os.path.relpath(ROOT / "shears/optimizer_study/solutions.py"),
+        output:
+            submission=NOTEBOOK,
+        log:
+            LOGS / "fill_notebook.log",
+        benchmark:
+            BENCHMARKS / "fill_notebook.tsv"
+        conda:
+            "../envs/shears.yaml"
+        threads: 1
+        params:
+            code=code("fill_notebook"),
+        message:
+            "Filling the course's notebook"
+        script:
+            "../scripts/fill_notebook.py"
+
+else:
+
+    rule run_notebook:
+        input:
+            notebook=os.path.relpath(ROOT / "notebooks/assignment_notebook.ipynb"),
+            # Pasted into it word for word, with what the digest of code leaves out.
+            optimizers=os.path.relpath(ROOT / "shears/optimizer_study/optimizers.py"),
+            solutions=os.path.relpath(ROOT / "shears/optimizer_study/solutions.py"),
+        output:
+            submission=NOTEBOOK,
+        log:
+            LOGS / "run_notebook.log",
+        benchmark:
+            BENCHMARKS / "run_notebook.tsv"
+        conda:
+            "../envs/shears.yaml"
+        threads: 1
+        params:
+            code=code("run_notebook"),
+        message:
+            "Running Part A's notebook"
+        script:
+            "../scripts/run_notebook.py"

@@ -46,8 +46,7 @@ rule package_submission:
 rule pack_submission:
     input:
         manifest=rules.package_submission.output.manifest,
-        files=[rules.package_submission.output.submission]
-        + ([NOTEBOOK_RUN] if CELLS else []),
+        files=[rules.package_submission.output.submission] + NOTEBOOKS,
     output:
         archive=report(
             RESULTS / "submission.zip",
@@ -61,6 +60,7 @@ rule pack_submission:
     conda:
         "../envs/shears.yaml"
     params:
+        filled=bool(PLAN.notebook),
         code=code("pack_submission"),
     message:
         "Packing the submission"

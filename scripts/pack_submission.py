@@ -9,9 +9,11 @@ if TYPE_CHECKING:
     from snakemake.iocontainers import snakemake
 
 
-def pack_submission(*, manifest: str, files: list[str], archive: str) -> None:
+def pack_submission(
+    *, manifest: str, files: list[str], archive: str, filled: bool
+) -> None:
     """Packs the files and the manifest."""
-    pack(manifest, files, archive)
+    pack(manifest, files, archive, filled=filled)
 
 
 if __name__ == "__main__":
@@ -20,4 +22,5 @@ if __name__ == "__main__":
             manifest=snakemake.input.manifest,
             files=list(snakemake.input.files),
             archive=snakemake.output.archive,
+            filled=snakemake.params.filled,
         )

@@ -217,6 +217,9 @@ class Configuration(Settings):
     optimizers: OptimizerStudySettings = OptimizerStudySettings()
     """Part A: how optimizers are compared on linear regression."""
 
+    notebook: Annotated[str, Field(pattern="^[^{}]*$")] = ""
+    """Your download of the course's notebook, to fill and hand in in place of ours."""
+
     @field_serializer("baselines")
     def _without_training(
         self, baselines: dict[str, BaselineSettings]

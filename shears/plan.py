@@ -63,7 +63,7 @@ class Plan:
     def imported(self) -> dict[str, Path]:
         """The files of the baselines that are imported, not trained, by name."""
         return {
-            name: Path(os.path.normpath(Path(weights).expanduser()))
+            name: _user_path(weights)
             for name in self.baselines
             if (weights := self.config.baselines[name].weights)
         }
@@ -96,20 +96,23 @@ class Plan:
         """The recipe of a baseline."""
         return self.config.recipes[self.config.baselines[baseline].recipe]
 
-    def check_imported_files(self) -> None:
-        """Checks that the files of imported baselines are there.
+    @cached_property
+    def notebook(self) -> Path | None:
+        """The course's notebook that is filled, if there is one."""
+        return _user_path(self.config.notebook) if self.config.notebook else None
+
+    def check_users_files(self) -> None:
+        """Checks that the user's own files are there: imported networks, a notebook.
 
         Raises:
             UserError: One is missing.
         """
+        if self.notebook and not self.notebook.is_file():
+            raise UserError(_missing("notebook", self.notebook, "a notebook (.ipynb)"))
         for name, path in self.imported.items():
             if not path.is_file():
-                actual = "a folder" if path.is_dir() else "no file"
-                raise UserError(
-                    f"baselines: {name}: weights: found {actual} at {brief(path)}, "
-                    "expected a weights file (.h5 or .keras); a relative path starts "
-                    "where snakemake runs"
-                )
+                kind = "a weights file (.h5 or .keras)"
+                raise UserError(_missing(f"baselines: {name}: weights", path, kind))
 
     def check_imported_zeros(self, baseline: str, zeros: int) -> None:
         """Checks that the first round of every method prunes an imported network.
@@ -160,6 +163,19 @@ class Plan:
             seed=seed * 1000 + number,
             initial_seed=seed,
         )
+
+
+def _user_path(text: str) -> Path:
+    """A file of the user's; ``~`` is the home folder."""
+    return Path(os.path.normpath(Path(text).expanduser()))
+
+
+def _missing(key: str, path: Path, kind: str) -> str:
+    """Says that there is no file where a key expects one."""
+    return (
+        f"{key}: found {'a folder' if path.is_dir() else 'no file'} at {brief(path)}, "
+        f"expected {kind}; a relative path starts where snakemake runs"
+    )
 
 
 def plan(config: Configuration) -> Plan:

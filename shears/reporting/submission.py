@@ -22,9 +22,16 @@ sha256 {sha256}
 
 manifest.json holds the same facts for programs; do not upload it.
 """
-NOTEBOOK = """
+OUR_NOTEBOOK = """
 Part A: upload assignment_notebook.ipynb. It has been executed, and needs only
-TensorFlow, NumPy and Matplotlib.
+TensorFlow, NumPy and Matplotlib. It has the interface and tests of the course's
+notebook, but is not the course's file: to hand in that, fill your own download
+(docs/bring_your_own.md).
+"""
+THEIR_NOTEBOOK = """
+Part A: upload assignment_notebook.ipynb. It is your own download of the course's
+notebook, with the solutions filled in. It was executed to see that its tests pass;
+the outputs are not in the file. Rename it if your course asks for another name.
 """
 
 
@@ -78,7 +85,11 @@ def _entry(name: str) -> zipfile.ZipInfo:
 
 
 def pack(
-    manifest: str | Path, files: Sequence[str | Path], archive: str | Path
+    manifest: str | Path,
+    files: Sequence[str | Path],
+    archive: str | Path,
+    *,
+    filled: bool = False,
 ) -> None:
     """Packs the submission into a zip file; the same files give the same bytes.
 
@@ -86,16 +97,18 @@ def pack(
         manifest: As `package` wrote it.
         files: The weights file, and Part A's notebook if there is one.
         archive: The zip file to write; it also gets a README.txt.
+        filled: Whether the notebook is the student's own, filled.
 
     Raises:
         UserError: A file is damaged.
     """
     about = read_json(manifest)
+    notebook = THEIR_NOTEBOOK if filled else OUR_NOTEBOOK
     with_notebook = any(Path(path).suffix == ".ipynb" for path in files)
     text = READ_ME.format(
         **{key: about[key] for key in ("sparsity", "zeros", "parameters", "sha256")},
         **about["test"],
-        notebook=NOTEBOOK if with_notebook else "",
+        notebook=notebook if with_notebook else "",
     )
     content = io.BytesIO()
     with zipfile.ZipFile(content, "w") as zip_file:

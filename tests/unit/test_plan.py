@@ -112,11 +112,11 @@ def test_a_path_is_normalised_and_may_start_at_home(monkeypatch, weights, path):
 
 def test_a_missing_file_is_reported_with_its_key(tmp_path):
     (tmp_path / "x.h5").touch()
-    check_all(import_config(str(tmp_path / "x.h5"))).check_imported_files()
+    check_all(import_config(str(tmp_path / "x.h5"))).check_users_files()
     for path, actual in ((tmp_path / "y.h5", "no file"), (tmp_path, "a folder")):
         planned = check_all(import_config(str(path)))
         with pytest.raises(UserError) as caught:
-            planned.check_imported_files()
+            planned.check_users_files()
         start = f"baselines: mine: weights: found {actual} at {path}, expected a wei"
         assert str(caught.value).startswith(start)
 

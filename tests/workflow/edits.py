@@ -12,6 +12,7 @@ from pydantic.fields import FieldInfo
 from snakemake.utils import update_config
 
 from shears.runtime.code_digest import WITHOUT_RESULTS
+from tests.unit.optimizer_study.course import write
 
 
 class Edit(NamedTuple):
@@ -105,6 +106,12 @@ def reordered(folder: Path) -> None:
     }
     content = yaml.safe_dump(dict(reversed(config.items())), sort_keys=False)
     path.write_text(f"# a comment\n{content}")
+
+
+def own_notebook(folder: Path) -> None:
+    """Brings the course's notebook, to fill it."""
+    write(folder / "course.ipynb")
+    settings(notebook="course.ipynb")(folder)
 
 
 def imported(folder: Path) -> None:

@@ -11,6 +11,7 @@ from tests.workflow.edits import (
     imported,
     other_pruning,
     other_values,
+    own_notebook,
     remarks,
     reordered,
     reworded,
@@ -46,6 +47,7 @@ DATA = {"prepare_dataset": 1, **TRAINING}
 PLOTS = {"plot_optimizers": 1, **REPORT}
 CELLS = {"benchmark_optimizer": 8, **PLOTS}
 NOTEBOOK = {"run_notebook": 1, **PACK}
+FILL = {"fill_notebook": 1, **PACK}
 PART_A = {**CELLS, **NOTEBOOK}
 NOTEBOOKS = {**NOTEBOOK, **PART_B}
 EVERYTHING = {**DATA, **PART_A}
@@ -83,6 +85,7 @@ WORDS = (
     (NOTEBOOKS, "both notebooks, the submission's archive"),
     (NOTEBOOK, "Part A's notebook, the submission's archive"),
     (PART_B, "Part B's notebook"),
+    (FILL, "the filled notebook, the submission's archive"),
     (NOTHING, "nothing"),
 )
 
@@ -104,6 +107,7 @@ KEYS = [
     Edit("`precision`", settings(precision="float32"), TRAINING),
     Edit("`gpus`", settings(gpus=1), NOTHING),
     Edit("`tensorboard`", settings(tensorboard=True), NOTHING),
+    Edit("`notebook`", own_notebook, FILL),
     Edit(
         "`data: name`",
         settings(data={"name": "cifar10"}),
@@ -259,13 +263,20 @@ MODULES = {
     "model/input_normalisation": TRAINING,
     "model/parameters": TRAINING,
     "model/teacher": TRAINING,
+    "notebook_cli": NOTHING,
     "notebooks/__init__": NOTEBOOKS,
+    "notebooks/document": NOTEBOOKS,
     "notebooks/execution": NOTEBOOKS,
     "notebooks/files": NOTEBOOKS,
-    "optimizer_study/__init__": CELLS,
+    "notebooks/source": NOTEBOOKS,
+    "optimizer_study/__init__": PART_A,
+    "optimizer_study/check": NOTHING,
+    "optimizer_study/course_notebook": NOTEBOOK,
+    "optimizer_study/fill": NOTEBOOK,
     "optimizer_study/optimizers": PART_A,
     "optimizer_study/plots": PLOTS,
     "optimizer_study/regression": CELLS,
+    "optimizer_study/solutions": NOTEBOOK,
     "optimizer_study/study": CELLS,
     "plan": NOTHING,
     "pruning/__init__": TRAINING,
@@ -317,6 +328,7 @@ SCRIPTS = {
     "benchmark_optimizer": CELLS,
     "choose_submission": CHOICE,
     "download_cifar10": NOTHING,
+    "fill_notebook": NOTHING,
     "import_baseline": NOTHING,
     "pack_submission": PACK,
     "package_submission": PACKAGE,

@@ -1,0 +1,39 @@
+"""Fills the course's notebook, and runs it to see that its tests pass."""
+
+from typing import TYPE_CHECKING
+
+from shears.notebooks.document import read_document
+from shears.notebooks.execution import Limits
+from shears.optimizer_study.check import run
+from shears.optimizer_study.fill import fill
+from shears.runtime.errors import UserError
+from shears.runtime.files import write_bytes
+from shears.runtime.job_log import log_job
+
+if TYPE_CHECKING:
+    from snakemake.iocontainers import snakemake
+
+
+def fill_notebook(*, notebook: str, submission: str) -> None:
+    """Writes the filled notebook, without outputs, if all of its tests pass."""
+    document = read_document(notebook)
+    try:
+        filled = fill(document)
+    except UserError as error:
+        raise UserError(f"{notebook}: {error}") from None
+    tests, _ = run(filled, Limits())
+    for test in tests:
+        if not test.passed:
+            raise UserError(
+                f"{notebook}: filled, but {test.name} fails: {test.problem}; shears "
+                "notebook fill says more"
+            )
+    write_bytes(submission, filled.encode())
+
+
+if __name__ == "__main__":
+    with log_job("fill_notebook", snakemake.log[0]):
+        fill_notebook(
+            notebook=snakemake.input.notebook,
+            submission=snakemake.output.submission,
+        )

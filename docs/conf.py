@@ -87,6 +87,7 @@ docs/results
 docs/optimizers
 docs/scorer
 docs/reliability
+docs/bring_your_own
 docs/scaling
 config/README
 CONTRIBUTING

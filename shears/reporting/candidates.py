@@ -61,8 +61,8 @@ class Candidate(NamedTuple):
             return ""
         about = self.metrics["imported"]
         return (
-            f"{self.method} was imported from {about['file']} ({about['layout']}, "
-            f"written by Keras {about['writer']}), not trained"
+            f"The baseline {self.method} was imported from {about['file']} "
+            f"({about['layout']}, written by Keras {about['writer']}), not trained"
         )
 
     @property

@@ -51,7 +51,7 @@ def is_archive(path: str | Path) -> bool:
         return file.read(len(MAGIC)) == MAGIC
 
 
-def read_archive(path: str | Path) -> KerasArchive:
+def read_keras_archive(path: str | Path) -> KerasArchive:
     """Reads the members of a ``.keras`` file; nothing in them is used yet.
 
     Raises:

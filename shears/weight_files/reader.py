@@ -280,7 +280,7 @@ def read_contents(path: str | Path) -> WeightsFile:
         if not Path(path).stat().st_size:
             raise UserError("found an empty file, expected a weights file")
         if keras_archive.is_archive(path):
-            return _read_archive(keras_archive.read_archive(path))
+            return _read_archive(keras_archive.read_keras_archive(path))
         with h5py.File(path, "r") as file:
             return _read(InspectedFile(file, PASSED_OVER))
     except UserError as error:

@@ -86,7 +86,10 @@ def test_one_key_leads_from_a_keras_file_to_a_pruned_submission(pruned):
     assert manifest["candidate"] == "lamp/seed_0/round_1"
     assert manifest["sparsity"] == pytest.approx(0.9, abs=1e-6)
     report = (project / "results/report.html").read_text()
-    assert "mine was imported from x.keras (Keras 3 model, written by Keras" in report
+    assert (
+        "baseline mine was imported from x.keras (Keras 3 model, written by Keras"
+        in report
+    )
 
 
 @pytest.mark.slow

@@ -119,8 +119,8 @@ def imported(name: str) -> Candidate:
 def test_an_imported_candidate_says_where_it_is_from():
     assert candidate("dense/seed_0", 0.8, 0.0).origin == ""
     assert imported("my_own/seed_0").origin == (
-        "my own was imported from a/x.keras (Keras 3 model, written by Keras 3.15.1), "
-        "not trained"
+        "The baseline my own was imported from a/x.keras (Keras 3 model, written by "
+        "Keras 3.15.1), not trained"
     )
 
 

@@ -254,8 +254,8 @@ def test_an_imported_baseline_is_named_and_has_no_epochs(folder):
     text = render(folder, imported=about)
     page = Page(text)
     origin = (
-        "dense was imported from <x>.keras (Keras 3 model, written by Keras 3.15.1), "
-        "not trained"
+        "The baseline dense was imported from <x>.keras (Keras 3 model, written by "
+        "Keras 3.15.1), not trained"
     )
     assert f"{origin}." in page.text
     assert any(part.endswith(f"{origin}: it has no curves.") for part in page.text)

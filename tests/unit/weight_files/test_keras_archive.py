@@ -15,7 +15,7 @@ from shears.weight_files.keras_archive import (
     MOST,
     MOST_LISTED,
     is_archive,
-    read_archive,
+    read_keras_archive,
 )
 from shears.weight_files.reader import loaders, read_weights_file
 from tests.conftest import refused
@@ -43,7 +43,7 @@ def content(genuine) -> bytes:
 
 
 def test_the_members_are_read(genuine):
-    archive = read_archive(genuine)
+    archive = read_keras_archive(genuine)
     assert archive.writer.startswith("3.15.")
     assert archive.config.startswith('{"module": "keras", "class_name": "Sequential"')
     assert archive.weights == unpack_archive(genuine.read_bytes())["model.weights.h5"]

@@ -1,0 +1,150 @@
+"""Quick tests replace the solutions by a line each; a slow one has the real ones."""
+
+import hashlib
+from typing import Any
+
+import pytest
+
+from shears.notebooks.document import Document
+from shears.notebooks.execution import Limits
+from shears.optimizer_study.check import check, run
+from shears.optimizer_study.course_notebook import POINTS, SOLUTIONS
+from shears.optimizer_study.fill import fill
+from shears.runtime.errors import UserError
+from tests.unit.optimizer_study.course import (
+    by_id,
+    cell,
+    course_notebook,
+    document,
+    graded_test,
+    solution,
+)
+
+LIMITS = Limits(seconds=60, memory=2 << 30)
+
+
+def quick(**sources: str) -> dict[str, Any]:
+    """A notebook without TensorFlow, with the code of some graded cells."""
+    cells = [cell("text", "markdown"), cell("given = 1")]
+    for name in SOLUTIONS:
+        cells.append(solution(name, sources.get(name, f"{name} = 1")))
+        test = sources.get(f"test_{name}", f"assert {name} == 1")
+        cells.append(graded_test(name, test))
+    return {"cells": cells, "metadata": {}, "nbformat": 4, "nbformat_minor": 2}
+
+
+def sealed(content: dict[str, Any]) -> dict[str, Any]:
+    """Adds nbgrader's checksums to the test cells."""
+    for name, points in POINTS.items():
+        found = by_id(content, name)
+        parts = "".join(found["source"]), "code", True, False, True, name, float(points)
+        digest = hashlib.md5("".join(map(str, parts)).encode()).hexdigest()
+        found["metadata"]["nbgrader"]["checksum"] = digest
+    return content
+
+
+def problems(content: dict[str, Any], **options: Any) -> list[str]:
+    return check(document(content), LIMITS, **options).problems
+
+
+def test_each_test_has_its_points_and_the_reason_why_it_fails():
+    content = quick(SGD="SGD = 2", Adam="raise ValueError('no')")
+    tests, errors = run(document(content), LIMITS)
+    assert [(t.name, t.passed, t.points, t.possible) for t in tests] == [
+        ("test_LR_MSE", True, 5, 5),
+        ("test_GD", True, 5, 5),
+        ("test_SGD", False, 0, 5),
+        ("test_AdaGrad", True, 10, 10),
+        ("test_Adam", False, 0, 15),
+    ]
+    assert tests[2].problem == "AssertionError: AssertionError" or tests[2].problem
+    assert tests[4].problem == "NameError: name 'Adam' is not defined"
+    assert errors == ["cell Adam: ValueError: no"]
+
+
+def test_a_test_that_is_not_reached_does_not_pass():
+    content = quick(AdaGrad="AdaGrad = 1\nimport time\ntime.sleep(60)")
+    tests, errors = run(document(content), Limits(seconds=2))
+    assert [t.passed for t in tests] == [True, True, True, False, False]
+    assert "took longer than 2 seconds" in tests[3].problem
+    assert errors == ["the run was stopped: it took longer than 2 seconds"]
+
+
+def test_cells_deleted_and_banned_optimizers_are_named():
+    content = quick(GD="import tensorflow.keras.optimizers\nGD = 1", SGD="SGD = (")
+    content["cells"].remove(by_id(content, "test_AdaGrad"))
+    checked = check(document(content), LIMITS)
+    assert not checked.passed
+    assert checked.tests[3].problem == "the cell is missing"
+    assert checked.problems[:2] == [
+        "cell test_AdaGrad: found 0 of them, expected one",
+        "cell GD: found tensorflow.keras.optimizers, expected none of TensorFlow's "
+        "optimizers",
+    ]
+    assert checked.problems[2].startswith("cell SGD: not Python")
+
+
+def test_a_test_whose_checksum_is_another_one_was_edited():
+    content = sealed(quick())
+    assert not any("edited" in problem for problem in problems(content))
+    by_id(content, "test_GD")["source"] = ["assert GD > 0"]
+    by_id(content, "test_Adam")["metadata"]["nbgrader"]["points"] = "many"
+    assert problems(content)[:2] == [
+        "cell test_GD: it was edited: its checksum is another one",
+        "cell test_Adam: it was edited: its checksum is another one",
+    ]
+
+
+@pytest.mark.parametrize("source", ["", "pass", "x = 1\nx", "# assert GD == 1"])
+def test_a_test_without_a_check_was_edited(source):
+    message = "cell test_GD: it was edited: it tests nothing"
+    assert message in problems(quick(test_GD=source))
+    assert message not in problems(quick())
+
+
+def test_cells_are_compared_with_the_original():
+    original = document(quick())
+    content = quick(GD="GD = 1  # mine", test_SGD="assert SGD")
+    del content["cells"][1]
+    content["cells"].append(cell("added = 1"))
+    found = [p for p in problems(content, original=original) if "original" in p]
+    assert found == [
+        "cell 2 ('given = 1'): it was deleted or edited: the original has another",
+        "cell test_SGD: it was edited: the original has another",
+    ]
+
+
+def test_a_notebook_without_graded_cells_is_refused():
+    content = {**quick(), "cells": [cell("1")]}
+    with pytest.raises(UserError, match="found no graded cells"):
+        check(document(content), LIMITS)
+
+
+def with_edited_tests(filled: Document) -> Document:
+    """The filled notebook with tests that accept too much."""
+    for name, old, new in (
+        ("test_LR_MSE", "assert np", "assert True or np"),
+        ("test_GD", "< 0.001", "< 0.5"),
+        ("test_AdaGrad", "< 2", "< 4"),
+        ("test_Adam", "assert abs", "assert 0 < abs"),
+    ):
+        found = by_id(filled.content, name)
+        text = "".join(found["source"])
+        assert old in text
+        found["source"] = text.replace(old, new).replace("== 484", "== 484 or True")
+    return filled
+
+
+@pytest.mark.slow
+def test_a_right_solution_gets_all_points_and_edited_tests_are_named():
+    # Two in one, because each run imports TensorFlow several times.
+    filled = fill(document(course_notebook()))
+    checked = check(filled, LIMITS)
+    assert checked.passed and checked.errors == []
+    assert sum(test.points for test in checked.tests) == 40
+    edited = check(with_edited_tests(filled), LIMITS)
+    assert not edited.passed and all(test.passed for test in edited.tests)
+    assert edited.problems == [
+        f"cell {name}: it was edited: a wrong solution passes"
+        for name in ("test_LR_MSE", "test_GD", "test_AdaGrad")
+    ]

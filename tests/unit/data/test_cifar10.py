@@ -359,6 +359,7 @@ def test_a_written_archive_depends_on_the_images_alone(small):
         write_archive(small / f"{i}.tar.gz", read_images(small / folder))
     first, second = ((small / f"{i}.tar.gz").read_bytes() for i in range(2))
     assert first == second
+    assert first[3:8] == bytes(5)  # gzip's header: no file name, no time
     images = read_images(small / "0.tar.gz")
     assert images.form is BINARY
     np.testing.assert_array_equal(images.test.images, read_archive(small / "py")[1][0])

@@ -3,7 +3,11 @@
 import os
 from typing import TYPE_CHECKING
 
-from shears.data.download import copy_archive, download_archive
+from shears.data.download import (
+    copy_archive,
+    download_archive,
+    log_local_archives,
+)
 from shears.runtime.job_log import log_job
 
 if TYPE_CHECKING:
@@ -17,6 +21,7 @@ def download_cifar10(*, archive: str, urls: list[str], sha256: str) -> None:
     if source:
         copy_archive(source, archive, sha256=sha256)
     else:
+        log_local_archives(sha256)
         download_archive(archive, urls=urls, sha256=sha256)
 
 

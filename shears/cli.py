@@ -10,8 +10,9 @@ The first three take a .h5 or .keras file, as any version of Keras writes it.
 
 Where the package is not installed, python -m shears does the same.
 
-Exit code 2: the file is refused; one line says why. Exit code 1: a test of a notebook
-fails, or another error, such as missing test images.
+Exit code 2: a given file is refused, the one to read or what --data names; one line
+says why. Exit code 1: a test of a notebook fails, or another error, such as missing
+test images.
 """
 
 import argparse
@@ -26,6 +27,8 @@ from typing import Any
 
 import numpy as np
 
+from shears.data.cifar10 import read_archive
+from shears.data.dataset import Split, read_split
 from shears.model.architecture import NAMES, PARAMETERS
 from shears.notebook_cli import add_commands
 from shears.runtime.errors import RefusedFile, UserError
@@ -51,12 +54,31 @@ def _find_data(data: str | None) -> str:
     """
     places = [data] if data else [PREPARED, os.environ.get("CIFAR10_ARCHIVE"), ARCHIVE]
     for place in places:
-        if place and Path(place).is_file():
-            return place
+        path = Path(place or "").expanduser()
+        if place and (path.is_file() or path.is_dir()):
+            return str(path)
     raise UserError(
         f"found no test images in {', '.join(p for p in places if p)}; give CIFAR-10's "
-        "binary archive (cifar-10-binary.tar.gz) or a prepared dataset.h5 with --data"
+        "binary or Python archive, a folder with one unpacked, or a prepared "
+        "dataset.h5 with --data"
     )
+
+
+def _read_test(data: str, *, given: bool) -> Split:
+    """Reads the test images of a prepared file, an archive or a folder.
+
+    Raises:
+        RefusedFile: They are refused, and were given with --data.
+        UserError: They are refused.
+    """
+    prepared = data.endswith((".h5", ".hdf5")) and not Path(data).is_dir()
+    try:
+        return read_split(data, "test") if prepared else read_archive(data)[1]
+    except PermissionError as error:
+        refusal = UserError(f"{data}: {error.strerror}")
+    except UserError as error:
+        refusal = error
+    raise RefusedFile(str(refusal)) if given else refusal
 
 
 def _describe(path: str, contents: WeightsFile) -> dict[str, Any]:
@@ -101,13 +123,10 @@ def score(options: argparse.Namespace) -> tuple[dict[str, Any], list[str]]:
     """Scores a file on the test images."""
     contents = _read(options.file)
     data = _find_data(options.data)
+    test = _read_test(data, given=bool(options.data))
     # TensorFlow takes seconds to import; a refusal need not wait for it.
-    from shears.data.cifar10 import read_archive
-    from shears.data.dataset import read_split
     from shears.evaluation.grading import GradedNetwork
 
-    prepared = data.endswith((".h5", ".hdf5"))
-    test = read_split(data, "test") if prepared else read_archive(data)[1]
     about = _describe(options.file, contents)
     result, _ = GradedNetwork.from_parameters(contents.parameters).score(test)
     about |= result | {"data": data}
@@ -204,8 +223,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if command is score:
             subparser.add_argument(
                 "--data",
-                help="CIFAR-10's binary archive, or a prepared dataset.h5 (default: "
-                f"{PREPARED}, $CIFAR10_ARCHIVE, {ARCHIVE})",
+                help="CIFAR-10's binary or Python archive, a folder with one unpacked "
+                f"or a prepared dataset.h5 (default: {PREPARED}, $CIFAR10_ARCHIVE, "
+                f"{ARCHIVE})",
             )
     summary = "Fills or checks the course's notebook of Part A."
     add_commands(commands.add_parser("notebook", help=summary, description=summary))

@@ -58,7 +58,7 @@ class DataSettings(Settings):
     sha256: Annotated[str, Field(pattern="^[0-9a-f]{64}$")] = (
         "c4a38c50a1bc5f3a1c5537f2155ab9d68f9f25eb1ed8d9ddda3db29a59bca1dd"
     )
-    """The checksum that the archive must have."""
+    """The checksum that a downloaded archive must have."""
 
     seed: Seed = 0
     """Seed of the stratified split."""

@@ -96,7 +96,7 @@ class Plan:
         """The recipe of a baseline."""
         return self.config.recipes[self.config.baselines[baseline].recipe]
 
-    @cached_property
+    @property
     def notebook(self) -> Path | None:
         """The course's notebook that is filled, if there is one."""
         return _user_path(self.config.notebook) if self.config.notebook else None
@@ -109,9 +109,9 @@ class Plan:
         """
         if self.notebook and not self.notebook.is_file():
             raise UserError(_missing("notebook", self.notebook, "a notebook (.ipynb)"))
+        kind = "a weights file (.h5 or .keras)"
         for name, path in self.imported.items():
             if not path.is_file():
-                kind = "a weights file (.h5 or .keras)"
                 raise UserError(_missing(f"baselines: {name}: weights", path, kind))
 
     def check_imported_zeros(self, baseline: str, zeros: int) -> None:
@@ -166,16 +166,12 @@ class Plan:
 
 
 def _user_path(text: str) -> Path:
-    """A file of the user's; ``~`` is the home folder."""
     return Path(os.path.normpath(Path(text).expanduser()))
 
 
 def _missing(key: str, path: Path, kind: str) -> str:
-    """Says that there is no file where a key expects one."""
-    return (
-        f"{key}: found {'a folder' if path.is_dir() else 'no file'} at {brief(path)}, "
-        f"expected {kind}; a relative path starts where snakemake runs"
-    )
+    actual = f"{'a folder' if path.is_dir() else 'no file'} at {brief(path)}"
+    return f"{key}: found {actual}, expected {kind}; relative paths start here"
 
 
 def plan(config: Configuration) -> Plan:

@@ -40,6 +40,11 @@ PAGE = ROOT / "docs/reliability.md"
 # Kinds of bad input: the test file and the test that has one case for each kind.
 REFUSALS = {
     "archives": ("data/test_cifar10", "bad_archives_are_refused_in_a_line"),
+    "folders": ("data/test_cifar10", "bad_folders_are_refused_in_a_line"),
+    "pickled batches": (
+        "data/test_batch_pickle",
+        "bad_batches_are_refused_in_one_line",
+    ),
     "servers": ("data/test_download", "bad_servers_are_reported_in_two_lines"),
     "configuration values": (
         "test_config",

@@ -1,8 +1,10 @@
 """Gets the CIFAR-10 archive, from a local file or from the network."""
 
+import contextlib
 import logging
 import os
 import re
+import shlex
 import shutil
 import time
 from collections.abc import Iterator, Sequence
@@ -13,7 +15,7 @@ import tenacity
 import urllib3
 from tqdm import tqdm
 
-from shears.data.cifar10 import read_archive
+from shears.data.cifar10 import BINARY, KERAS_FOLDER, read_images, write_archive
 from shears.runtime.errors import UserError, brief
 from shears.runtime.files import checksum, whole_file
 
@@ -24,6 +26,16 @@ SLOWEST = 64 << 10  #: bytes in TIMEOUT[1] seconds; less is a stall
 LARGEST = 256 << 20  # bytes; the archive has 170 million
 TIMEOUT = (10, 60)  # seconds to connect, and to receive `SLOWEST` bytes
 ATTEMPTS = 6  #: rounds without progress before the download fails
+PYTHON_MD5 = "c58f30108f718f92721af3b95e74349a"  # of the official Python archive
+#: Where people have an archive already; the folder ``data`` is torchvision's example.
+PLACES = ("~/.keras/datasets", "data")
+#: The archives' own names, and those that Keras 2 and Keras 3 give them.
+ARCHIVES = (
+    "cifar-10-binary.tar.gz",
+    "cifar-10-python.tar.gz",
+    "cifar-10-batches-py.tar.gz",
+    f"{KERAS_FOLDER}_archive",
+)
 DIGITS = {"sha256": 64, "md5": 32}  # length of each algorithm's checksums
 
 
@@ -53,40 +65,84 @@ def expected_checksum(archive: Path) -> tuple[str, str, Path] | None:
     return None
 
 
-def copy_archive(source: str | Path, target: str | Path, *, sha256: str) -> None:
-    """Verifies a local archive and copies it to where the workflow keeps it.
+def _is_official(archive: Path, sha256: str) -> bool:
+    """Returns whether a file is the binary archive, by `sha256`, or the Python one."""
+    return checksum(archive) == sha256 or checksum(archive, "md5") == PYTHON_MD5
 
-    Args:
-        source: The archive that CIFAR10_ARCHIVE names.
-        target: Final name; appears only if all checks pass.
-        sha256: The official file's checksum. A different file is logged, unless it
-            has a checksum file of its own beside it.
 
-    Raises:
-        UserError: The file is missing, has the wrong checksum or is not the archive
-            (`read_archive`).
-    """
-    source = Path(source).expanduser().absolute()
-    if not source.is_file():
-        raise UserError(
-            f"CIFAR10_ARCHIVE={source}: no such file; set it to the path of "
-            "cifar-10-binary.tar.gz, or unset it to download the archive"
-        )
-    expected = expected_checksum(source)
+def _verify(archive: Path, sha256: str) -> None:
+    """Compares an archive to the checksum file beside it, if there is one."""
+    expected = expected_checksum(archive)
     if expected:
         algorithm, value, path = expected
-        actual = checksum(source, algorithm)
+        actual = checksum(archive, algorithm)
         if actual != value:
             raise UserError(
-                f"{source}: its {algorithm} is {actual}, but {path.name} says {value}: "
-                "the archive is damaged or a different one; get it again"
+                f"{archive}: its {algorithm} is {actual}, but {path.name} says "
+                f"{value}: the archive is damaged or a different one; get it again"
             )
-    elif checksum(source) != sha256:
-        log.warning("%s is not the official file and has no checksum file", source)
-    read_archive(source)
+    elif not _is_official(archive, sha256):
+        log.warning("%s is not the official file and has no checksum file", archive)
+
+
+def copy_archive(source: str | Path, target: str | Path, *, sha256: str) -> None:
+    """Verifies a local copy and puts a binary archive where the workflow keeps it.
+
+    A binary archive is copied as it is. The Python archive and folders are converted:
+    the same images give the same bytes, whichever form they come in.
+
+    Args:
+        source: What CIFAR10_ARCHIVE names: an archive or a folder (`read_images`).
+        target: Final name; appears only if all checks pass.
+        sha256: The official binary archive's checksum. An archive that is not official
+            is logged, unless it has a checksum file of its own beside it.
+
+    Raises:
+        UserError: The file is missing, has the wrong checksum or is not CIFAR-10
+            (`read_images`).
+    """
+    source = Path(source).expanduser().absolute()
+    if not (source.is_file() or source.is_dir()):
+        raise UserError(
+            f"CIFAR10_ARCHIVE={source}: no such file or folder; set it to the path of "
+            "CIFAR-10's binary or Python archive, or of a folder that has one "
+            "unpacked, or unset it to download the archive"
+        )
+    if source.is_file():
+        _verify(source, sha256)
+    images = read_images(source)
+    copied = source.is_file() and images.form is BINARY
     with whole_file(target) as temporary:
-        shutil.copyfile(source, temporary)
-    log.info("copied %s", source)
+        if copied:
+            shutil.copyfile(source, temporary)
+        else:
+            write_archive(temporary, images)
+    log.info("%s %s", "copied" if copied else "converted", source)
+
+
+def log_local_archives(sha256: str, places: Sequence[str | Path] = PLACES) -> None:
+    """Logs which official archives are on this machine already, and how to use them.
+
+    Args:
+        sha256: The official binary archive's checksum.
+        places: Folders to look in for the names of `ARCHIVES`.
+    """
+    for place in places:
+        for name in ARCHIVES:
+            path = Path(place).expanduser().absolute() / name
+            # Whatever is wrong with such a file, it is no reason not to download.
+            with contextlib.suppress(OSError, RuntimeError):
+                if (
+                    path.is_file()
+                    and path.stat().st_size <= LARGEST
+                    and _is_official(path, sha256)
+                ):
+                    log.info(
+                        "%s is the official archive; to use it instead of the network, "
+                        "stop this run and put before its command: CIFAR10_ARCHIVE=%s",
+                        path,
+                        shlex.quote(str(path)),
+                    )
 
 
 class _WrongFile(Exception):

@@ -3,18 +3,22 @@ import json
 import shutil
 import subprocess
 import sys
+import tarfile
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from shears import cli
 from shears.cli import main
+from shears.data import cifar10
 from shears.data.dataset import Split, read_split, write_dataset
 from shears.evaluation.grading import GradedNetwork
 from shears.model.architecture import NAMES, PARAMETERS
 from shears.runtime.files import checksum
 from shears.weight_files.canonical import write_weights
 from tests.conftest import make_parameters
+from tests.unit.data.pickled import python_2_batch
 from tests.unit.weight_files.genuine_files import unpack
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -113,6 +117,87 @@ def test_a_bad_file_gives_exit_code_2_and_one_line(capsys, folder, tmp_path):
         assert err.count("\n") == 1
 
 
+@pytest.mark.parametrize("kind", ["archive", "folder"])
+def test_score_reads_the_python_version(capsys, folder, tmp_path, monkeypatch, kind):
+    monkeypatch.setattr(cifar10, "ROWS", 30)
+    rng = np.random.default_rng(0)
+    batches = tmp_path / cifar10.PYTHON_FOLDER
+    batches.mkdir()
+    for name in cifar10.BATCHES:
+        pixels = rng.integers(0, 256, (30, 3072), dtype=np.uint8)
+        content = python_2_batch(pixels, np.arange(30, dtype=np.uint8) % 10)
+        (batches / name).write_bytes(content)
+    data = tmp_path
+    if kind == "archive":
+        data = tmp_path / "cifar-10-python.tar.gz"
+        with tarfile.open(data, "w:gz") as archive:
+            archive.add(batches, batches.name)
+    expected, _ = GradedNetwork.from_file(folder / "a.h5").score(
+        cifar10.read_archive(batches)[1]
+    )
+    code, out, err = run(capsys, "score", folder / "a.h5", "--data", data, "--json")
+    assert (code, err) == (0, "")
+    result = json.loads(out)
+    assert {key: result[key] for key in expected} == expected
+    monkeypatch.setenv("HOME", str(tmp_path.parent))
+    monkeypatch.setenv("CIFAR10_ARCHIVE", f"~/{tmp_path.name}")
+    monkeypatch.chdir(folder)
+    assert run(capsys, "score", folder / "a.h5")[0] == 0
+
+
+BAD_DATA = {
+    "text": (lambda path: path.write_bytes(b"text"), "not a whole tar.gz"),
+    "an empty folder": (lambda path: path.mkdir(), "found no batches of CIFAR-10"),
+    "a batch that runs something": (
+        lambda path: (
+            path.mkdir(),
+            (path / "data_batch_1").write_bytes(b"cos\nmkdir\nX\3\0\0\0ran\x85R."),
+        ),
+        "it asks for os.mkdir, expected only NumPy's arrays",
+    ),
+    "text that is called HDF5": (
+        lambda path: path.with_name("data.h5").write_bytes(b"text"),
+        "damaged",
+    ),
+}
+
+
+@pytest.mark.parametrize("kind", BAD_DATA)
+def test_bad_data_give_exit_code_2_and_one_line(
+    capsys, folder, tmp_path, monkeypatch, kind
+):
+    make, message = BAD_DATA[kind]
+    make(tmp_path / "data")
+    (data,) = tmp_path.iterdir()
+    monkeypatch.chdir(tmp_path)
+    before = set(tmp_path.rglob("*"))
+    code, out, err = run(capsys, "score", folder / "a.h5", "--data", data)
+    assert (code, out) == (2, "")
+    assert err.startswith(f"refused: {data}")
+    assert message in err
+    assert err.count("\n") == 1
+    assert set(tmp_path.rglob("*")) == before
+    # The data that are found by default are not given: nothing is refused.
+    if not data.name.endswith("h5"):
+        monkeypatch.setenv("CIFAR10_ARCHIVE", str(data))
+        code, out, err = run(capsys, "score", folder / "a.h5")
+        assert (code, out) == (1, "")
+        assert err.startswith(f"error: {data}")
+
+
+def test_data_that_may_not_be_read_give_exit_code_2(capsys, folder, monkeypatch):
+    def forbidden(*_):  # the tests may run as root, who may read everything
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(cli, "read_split", forbidden)
+    data = folder / "data.h5"
+    assert run(capsys, "score", folder / "a.h5", "--data", data) == (
+        2,
+        "",
+        f"refused: {data}: Permission denied\n",
+    )
+
+
 def test_without_test_images_the_error_says_where_to_get_them(
     capsys, folder, tmp_path, monkeypatch
 ):
@@ -122,6 +207,9 @@ def test_without_test_images_the_error_says_where_to_get_them(
     assert (code, out) == (1, "")
     assert "found no test images in results/dataset.h5" in err
     assert "--data" in err
+    code, out, err = run(capsys, "score", folder / "a.h5", "--data", "nowhere")
+    assert (code, out) == (1, "")
+    assert "found no test images in nowhere" in err
 
 
 def test_the_workflows_data_are_found_by_default(capsys, folder, tmp_path, monkeypatch):

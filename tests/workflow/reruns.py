@@ -245,6 +245,7 @@ MODULES = {
     "config": NOTHING,
     "data/__init__": DATA,
     "data/augmentation": TRAINING,
+    "data/batch_pickle": DATA,
     "data/cifar10": DATA,
     "data/dataset": DATA,
     "data/digits": DATA,

@@ -1,4 +1,8 @@
+import errno
 import gzip
+import os
+import pickle
+import shutil
 import tarfile
 from pathlib import Path
 
@@ -7,9 +11,24 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from shears.data.cifar10 import TEST_MEMBER, read_archive
+from scripts.download_cifar10 import download_cifar10
+from scripts.prepare_dataset import prepare_dataset
+from shears.data import cifar10
+from shears.data.cifar10 import (
+    BATCHES,
+    BINARY,
+    FOLDER,
+    KERAS_FOLDER,
+    PYTHON,
+    PYTHON_FOLDER,
+    TEST_MEMBER,
+    read_archive,
+    read_images,
+    write_archive,
+)
 from shears.runtime.errors import UserError
 from tests.conftest import refused
+from tests.unit.data.pickled import python_2_batch
 
 
 def test_reads_images_in_row_column_channel_order(good_archive):
@@ -73,6 +92,10 @@ def bomb(path: Path) -> Path:
     return path
 
 
+PYTHON_BATCHES = [f"{PYTHON_FOLDER}/{batch}" for batch in BATCHES]
+PYTHON_BATCH = python_2_batch(
+    np.zeros((10_000, 3072), np.uint8), np.zeros(10_000, np.uint8)
+)
 # Each makes a bad archive from (make_archive, members, the good archive, a folder).
 BAD = {
     "truncated": (
@@ -101,7 +124,7 @@ BAD = {
         lambda w, m, g, d: write(d / "a", gzip.decompress(g.read_bytes())),
         "not a whole tar.gz (Not a gzipped file",
     ),
-    "a folder": (lambda w, m, g, d: d, "not a whole tar.gz"),
+    "an empty folder": (lambda w, m, g, d: d, "found no batches of CIFAR-10, expected"),
     "no file": (lambda w, m, g, d: d / "none", "No such file"),
     "a flipped bit in the images": (
         lambda w, m, g, d: flipped(stored(g, d / "b"), d / "a", 90_000_000),
@@ -122,6 +145,35 @@ BAD = {
     "a member missing": (
         lambda w, m, g, d: w([(TEST_MEMBER, m[TEST_MEMBER])]),
         "data_batch_1.bin is missing",
+    ),
+    "the Python version and a member of the binary one": (
+        lambda w, m, g, d: w(
+            [
+                (PYTHON_BATCHES[0], PYTHON_BATCH),
+                (TEST_MEMBER, m[TEST_MEMBER]),
+            ]
+        ),
+        "found cifar-10-batches-py and cifar-10-batches-bin, expected one of them",
+    ),
+    "a Python member missing": (
+        lambda w, m, g, d: w([(PYTHON_BATCHES[5], PYTHON_BATCH)]),
+        ": data_batch_1 is missing",
+    ),
+    "a Python member too large": (
+        lambda w, m, g, d: gzipped(
+            header(PYTHON_BATCHES[0], size=(64 << 20) + 1), d / "a"
+        ),
+        "found 67,108,865 bytes, expected at most 67,108,864",
+    ),
+    "a Python member of text": (
+        lambda w, m, g, d: w([(PYTHON_BATCHES[0], b"<html>")]),
+        "member cifar-10-batches-py/data_batch_1: at position 0, opcode",
+    ),
+    "a symbolic link for a Python member": (
+        lambda w, m, g, d: w(
+            [("", member(PYTHON_BATCHES[0], tarfile.SYMTYPE, linkname="/etc/passwd"))]
+        ),
+        "it is not a regular file",
     ),
     "a member too short": (
         lambda w, m, g, d: w([(TEST_MEMBER, m[TEST_MEMBER][:-1])]),
@@ -167,6 +219,7 @@ BAD = {
 
 
 def write(path: Path, content: bytes) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes(content)
     return path
 
@@ -199,3 +252,254 @@ def test_no_header_makes_reading_crash(changes, tmp_path):
         content[place] = value
     with pytest.raises(UserError):
         read_archive(gzipped(bytes(content), tmp_path / "a"))
+
+
+ROWS = 20
+SPLITS = np.random.default_rng(0).integers(0, 256, (6, ROWS, 3073), np.uint8)
+SPLITS[:, :, 0] = np.arange(ROWS) % 10  # labels
+
+
+def pack(folder: Path, path: Path) -> Path:
+    with tarfile.open(path, "w:gz") as archive:
+        archive.add(folder, folder.name)
+    return path
+
+
+@pytest.fixture
+def small(monkeypatch, tmp_path) -> Path:
+    """A folder with both versions of small batches, unpacked."""
+    monkeypatch.setattr(cifar10, "ROWS", ROWS)
+    for name, rows in zip(BATCHES, SPLITS, strict=True):
+        write(tmp_path / "bin" / FOLDER / f"{name}.bin", rows.tobytes())
+        content = python_2_batch(rows[:, 1:], rows[:, 0])
+        write(tmp_path / "py" / PYTHON_FOLDER / name, content)
+    for folder in ("bin" / Path(FOLDER), "py" / Path(PYTHON_FOLDER)):
+        write(tmp_path / folder / "readme.html", b"not a batch")
+        write(tmp_path / folder / "batches.meta", pickle.dumps(Path("not a batch")))
+    return tmp_path
+
+
+def again(source: Path, target: Path, protocol: int) -> Path:
+    """The Python version as Python 3 writes it."""
+    for name in BATCHES:
+        batch = pickle.loads((source / name).read_bytes(), encoding="bytes")
+        write(target / name, pickle.dumps(batch, protocol))
+    return target
+
+
+def keras_3(small: Path) -> Path:
+    (small / "py").rename(small / KERAS_FOLDER)
+    write(small / f"{KERAS_FOLDER}_archive", b"")
+    return small / KERAS_FOLDER
+
+
+def keras_cache(small: Path) -> Path:
+    keras_3(small)
+    shutil.rmtree(small / "bin")
+    return small
+
+
+def linked_folder(small: Path) -> Path:
+    (small / "data").mkdir()
+    (small / "data" / PYTHON_FOLDER).symlink_to(small / "py" / PYTHON_FOLDER)
+    return small / "data"
+
+
+FORMS = {
+    "the binary archive": (lambda d: pack(d / "bin" / FOLDER, d / "a.tar.gz"), BINARY),
+    "its folder": (lambda d: d / "bin", BINARY),
+    "its batches": (lambda d: d / "bin" / FOLDER, BINARY),
+    "the Python archive": (lambda d: pack(d / "py" / PYTHON_FOLDER, d / "a"), PYTHON),
+    "a folder as torchvision's": (lambda d: d / "py", PYTHON),
+    "its batches, unpacked": (lambda d: d / "py" / PYTHON_FOLDER, PYTHON),
+    "Keras 3's folder": (keras_3, PYTHON),
+    "Keras 3's cache": (keras_cache, PYTHON),
+    "a folder that is a link": (linked_folder, PYTHON),
+    **{
+        f"protocol {number}": (
+            lambda d, n=number: again(d / "py" / PYTHON_FOLDER, d / "again", n),
+            PYTHON,
+        )
+        for number in (2, 3, 4, 5)
+    },
+}
+
+
+@pytest.mark.parametrize("kind", FORMS)
+def test_every_form_gives_the_same_bytes(kind, small, monkeypatch):
+    place, form = FORMS[kind]
+    path = place(small)
+    images = read_images(path)
+    assert images.form is form
+    rows = SPLITS.reshape(-1, 3073)
+    pixels = rows[:, 1:].reshape(-1, 3, 32, 32).transpose(0, 2, 3, 1)
+    np.testing.assert_array_equal(images.training.images, pixels[: 5 * ROWS])
+    np.testing.assert_array_equal(images.training.labels, rows[: 5 * ROWS, 0])
+    np.testing.assert_array_equal(images.test.images, pixels[5 * ROWS :])
+    # Through the workflow's two scripts: from the form, and from the binary folder.
+    settings = {"name": "cifar10", "validation_images": 20, "training_images": 60}
+    made = []
+    for source in (path, write_rows(small / "plain")):
+        monkeypatch.setenv("CIFAR10_ARCHIVE", str(source))
+        archive, dataset = small / "made.tar.gz", small / "dataset.h5"
+        download_cifar10(archive=str(archive), urls=[], sha256="0" * 64)
+        prepare_dataset(archive=archive, dataset=dataset, seed=1, **settings)
+        made.append(dataset.read_bytes())
+    assert made[0] == made[1]
+
+
+def write_rows(folder: Path) -> Path:
+    for name, rows in zip(BATCHES, SPLITS, strict=True):
+        write(folder / f"{name}.bin", rows.tobytes())
+    return folder
+
+
+def test_a_written_archive_depends_on_the_images_alone(small):
+    for i, folder in enumerate(("bin", "py")):
+        write_archive(small / f"{i}.tar.gz", read_images(small / folder))
+    first, second = ((small / f"{i}.tar.gz").read_bytes() for i in range(2))
+    assert first == second
+    assert first[3:8] == bytes(5)  # gzip's header: no file name, no time
+    images = read_images(small / "0.tar.gz")
+    assert images.form is BINARY
+    np.testing.assert_array_equal(images.test.images, read_archive(small / "py")[1][0])
+
+
+def replaced(name: str, content: bytes, folder: str = f"py/{PYTHON_FOLDER}"):
+    """Returns a function that replaces a batch."""
+    return lambda d: write(d / folder / name, content).parent
+
+
+def emptied(d: Path) -> Path:
+    shutil.rmtree(d / "py" / PYTHON_FOLDER)
+    (d / "py" / PYTHON_FOLDER).mkdir()
+    return d / "py"
+
+
+def without(name: str):
+    return lambda d: (d / "py" / PYTHON_FOLDER / name).unlink() or d / "py"
+
+
+def instead(make):
+    """Returns a function that puts something else in place of a batch."""
+
+    def change(d: Path) -> Path:
+        path = d / "py" / PYTHON_FOLDER / "data_batch_2"
+        path.rename(d / "moved")
+        make(path)
+        return d / "py"
+
+    return change
+
+
+def both(d: Path) -> Path:
+    (d / "bin" / FOLDER).rename(d / "py" / FOLDER)
+    return d / "py"
+
+
+def nested(d: Path) -> Path:
+    shutil.copytree(d / "bin" / FOLDER, d / "py" / PYTHON_FOLDER / FOLDER)
+    return d / "py" / PYTHON_FOLDER
+
+
+def copied(d: Path) -> Path:
+    folder = d / "py" / PYTHON_FOLDER
+    shutil.copyfile(folder / "data_batch_1", folder / "test_batch")
+    return folder
+
+
+def sparse(path: Path) -> None:
+    with path.open("wb") as file:
+        file.truncate(1 << 40)
+
+
+BAD_FOLDERS = {
+    "empty": (emptied, "py", "found no batches of CIFAR-10"),
+    "a batch missing": (without("data_batch_3"), "py", "data_batch_3 is missing"),
+    "the test batch missing": (without("test_batch"), "py", "test_batch is missing"),
+    "both versions": (
+        both,
+        "py",
+        "(cifar-10-batches-bin; cifar-10-batches-py), expected one",
+    ),
+    "both versions, one in the other": (
+        nested,
+        f"py/{PYTHON_FOLDER}",
+        "(cifar-10-batches-bin; data_batch_1 and so on), expected one",
+    ),
+    "a batch there twice": (
+        copied,
+        f"py/{PYTHON_FOLDER}/test_batch",
+        "found the images of data_batch_1, expected other images",
+    ),
+    "a file that is no pickle": (
+        replaced("data_batch_1", b"<html>"),
+        f"py/{PYTHON_FOLDER}/data_batch_1",
+        "at position 0, opcode b'<' unknown",
+    ),
+    "an empty file": (
+        replaced("data_batch_1", b""),
+        f"py/{PYTHON_FOLDER}/data_batch_1",
+        "pickle exhausted before seeing STOP",
+    ),
+    "a gadget": (
+        replaced("data_batch_1", b"cos\nsystem\nS'exit'\n\x85R."),
+        f"py/{PYTHON_FOLDER}/data_batch_1",
+        "it asks for os.system, expected only NumPy's arrays",
+    ),
+    "a binary batch cut off": (
+        replaced("test_batch.bin", SPLITS[5].tobytes()[:-1], f"bin/{FOLDER}"),
+        f"bin/{FOLDER}/test_batch.bin",
+        "found 61,459 bytes, expected 61,460",
+    ),
+    "a binary label above nine": (
+        replaced("test_batch.bin", b"\xff" * ROWS * 3073, f"bin/{FOLDER}"),
+        f"bin/{FOLDER}/test_batch.bin",
+        "row 0 has label 255, expected 0 to 9",
+    ),
+    "a link": (
+        instead(lambda path: path.symlink_to("data_batch_1")),
+        f"py/{PYTHON_FOLDER}/data_batch_2",
+        "it is not a regular file",
+    ),
+    "a link to nowhere": (
+        instead(lambda path: path.symlink_to("/nowhere")),
+        f"py/{PYTHON_FOLDER}/data_batch_2",
+        "it is not a regular file",
+    ),
+    "a pipe": (
+        instead(os.mkfifo),
+        f"py/{PYTHON_FOLDER}/data_batch_2",
+        "it is not a regular file",
+    ),
+    "a folder for a batch": (
+        instead(Path.mkdir),
+        f"py/{PYTHON_FOLDER}/data_batch_2",
+        "it is not a regular file",
+    ),
+    "a terabyte": (
+        instead(sparse),
+        f"py/{PYTHON_FOLDER}/data_batch_2",
+        "found 1,099,511,627,776 bytes, expected at most 67,108,864",
+    ),
+}
+
+
+@pytest.mark.parametrize("kind", BAD_FOLDERS)
+def test_bad_folders_are_refused_in_a_line(kind, small):
+    spoil, name, message = BAD_FOLDERS[kind]
+    path = spoil(small)
+    before = set(small.rglob("*"))
+    with refused(small / name, message):
+        read_archive(path)
+    assert set(small.rglob("*")) == before
+
+
+@pytest.mark.parametrize("name", ["os.open", "os.listdir"])
+def test_what_may_not_be_read_is_refused_in_a_line(name, small, monkeypatch):
+    def forbidden(*_):  # the tests may run as root, who may read everything
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+
+    monkeypatch.setattr(name, forbidden)
+    with refused(small / "py", ": Permission denied"):
+        read_archive(small / "py")

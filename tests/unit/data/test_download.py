@@ -1,17 +1,33 @@
 """The downloader against real servers on loopback."""
 
 import hashlib
+import io
+import os
 import resource
+import shlex
+import tarfile
 import threading
 import time
 from contextlib import contextmanager, suppress
 from functools import partial
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 
+import numpy as np
 import pytest
 
-from shears.data.download import copy_archive, download_archive
+from scripts.download_cifar10 import download_cifar10
+from shears.data import cifar10, download
+from shears.data.cifar10 import BATCHES, BINARY, PYTHON_FOLDER, read_images
+from shears.data.download import (
+    ARCHIVES,
+    copy_archive,
+    download_archive,
+    log_local_archives,
+)
 from shears.runtime.errors import UserError
+from shears.runtime.files import checksum
+from tests.unit.data.pickled import python_2_batch
 
 BODY = bytes(range(256)) * 20_000  # 5 MB
 SHA256 = hashlib.sha256(BODY).hexdigest()
@@ -339,6 +355,106 @@ def test_a_checksum_beside_the_archive_is_honoured(good_archive, tmp_path):
 def test_a_missing_archive_is_refused(tmp_path):
     with pytest.raises(UserError, match="CIFAR10_ARCHIVE=.*no such file"):
         copy_archive(tmp_path / "none.tar.gz", tmp_path / "copy", sha256=SHA256)
+
+
+def test_a_python_archive_is_compared_with_the_checksum_beside_it(
+    tmp_path, monkeypatch, caplog
+):
+    monkeypatch.setattr(cifar10, "ROWS", 2)
+    source = tmp_path / "cifar-10-python.tar.gz"
+    with tarfile.open(source, "w:gz") as archive:
+        for i, name in enumerate(BATCHES):
+            pixels, labels = np.full((2, 3072), i, np.uint8), np.zeros(2, np.uint8)
+            content = python_2_batch(pixels, labels)
+            member = tarfile.TarInfo(f"{PYTHON_FOLDER}/{name}")
+            member.size = len(content)
+            archive.addfile(member, io.BytesIO(content))
+    target = tmp_path / "resources/archive.tar.gz"
+    copy_archive(source, target, sha256=SHA256)
+    assert read_images(target).form is BINARY
+    assert "is not the official file and has no checksum file" in caplog.text
+    caplog.clear()
+    monkeypatch.setattr(download, "PYTHON_MD5", checksum(source, "md5"))
+    copy_archive(source, target, sha256=SHA256)
+    assert "official" not in caplog.text
+    target.unlink()
+    Path(f"{source}.md5").write_text("0" * 32)
+    with pytest.raises(
+        UserError, match="its md5 is .*, but cifar-10-python.tar.gz.md5"
+    ):
+        copy_archive(source, target, sha256=SHA256)
+    assert not target.exists()
+
+
+def test_what_is_no_copy_is_not_converted(tmp_path):
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(UserError, match="empty: found no batches of CIFAR-10"):
+        copy_archive(tmp_path / "empty", tmp_path / "copy", sha256=SHA256)
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(UserError, match="CIFAR10_ARCHIVE=.*pipe: no such file"):
+        copy_archive(tmp_path / "pipe", tmp_path / "copy", sha256=SHA256)
+    assert {path.name for path in tmp_path.iterdir()} == {"empty", "pipe"}
+
+
+def logged_commands(caplog) -> list[list[str]]:
+    """The words of each command that was logged."""
+    lines = [record.getMessage() for record in caplog.records]
+    return [shlex.split(line[line.index("CIFAR10_ARCHIVE=") :]) for line in lines]
+
+
+@pytest.mark.parametrize("name", ARCHIVES)
+def test_official_archives_on_this_machine_are_logged(
+    tmp_path, caplog, name, monkeypatch
+):
+    caplog.set_level("INFO", "shears")
+    monkeypatch.setenv("HOME", str(tmp_path / "my home"))
+    cache = tmp_path / "my home/.keras/datasets"
+    cache.mkdir(parents=True)
+    (cache / name).write_bytes(BODY)
+    log_local_archives("0" * 64)
+    assert not caplog.records  # its checksum is another
+    log_local_archives(SHA256)
+    assert logged_commands(caplog) == [[f"CIFAR10_ARCHIVE={cache / name}"]]
+    caplog.clear()
+    monkeypatch.setattr(download, "PYTHON_MD5", hashlib.md5(BODY).hexdigest())
+    log_local_archives("0" * 64)
+    assert len(logged_commands(caplog)) == 1
+
+
+def test_nothing_odd_in_the_known_places_stops_a_download(
+    tmp_path, caplog, monkeypatch
+):
+    caplog.set_level("INFO", "shears")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("HOME", "/dev/null")
+    data = tmp_path / "data"
+    data.mkdir()
+    os.mkfifo(data / ARCHIVES[0])
+    (data / ARCHIVES[1]).mkdir()
+    (data / ARCHIVES[2]).symlink_to(ARCHIVES[2])
+    with (data / ARCHIVES[3]).open("wb") as file:
+        file.truncate(1 << 40)
+    log_local_archives(SHA256)
+    assert not caplog.records
+    (data / ARCHIVES[1]).rmdir()
+    (data / ARCHIVES[1]).write_bytes(BODY)
+    log_local_archives(SHA256)
+    assert logged_commands(caplog) == [[f"CIFAR10_ARCHIVE={data / ARCHIVES[1]}"]]
+
+
+def test_a_local_archive_is_suggested_but_the_network_is_used(
+    tmp_path, caplog, monkeypatch
+):
+    caplog.set_level("INFO", "shears")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.delenv("CIFAR10_ARCHIVE", raising=False)
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data" / ARCHIVES[0]).write_bytes(BODY)
+    with serving() as (url, server):
+        download_cifar10(archive=str(tmp_path / "a"), urls=[url], sha256=SHA256)
+    assert len(server.requested) == 1
+    assert "to use it instead of the network" in caplog.text
 
 
 def test_a_damaged_local_archive_is_not_copied(tmp_path):

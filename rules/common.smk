@@ -9,6 +9,7 @@ from snakemake.exceptions import WorkflowError
 from snakemake.utils import update_config
 
 from shears.config import parse_configuration
+from shears.optimizer_study.fill import fill_file
 from shears.plan import plan
 from shears.runtime.code_digest import code_digest
 from shears.runtime.errors import UserError, plain_errors
@@ -134,7 +135,9 @@ def imported_file(wildcards) -> Path:
 
 
 def check_imports(jobs) -> None:
-    """Checks the files that these jobs import, before anything trains."""
+    """Checks the user's files that these jobs read, before anything trains."""
+    if any(job.name == "fill_notebook" for job in jobs):
+        fill_file(PLAN.notebook)
     names = {job.wildcards.baseline for job in jobs if job.name == "import_baseline"}
     for name in sorted(names):
         try:

@@ -2,10 +2,9 @@
 
 from typing import TYPE_CHECKING
 
-from shears.notebooks.document import read_document
 from shears.notebooks.execution import Limits
 from shears.optimizer_study.check import run
-from shears.optimizer_study.fill import fill
+from shears.optimizer_study.fill import fill_file
 from shears.runtime.errors import UserError
 from shears.runtime.files import write_bytes
 from shears.runtime.job_log import log_job
@@ -16,11 +15,7 @@ if TYPE_CHECKING:
 
 def fill_notebook(*, notebook: str, submission: str) -> None:
     """Writes the filled notebook, without outputs, if all of its tests pass."""
-    document = read_document(notebook)
-    try:
-        filled = fill(document)
-    except UserError as error:
-        raise UserError(f"{notebook}: {error}") from None
+    filled = fill_file(notebook)
     tests, _ = run(filled, Limits())
     for test in tests:
         if not test.passed:

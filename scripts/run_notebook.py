@@ -2,10 +2,9 @@
 
 from typing import TYPE_CHECKING
 
-from shears.notebooks.document import read_document
 from shears.notebooks.execution import execute
 from shears.notebooks.files import as_notebook, write_notebook
-from shears.optimizer_study.fill import fill
+from shears.optimizer_study.fill import fill_file
 from shears.runtime.job_log import log_job
 
 if TYPE_CHECKING:
@@ -14,8 +13,7 @@ if TYPE_CHECKING:
 
 def run_notebook(*, notebook: str, submission: str) -> None:
     """Fills the notebook from the library and executes it."""
-    filled = fill(read_document(notebook))
-    write_notebook(submission, execute(as_notebook(filled)))
+    write_notebook(submission, execute(as_notebook(fill_file(notebook))))
 
 
 if __name__ == "__main__":

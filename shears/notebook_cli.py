@@ -8,6 +8,7 @@ from typing import Any
 
 from shears.notebooks.document import Document, read_document
 from shears.optimizer_study.course_notebook import POINTS
+from shears.optimizer_study.fill import fill_file
 from shears.runtime.errors import RefusedFile, UserError
 from shears.runtime.files import whole_file
 
@@ -72,18 +73,16 @@ def _limits(options: argparse.Namespace) -> Any:
 
 def fill(options: argparse.Namespace) -> Answer:
     """Fills the course's notebook with our optimizers, and runs its tests."""
-    document = _read(options.file)
-    _check_packages()
-    from shears.optimizer_study.check import run
-    from shears.optimizer_study.fill import fill as fill_notebook
-
+    try:
+        filled = fill_file(options.file, replace=options.replace)
+    except UserError as error:
+        raise RefusedFile(str(error)) from None
     output = Path(options.output)
     if output.exists() and output.samefile(options.file):
         raise RefusedFile(f"{output}: is the notebook itself; give another --output")
-    try:
-        filled = fill_notebook(document, replace=options.replace)
-    except UserError as error:
-        raise RefusedFile(f"{options.file}: {error}") from None
+    _check_packages()
+    from shears.optimizer_study.check import run
+
     tests, errors = run(filled, _limits(options))
     try:
         with whole_file(output) as temporary:

@@ -171,7 +171,7 @@ def _user_path(text: str) -> Path:
 
 def _missing(key: str, path: Path, kind: str) -> str:
     actual = f"{'a folder' if path.is_dir() else 'no file'} at {brief(path)}"
-    return f"{key}: found {actual}, expected {kind}; relative paths start here"
+    return f"{key}: found {actual}, expected {kind}; paths start where snakemake runs"
 
 
 def plan(config: Configuration) -> Plan:

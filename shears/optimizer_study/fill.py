@@ -9,7 +9,7 @@ from functools import cache
 from pathlib import Path
 
 import shears
-from shears.notebooks.document import Document, source_of
+from shears.notebooks.document import Document, read_document, source_of
 from shears.notebooks.source import Definitions, parse_cell, private, split_lines
 from shears.optimizer_study.course_notebook import (
     SOLUTIONS,
@@ -265,6 +265,19 @@ def fill(document: Document, *, replace: bool = False) -> Document:
             public = [f"{name} = {private(name)}" for name in names]
             sources[number] = "\n\n\n".join([copied, "\n".join(public)]).strip()
     return document.with_sources(sources)
+
+
+def fill_file(path: str | Path, *, replace: bool = False) -> Document:
+    """Reads a notebook and fills it.
+
+    Raises:
+        UserError: It cannot be read or filled; the error names the file.
+    """
+    document = read_document(path)
+    try:
+        return fill(document, replace=replace)
+    except UserError as error:
+        raise UserError(f"{path}: {error}") from None
 
 
 def fill_wrongly(document: Document, bodies: Bodies) -> Document:

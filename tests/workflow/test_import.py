@@ -1,4 +1,4 @@
-"""A network that plain Keras trained is imported and pruned."""
+"""The student's own things: a network that plain Keras trained, and a notebook."""
 
 import io
 import os
@@ -12,11 +12,13 @@ import pytest
 
 from scripts.import_baseline import import_baseline
 from shears.data.dataset import read_split
+from shears.optimizer_study.fill import fill_file
 from shears.runtime.files import read_json
 from shears.training.outputs import TrainingFiles
 from shears.training.run_context import RunContext
 from shears.weight_files.canonical import read_weights, write_weights
 from tests.conftest import make_parameters, refused
+from tests.unit.optimizer_study.course import write
 from tests.unit.weight_files.bad_archives import BAD_ARCHIVES
 from tests.unit.weight_files.genuine_files import unpack
 from tests.workflow.project import jobs, snakemake
@@ -26,8 +28,10 @@ MINE = ("--config", "baselines={mine: {weights: x.keras}}")
 MINE += (
     "pruning={baseline: mine, teacher: own, rounds: [{sparsity: 0.9, epochs: 1}]}",
 )
+OWN = (*MINE, "notebook=course.ipynb")
 AFTERWARDS = {"choose_submission": 1, "package_submission": 1, "pack_submission": 1}
 AFTERWARDS |= {"prune_round": 1, "score_candidate": 2, "score_report": 1, "all": 1}
+AFTERWARDS |= {"run_pruning_notebook": 1}
 
 
 @pytest.fixture(scope="module")
@@ -42,13 +46,14 @@ def trained(finished, tmp_path_factory) -> Path:
     model.fit(data.images / np.float32(255), data.labels, epochs=3, verbose=0)
     model.save(folder / "x.keras")
     model.save(folder / "x.h5")
+    write(folder / "course.ipynb")
     return folder
 
 
 @pytest.fixture(scope="module")
 def pruned(trained) -> tuple[Path, str]:
     """The project after the run that imports and prunes it, and what that printed."""
-    run = snakemake(trained, *MINE)
+    run = snakemake(trained, *OWN)
     assert run.returncode == 0, run.stdout
     return trained, run.stdout
 
@@ -93,19 +98,40 @@ def test_one_key_leads_from_a_keras_file_to_a_pruned_submission(pruned):
 
 
 @pytest.mark.slow
+def test_the_students_notebook_is_filled_and_handed_in(pruned):
+    project, printed = pruned
+    assert (
+        "Filling the course's notebook" in printed and "Running Part A" not in printed
+    )
+    with zipfile.ZipFile(project / "results/submission.zip") as archive:
+        text = archive.read("README.txt").decode()
+        content = archive.read("assignment_notebook.ipynb")
+    assert "It is your own download of the course's\nnotebook" in text
+    assert content == fill_file(project / "course.ipynb").encode()
+    file = project / "course.ipynb"
+    before = file.read_bytes()
+    os.utime(file)
+    assert jobs(project, *OWN) == {}
+    file.write_bytes(before.replace(b"# Optimizers", b"# The optimizers"))
+    again = {"fill_notebook": 1, "pack_submission": 1, "all": 1}
+    assert jobs(project, *OWN) == again
+    file.write_bytes(before)
+
+
+@pytest.mark.slow
 def test_its_contents_rerun_the_import_and_the_rounds_and_its_date_nothing(pruned):
     project, _ = pruned
     file = project / "x.keras"
-    assert jobs(project, *MINE) == {}
+    assert jobs(project, *OWN) == {}
     os.utime(file)
-    assert jobs(project, *MINE) == {}
+    assert jobs(project, *OWN) == {}
     before = file.read_bytes()
     edit_weight(file)
     again = {"import_baseline": 1, "save_baseline_logits": 1, **AFTERWARDS}
-    assert jobs(project, *MINE) == again
+    assert jobs(project, *OWN) == again
     file.write_bytes(before)
-    assert jobs(project, *MINE) == {}
-    other = [argument.replace("x.keras", "x.h5") for argument in MINE]
+    assert jobs(project, *OWN) == {}
+    other = [argument.replace("x.keras", "x.h5") for argument in OWN]
     assert jobs(project, *other) == again
 
 
@@ -123,6 +149,27 @@ BAD_FILES = {
         "bad.keras: found a sparsity of 0.9498, expected less than 0.9, which the",
     ),
 }
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (None, "notebook: found no file at bad.ipynb, expected a notebook (.ipynb)"),
+        ('{"nbformat": 4, "cells": []}', "bad.ipynb: found no graded cells, expected"),
+        ('{"nbformat": 3}', "bad.ipynb: found notebook format 3, expected 4"),
+    ],
+)
+def test_a_foreign_notebook_is_refused_before_anything_runs(project, content, message):
+    bad = project / "bad.ipynb"
+    if content:
+        bad.write_text(content)
+    run = snakemake(project, "--config", "notebook=bad.ipynb")
+    bad.unlink(missing_ok=True)
+    assert run.returncode == 1
+    assert run.stdout.splitlines()[-1].startswith(f"error: {message}")
+    assert "Traceback" not in run.stdout
+    assert not (project / "results").exists()
 
 
 @pytest.mark.slow

@@ -9,7 +9,7 @@ from typing import Any
 from shears.notebooks.source import split_lines
 from shears.runtime.errors import UserError, brief
 
-LARGEST = 64 << 20  #: bytes of a file
+LARGEST_FILE = 64 << 20  #: bytes of a file
 FORMAT = 4
 
 
@@ -100,14 +100,14 @@ def read_document(path: str | Path) -> Document:
     """Reads a notebook file of format 4; nothing in it is run.
 
     Raises:
-        UserError: It is missing, larger than `LARGEST` or not a notebook of format 4.
+        UserError: It is missing, larger than `LARGEST_FILE` or not a notebook of format 4.
     """
     try:
         if Path(path).is_dir():
             raise UserError("found a folder, expected a Jupyter notebook (.ipynb)")
-        if (size := Path(path).stat().st_size) > LARGEST:
+        if (size := Path(path).stat().st_size) > LARGEST_FILE:
             raise UserError(
-                f"found {size:,} bytes, expected at most {LARGEST:,}: clear the "
+                f"found {size:,} bytes, expected at most {LARGEST_FILE:,}: clear the "
                 "outputs and save it again"
             )
         text = Path(path).read_bytes().decode("utf-8-sig")

@@ -141,3 +141,14 @@ def test_a_first_round_must_prune_an_imported_network():
     planned.check_imported_zeros("mine", zeros_for(0.5))
     with pytest.raises(UserError, match="0.8, which the first round of erk has"):
         planned.check_imported_zeros("mine", zeros_for(0.8))
+
+
+def test_a_missing_notebook_is_reported_with_its_key(tmp_path):
+    planned = check_all({**CONFIG, "notebook": str(tmp_path / "a.ipynb")})
+    with pytest.raises(UserError) as caught:
+        planned.check_users_files()
+    start = f"notebook: found no file at {tmp_path}/a.ipynb, expected a notebook"
+    assert str(caught.value).startswith(start)
+    (tmp_path / "a.ipynb").touch()
+    planned.check_users_files()
+    assert check_all(CONFIG).notebook is None

@@ -5,7 +5,6 @@ from typing import Any
 
 import pytest
 
-from shears.notebooks.document import Document
 from shears.notebooks.execution import Limits
 from shears.optimizer_study.check import check, run
 from shears.optimizer_study.course_notebook import POINTS, SOLUTIONS
@@ -57,7 +56,7 @@ def test_each_test_has_its_points_and_the_reason_why_it_fails():
         ("test_AdaGrad", True, 10, 10),
         ("test_Adam", False, 0, 15),
     ]
-    assert tests[2].problem == "AssertionError: AssertionError" or tests[2].problem
+    assert tests[2].problem.startswith("AssertionError")
     assert tests[4].problem == "NameError: name 'Adam' is not defined"
     assert errors == ["cell Adam: ValueError: no"]
 
@@ -120,31 +119,23 @@ def test_a_notebook_without_graded_cells_is_refused():
         check(document(content), LIMITS)
 
 
-def with_edited_tests(filled: Document) -> Document:
-    """The filled notebook with tests that accept too much."""
+@pytest.mark.slow
+def test_tests_that_accept_wrong_solutions_are_named_and_no_others():
+    content = course_notebook()
     for name, old, new in (
+        ("test_LR_MSE", "assert loss", "assert True or loss"),
         ("test_LR_MSE", "assert np", "assert True or np"),
         ("test_GD", "< 0.001", "< 0.5"),
-        ("test_AdaGrad", "< 2", "< 4"),
-        ("test_Adam", "assert abs", "assert 0 < abs"),
+        ("test_Adam", "< 0.4", "< 99"),
     ):
-        found = by_id(filled.content, name)
+        found = by_id(content, name)
         text = "".join(found["source"])
         assert old in text
-        found["source"] = text.replace(old, new).replace("== 484", "== 484 or True")
-    return filled
-
-
-@pytest.mark.slow
-def test_a_right_solution_gets_all_points_and_edited_tests_are_named():
-    # Two in one, because each run imports TensorFlow several times.
-    filled = fill(document(course_notebook()))
-    checked = check(filled, LIMITS)
-    assert checked.passed and checked.errors == []
-    assert sum(test.points for test in checked.tests) == 40
-    edited = check(with_edited_tests(filled), LIMITS)
-    assert not edited.passed and all(test.passed for test in edited.tests)
-    assert edited.problems == [
+        found["source"] = text.replace(old, new)
+    checked = check(fill(document(content)), LIMITS)
+    assert sum(test.points for test in checked.tests) == 40 and not checked.passed
+    assert checked.errors == []
+    assert checked.problems == [
         f"cell {name}: it was edited: a wrong solution passes"
-        for name in ("test_LR_MSE", "test_GD", "test_AdaGrad")
+        for name in ("test_LR_MSE", "test_GD", "test_Adam")
     ]

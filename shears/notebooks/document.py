@@ -100,7 +100,8 @@ def read_document(path: str | Path) -> Document:
     """Reads a notebook file of format 4; nothing in it is run.
 
     Raises:
-        UserError: It is missing, larger than `LARGEST_FILE` or not a notebook of format 4.
+        UserError: It is missing, larger than `LARGEST_FILE`, or not a notebook of
+            format 4.
     """
     try:
         if Path(path).is_dir():

@@ -1,3 +1,4 @@
+import random
 import time
 
 import nbformat
@@ -9,12 +10,15 @@ from shears.notebooks.execution import CellResult, Limits, execute, run_cells
 from shears.runtime.errors import UserError
 from tests import ROOT
 
-SLEEP = "import subprocess\np = subprocess.Popen(['sleep', '97531'], {})"
+
+def sleep(seconds: int, options: str = "") -> str:
+    """Code that starts a process, which is known by how long it sleeps."""
+    return f"import subprocess\np = subprocess.Popen(['sleep', '{seconds}'], {options})"
 
 
-def sleepers() -> list[str]:
-    """What notebooks have left running."""
-    return [p for p in psutil.process_iter(["cmdline"]) if "97531" in str(p.info)]
+def is_running(seconds: int) -> bool:
+    command = ["sleep", str(seconds)]
+    return any(p.info["cmdline"] == command for p in psutil.process_iter(["cmdline"]))
 
 
 def test_execution_keeps_outputs_and_leaves_out_notes_and_times():
@@ -102,15 +106,17 @@ def test_cells_after_one_that_fails_run_too():
 def test_a_limit_stops_a_notebook_and_all_that_it_started(source, reason):
     limits = Limits(seconds=2, memory=500 << 20, output=100_000)
     start = time.monotonic()
-    results, stopped = run_cells(["1", SLEEP.format(""), source, "2"], limits)
+    seconds = random.randrange(10**6, 10**9)  # tests run side by side
+    results, stopped = run_cells(["1", sleep(seconds), source, "2"], limits)
     assert stopped == reason
     assert [r.finished for r in results] == [True, True, False, False]
     assert time.monotonic() - start < 20
-    assert not sleepers()
+    assert not is_running(seconds)
 
 
 def test_what_a_notebook_leaves_running_is_ended():
-    results, stopped = run_cells([SLEEP.format("start_new_session=True")])
+    seconds = random.randrange(10**6, 10**9)  # tests run side by side
+    results, stopped = run_cells([sleep(seconds, "start_new_session=True")])
     assert (results, stopped) == ([CellResult(True, None)], None)
     time.sleep(0.1)
-    assert not sleepers()
+    assert not is_running(seconds)

@@ -327,7 +327,7 @@ def loaders(contents: WeightsFile, path: str | Path) -> dict[str, list[str]]:
 
     Returns:
         For each grader, which of ``load_weights`` and ``load_model`` give these
-        weights. TensorFlow 2.15 was not measured on ``.keras``, and is left out there.
+        weights.
     """
     named_keras = str(path).endswith(".keras")
     named_3 = str(path).endswith(".weights.h5")
@@ -340,12 +340,12 @@ def loaders(contents: WeightsFile, path: str | Path) -> dict[str, list[str]]:
     if "2.13" in contents.layout:  # only versions near 2.13 read it
         fits = False
     new = fits and named_3 == layout_3
-    # TensorFlow 2.2 wrote HDF5 under the name .keras, too. tf_keras still reads it.
+    # TensorFlow 2.2 wrote HDF5 under the name .keras, too. Keras 2 still reads it.
     still = old and named_keras
     graders = (
         # Knows neither the keys nor the class Functional of later versions.
         ("TensorFlow 2.2", old, not archive and version <= (2, 3)),
-        ("TensorFlow 2.15", new, fits and version <= (2, 15)),
+        ("TensorFlow 2.15", new or still, (fits or still) and version <= (2, 15)),
         ("tf_keras 2.21", new or still, (fits or still) and version < (3, 0)),
         # Builds no model from an input shape that is given by the first layer, and none
         # from a .keras file of Keras 2.
@@ -364,5 +364,4 @@ def loaders(contents: WeightsFile, path: str | Path) -> dict[str, list[str]]:
             if works and (way == "load_weights" or contents.described)
         ]
         for grader, weights, model in graders
-        if not (named_keras and grader == "TensorFlow 2.15")
     }

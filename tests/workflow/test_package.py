@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from shears import notebook_cli
 from shears.data.dataset import Split, write_dataset
 from shears.runtime.code_digest import source_files
 from shears.version import VERSION
@@ -87,7 +88,11 @@ def test_what_the_command_imports_is_declared():
                 imported.add(node.module.split(".")[0])
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     declared = {re.match(r"[\w-]+", name)[0] for name in project["dependencies"]}
-    assert imported - sys.stdlib_module_names - {"shears"} == declared
+    extra = {n.replace("-", "_") for n in project["optional-dependencies"]["notebook"]}
+    imported -= sys.stdlib_module_names | {"shears"}
+    assert imported - extra == declared
+    assert extra - imported == {"ipykernel"}  # a program, which it starts
+    assert set(notebook_cli.PACKAGES) == extra
 
 
 def test_the_package_has_the_library_and_nothing_else(installed):

@@ -9,7 +9,7 @@ from tests import ROOT
 
 def test_the_profile_names_rules_that_exist():
     text = "".join(path.read_text() for path in (ROOT / "rules").glob("*.smk"))
-    rules = set(re.findall(r"^rule (\w+):", text, re.M))
+    rules = set(re.findall(r"^ *rule (\w+):", text, re.M))
     profile = yaml.safe_load((ROOT / "profiles/slurm/config.yaml").read_text())
     for key in ("set-threads", "groups", "set-resources"):
         assert profile[key].keys() <= rules, key

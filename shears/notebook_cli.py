@@ -9,7 +9,7 @@ from typing import Any
 from shears.notebooks.document import Document, read_document
 from shears.optimizer_study.course_notebook import POINTS
 from shears.optimizer_study.fill import fill_file
-from shears.runtime.errors import RefusedFile, UserError
+from shears.runtime.errors import RefusedFile, UserError, brief
 from shears.runtime.files import whole_file
 
 PACKAGES = ("ipykernel", "jupyter_client", "nbclient", "nbformat", "psutil")
@@ -49,10 +49,10 @@ def _describe(tests: Any, errors: list[str], problems: list[str]) -> Answer:
     ]
     lines.append(f"{'points':22}{points:3} of {most}")
     # One failure makes many: the first ones say enough.
-    lines += [f"error in {line}" for line in errors[:SHOWN]]
+    lines += [f"error: {line}" for line in errors[:SHOWN]]
     if len(errors) > SHOWN:
-        lines.append(f"and errors in {len(errors) - SHOWN} more cells")
-    lines += [f"wrong    {line}" for line in problems]
+        lines.append(f"and {len(errors) - SHOWN} more errors")
+    lines += [f"problem: {line}" for line in problems]
     passed = all(test.passed for test in tests) and not problems
     about = {
         "passed": passed,
@@ -78,8 +78,13 @@ def fill(options: argparse.Namespace) -> Answer:
     except UserError as error:
         raise RefusedFile(str(error)) from None
     output = Path(options.output)
-    if output.exists() and output.samefile(options.file):
-        raise RefusedFile(f"{output}: is the notebook itself; give another --output")
+    try:
+        if not output.name or output.is_dir():
+            raise RefusedFile(f"{output}: found a folder, expected a file for --output")
+        if output.exists() and output.samefile(options.file):
+            raise RefusedFile(f"{output}: is the notebook itself; give another one")
+    except OSError as error:
+        raise RefusedFile(f"{brief(output)}: {error.strerror}") from None
     _check_packages()
     from shears.optimizer_study.check import run
 
@@ -112,10 +117,9 @@ def check(options: argparse.Namespace) -> Answer:
 
 
 def _positive(text: str) -> int:
-    number = int(text)
-    if number < 1:
-        raise ValueError
-    return number
+    if not text.isdecimal() or not 0 < int(text) < 10**9:
+        raise argparse.ArgumentTypeError(f"found {text!r}, expected a whole number > 0")
+    return int(text)
 
 
 def add_commands(parser: argparse.ArgumentParser) -> None:
@@ -141,12 +145,12 @@ def add_commands(parser: argparse.ArgumentParser) -> None:
             "--seconds",
             type=_positive,
             default=600,
-            help="time limit of a run (default: %(default)s)",
+            help="time limit of each run (default: %(default)s)",
         )
         sub.add_argument(
             "--memory",
             type=_positive,
             default=4096,
-            help="memory limit of a run, in MiB (default: %(default)s)",
+            help="memory limit of each run, in MiB (default: %(default)s)",
         )
         sub.add_argument("--json", action="store_true", help="print JSON")

@@ -53,7 +53,7 @@ class Document:
         return replace(self, content={**self.content, "cells": cells})
 
     def encode(self) -> bytes:
-        """Returns the file's new content, laid out as the old one."""
+        """Returns the file's new content, indented like the old one."""
         text = json.dumps(
             self.content, ensure_ascii=self.ascii, indent=self.indent, allow_nan=False
         )
@@ -104,8 +104,9 @@ def read_document(path: str | Path) -> Document:
             format 4.
     """
     try:
-        if Path(path).is_dir():
-            raise UserError("found a folder, expected a Jupyter notebook (.ipynb)")
+        if Path(path).exists() and not Path(path).is_file():
+            kind = "a folder" if Path(path).is_dir() else "no regular file"
+            raise UserError(f"found {kind}, expected a Jupyter notebook (.ipynb)")
         if (size := Path(path).stat().st_size) > LARGEST_FILE:
             raise UserError(
                 f"found {size:,} bytes, expected at most {LARGEST_FILE:,}: clear the "

@@ -1,6 +1,7 @@
 """Runs a notebook in a process of its own, with limits."""
 
 import copy
+import json
 import os
 import re
 import subprocess
@@ -15,7 +16,11 @@ from typing import Any
 import psutil
 from jupyter_client.manager import AsyncKernelManager
 from nbclient import NotebookClient
-from nbclient.exceptions import CellExecutionError, DeadKernelError
+from nbclient.exceptions import (
+    CellExecutionComplete,
+    CellExecutionError,
+    DeadKernelError,
+)
 from nbformat import NotebookNode
 from nbformat.v4 import new_code_cell, new_notebook
 
@@ -32,7 +37,7 @@ class Limits:
     Attributes:
         seconds: Wall time of the whole notebook.
         memory: Bytes of memory (resident) of its processes together.
-        output: Bytes that its cells print.
+        output: Characters that its cells print, pictures included.
     """
 
     seconds: float = 600
@@ -102,7 +107,7 @@ class _Watch:
                     f"it used more than {self.limits.memory >> 20:,} MiB of memory"
                 )
             if time.monotonic() > self._deadline:
-                self.stop(f"it took longer than {self.limits.seconds:g} seconds")
+                self.stop(f"it took longer than {self.limits.seconds:g} s")
 
 
 class _Client(NotebookClient):
@@ -126,12 +131,17 @@ class _Client(NotebookClient):
     def process_message(
         self, msg: dict[str, Any], cell: NotebookNode, cell_index: int
     ) -> NotebookNode | None:
-        content = msg["content"]
-        self.printed += len(content.get("text", "")) + len(str(content.get("data", "")))
-        if self.printed > self.watch.limits.output:
-            self.watch.stop(f"it printed more than {self.watch.limits.output:,} bytes")
+        self.printed += len(json.dumps(msg["content"], default=str))
+        if self.printed > (most := self.watch.limits.output):
+            self.watch.stop(f"it printed more than {most:,} characters")
             return None
-        return super().process_message(msg, cell, cell_index)
+        try:
+            return super().process_message(msg, cell, cell_index)
+        except CellExecutionComplete:
+            raise
+        except Exception:  # code in a cell can send anything
+            self.watch.stop("it sent a message that is not Jupyter's")
+            return None
 
 
 @contextmanager
@@ -143,8 +153,9 @@ def _client(
     variables: Mapping[str, str] | None = None,
 ) -> Iterator[_Client]:
     """Runs a notebook, which it changes, in a folder that is then removed."""
-    with tempfile.TemporaryDirectory() as folder:
-        watch = _Watch(limits, folder)
+    folder = tempfile.mkdtemp()
+    watch = _Watch(limits, folder)
+    try:
         client = _Client(
             notebook,
             watch,
@@ -165,17 +176,21 @@ def _client(
             "MPLBACKEND": "module://matplotlib_inline.backend_inline",
             **(variables or {}),
         }
+        quiet = subprocess.DEVNULL
         try:
-            client.execute(env=environment, stderr=subprocess.DEVNULL)
-            yield client
+            client.execute(env=environment, stdout=quiet, stderr=quiet)
         except DeadKernelError:
             watch.reason = watch.reason or (
-                "its process was killed, most often for lack of memory; close other "
+                "its process ended, most often because memory ran out; close other "
                 "programs and run again"
             )
-            yield client
-        finally:
-            watch.end()
+        except RuntimeError:
+            watch.reason = watch.reason or "its process did not answer in time"
+        yield client
+    finally:
+        watch.end()
+        # Unlike shutil.rmtree, rm does not mind how deep folders are nested.
+        subprocess.run(["rm", "-rf", folder], stderr=subprocess.DEVNULL)
 
 
 def execute(

@@ -9,12 +9,20 @@ from pathlib import Path
 
 PACKAGE = "shears"
 TENSORFLOW = f"{PACKAGE}.runtime.backend"  # its `tf` is TensorFlow itself
-MAGIC = re.compile(r"^(\s*)[%!].*$", re.M)
+MAGIC = re.compile(r"^([ \t\f]*)[%!][^\r\n]*", re.M)
 NOTE_TO_TOOLS = re.compile(r"  # (?:type: ignore|noqa)\b.*$", re.M)
 
 
+def _masked(magic: re.Match[str]) -> str:
+    """Returns a statement that is as long as a magic, in bytes."""
+    length = len(magic[0].encode()) - len(magic[1])
+    return magic[1] + "0".ljust(length)
+
+
 def parse_cell(source: str) -> ast.Module:
-    """Parses a code cell; its magics (lines that begin with % or !) count as ``pass``.
+    """Parses a code cell; its magics (lines that begin with % or !) count as ``0``.
+
+    The others keep their places.
 
     Raises:
         SyntaxError: The rest is not Python.
@@ -23,7 +31,7 @@ def parse_cell(source: str) -> ast.Module:
         try:
             return ast.parse(source)
         except SyntaxError:
-            return ast.parse(MAGIC.sub(r"\1pass", source))
+            return ast.parse(MAGIC.sub(_masked, source))
     except (ValueError, RecursionError, MemoryError) as error:
         raise SyntaxError(str(error) or "it is nested too deeply") from None
 

@@ -2,6 +2,7 @@
 
 import ast
 import hashlib
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -18,7 +19,7 @@ from shears.optimizer_study.course_notebook import (
     problems_of,
     source_by_id,
 )
-from shears.optimizer_study.fill import Bodies, fill_wrongly
+from shears.optimizer_study.fill import Bodies, fill_wrongly, signature_problems
 from shears.runtime.errors import UserError, brief
 
 # Solutions that are wrong: each fails its test by several times the tolerance.
@@ -62,7 +63,8 @@ class Checked:
     Attributes:
         tests: The five tests, in the order of `POINTS`.
         errors: Other cells that failed, a line each.
-        problems: Cells deleted or edited, and banned optimizers, a line each.
+        problems: Cells deleted or edited, signatures changed and banned optimizers, a
+            line each.
     """
 
     tests: list[TestResult]
@@ -79,7 +81,7 @@ def _label(document: Document, number: int) -> str:
     """Names a cell in a message: its grade id or first line."""
     cell = document.cells[number]
     first = source_of(cell).strip().split("\n")[0]
-    return grade_id(cell) or f"{number + 1} ({brief(first, 40)!r})"
+    return brief(grade_id(cell) or f"{number + 1} ({brief(first, 40)!r})")
 
 
 def run(
@@ -151,15 +153,15 @@ def _edited_tests(document: Document) -> Iterator[str]:
                 sealed = entry.get("checksum")
                 intact = not sealed or sealed == _checksum(cell, name, entry)
                 tree = parse_cell(source_of(cell))
-            except (KeyError, SyntaxError, TypeError, ValueError):
+            except (ArithmeticError, KeyError, SyntaxError, TypeError, ValueError):
                 intact, tree = False, None
             if not intact:
-                yield f"cell {name}: it was edited: its checksum is another one"
+                yield f"cell {name}: it was edited: its checksum does not match"
             elif tree is not None and not any(
                 isinstance(part, ast.Assert | ast.Call | ast.Raise)
                 for part in ast.walk(tree)
             ):
-                yield f"cell {name}: it was edited: it tests nothing"
+                yield f"cell {name}: it tests nothing"
 
 
 def _hollow_tests(document: Document, names: set[str], limits: Limits) -> Iterator[str]:
@@ -179,21 +181,23 @@ def _hollow_tests(document: Document, names: set[str], limits: Limits) -> Iterat
             again, _ = run(fill_wrongly(document, bodies), limits, last)
             for test in again:
                 if test.passed and test.name in asked:
-                    yield f"cell {test.name}: it was edited: a wrong solution passes"
+                    yield f"cell {test.name}: a wrong solution passes it"
 
 
 def _compared(document: Document, original: Document) -> Iterator[str]:
     """Finds cells of the original that the notebook does not have as they were."""
-    present = [(c["cell_type"], source_of(c).strip()) for c in document.cells]
+    left = Counter((c["cell_type"], source_of(c).rstrip()) for c in document.cells)
     ids = {grade_id(cell) for cell in document.cells}
     for number, cell in enumerate(original.cells):
         name = grade_id(cell)
         if name in SOLUTIONS or not source_of(cell).strip():
             continue
-        if (cell["cell_type"], source_of(cell).strip()) not in present:
+        key = (cell["cell_type"], source_of(cell).rstrip())
+        left[key] -= 1
+        if left[key] < 0:
             kept = name in ids and name is not None
-            what = "it was edited" if kept else "it was deleted or edited"
-            yield f"cell {_label(original, number)}: {what}: the original has another"
+            what = "was edited" if kept else "was deleted or edited"
+            yield f"cell {_label(original, number)}: it {what} (the original differs)"
 
 
 def check(
@@ -201,8 +205,7 @@ def check(
 ) -> Checked:
     """Runs a filled notebook and says which tests pass, and what is wrong with it.
 
-    Tests that pass are run again with wrong solutions: one that still passes was
-    edited.
+    Tests that pass are run again with wrong solutions: those of the course then fail.
 
     Args:
         document: The notebook.
@@ -210,11 +213,13 @@ def check(
         original: The notebook as it was handed out, if it is there to compare with.
 
     Raises:
-        UserError: It has none of the graded cells.
+        UserError: It has none of the graded cells, or the original has not all.
     """
     problems = problems_of(document)
     if not any(graded_cells(document).values()):
         raise UserError(problems[0])
+    if original and (lacking := problems_of(original)):
+        raise UserError(f"the original: {lacking[0]}")
     for name, source in source_by_id(document).items():
         if name in SOLUTIONS:
             try:
@@ -224,17 +229,18 @@ def check(
                 continue
             problems += [
                 f"cell {name}: found {brief(word, 60)}, expected none of TensorFlow's "
-                "optimizers"
+                "own optimizers"
                 for word in sorted(banned)
             ]
+    problems += signature_problems(document)
     problems += _edited_tests(document)
     if original:
         problems += _compared(document, original)
     tests, errors = run(document, limits)
-    known = {name for name in POINTS for line in problems if f"cell {name}:" in line}
+    known = {n for n in POINTS if any(p.startswith(f"cell {n}: it ") for p in problems)}
     passed = {test.name for test in tests if test.passed}
     try:
         problems += _hollow_tests(document, passed - known, limits)
     except UserError as error:
-        problems.append(str(error))
+        errors.append(f"wrong solutions, which were not tried: {error}")
     return Checked(tests, errors, problems)

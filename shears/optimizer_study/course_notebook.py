@@ -5,7 +5,7 @@ metadata. Public copies from spring 2020 to 2023 agree on what is listed here.
 """
 
 import ast
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from shears.notebooks.document import Document, source_of
@@ -23,8 +23,15 @@ POINTS = {
 SOLUTIONS = tuple(name.removeprefix("test_") for name in POINTS)
 GRADE_IDS = tuple(name for pair in zip(SOLUTIONS, POINTS, strict=True) for name in pair)
 #: What leads to TensorFlow's own optimizers, which the assignment forbids.
-BANNED = ("optimizers", "Optimizer", "compat")
-OURS = "shears.optimizer_study.optimizers"
+BANNED = {
+    "optimizers",
+    "Optimizer",
+    "compat",
+    "optimizer_v1",
+    "optimizer_v2",
+    "raw_ops",
+}
+OPTIMIZERS = "shears.optimizer_study.optimizers"  #: our own
 
 Function = ast.FunctionDef | ast.AsyncFunctionDef
 
@@ -46,6 +53,10 @@ def graded_cells(document: Document) -> dict[str, list[int]]:
     return cells
 
 
+def _count(things: Sequence[object]) -> str:
+    return str(len(things) or "none")
+
+
 def problems_of(document: Document) -> list[str]:
     """Lists the graded cells that are missing, there twice or not code, a line each."""
     cells = graded_cells(document)
@@ -57,7 +68,7 @@ def problems_of(document: Document) -> list[str]:
     problems = []
     for name, numbers in cells.items():
         if len(numbers) != 1:
-            problems.append(f"cell {name}: found {len(numbers)} of them, expected one")
+            problems.append(f"cell {name}: found {_count(numbers)}, expected one")
         for number in numbers:
             kind = document.cells[number]["cell_type"]
             if kind != "code":
@@ -87,14 +98,14 @@ def find_function(
         classes = [n for n in body if isinstance(n, ast.ClassDef) and n.name == owner]
         if len(classes) != 1:
             raise UserError(
-                f"{where}: found {len(classes)} classes {owner}, expected one"
+                f"{where}: found {_count(classes)}, expected one class {owner}"
             )
         body = classes[0].body
         where += f", class {owner}"
     functions = [n for n in body if isinstance(n, Function) and n.name == name]
     if len(functions) != 1:
         raise UserError(
-            f"{where}: found {len(functions)} functions {name}, expected one"
+            f"{where}: found {_count(functions)}, expected one function {name}"
         )
     return functions[0]
 
@@ -108,24 +119,35 @@ def signature(function: Function) -> str:
     for argument, default in zip(every, defaults, strict=True):
         text = argument.arg
         if default is not None:
-            try:
-                text += f"={ast.literal_eval(default)!r}"
-            except ValueError:
-                text += f"={ast.unparse(default)}"
+            text += f"={_value(default)}"
         parts.append(text)
+        if argument in args.posonlyargs[-1:]:
+            parts.append("/")
     if args.vararg:
         parts.append(f"*{args.vararg.arg}")
     parts += [f"{a.arg} (by name)" for a in args.kwonlyargs]
     if args.kwarg:
         parts.append(f"**{args.kwarg.arg}")
-    return f"{function.name}({', '.join(parts)})"
+    kind = "async " if isinstance(function, ast.AsyncFunctionDef) else ""
+    for decorator in function.decorator_list:
+        if isinstance(decorator, ast.Name) and decorator.id.endswith("method"):
+            kind = f"@{decorator.id} {kind}"
+    return f"{kind}{function.name}({', '.join(parts)})"
+
+
+def _value(default: ast.expr) -> str:
+    """Formats a default by its value, so that 1e-7 is 0.0000001."""
+    try:
+        return repr(ast.literal_eval(default))
+    except (ValueError, TypeError, MemoryError, RecursionError):
+        return "..."  # whatever it is, it is not the course's
 
 
 def banned_names(source: str) -> set[str]:
-    """Finds TensorFlow's own optimizers in code, however they are reached.
+    """Finds TensorFlow's own optimizers in code, in the usual ways to reach them.
 
-    That is an attribute, an imported name or a string (for getattr and the like) with
-    such a name.
+    That is an attribute, a variable, an imported name or a string (for getattr and the
+    like) with such a name. Texts and attributes of ``self`` do not count.
 
     Raises:
         SyntaxError: The code cannot be parsed.
@@ -133,20 +155,23 @@ def banned_names(source: str) -> set[str]:
 
     def named(node: ast.AST) -> Iterator[str]:
         if isinstance(node, ast.Attribute):
-            yield node.attr
-        elif isinstance(node, ast.ImportFrom) and node.module != OURS:
+            if not (isinstance(node.value, ast.Name) and node.value.id == "self"):
+                yield node.attr
+        elif isinstance(node, ast.Name) and node.id == "optimizers":
+            yield node.id
+        elif isinstance(node, ast.ImportFrom) and node.module != OPTIMIZERS:
             yield from [node.module or "", *(alias.name for alias in node.names)]
         elif isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
         elif isinstance(node, ast.Constant) and isinstance(node.value, str):
-            if "\n" not in node.value:
+            if all(part.isidentifier() for part in node.value.split(".")):
                 yield node.value
 
     banned = set()
     for node in ast.walk(parse_cell(source)):
         for name in named(node):
             parts = name.split(".")
-            if set(parts) & set(BANNED) or any(p.endswith("Optimizer") for p in parts):
+            if set(parts) & BANNED or any(p.endswith("Optimizer") for p in parts):
                 banned.add(name)
     return banned
 

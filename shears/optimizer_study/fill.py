@@ -3,7 +3,7 @@
 import ast
 import re
 import textwrap
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -12,6 +12,7 @@ import shears
 from shears.notebooks.document import Document, read_document, source_of
 from shears.notebooks.source import Definitions, parse_cell, private, split_lines
 from shears.optimizer_study.course_notebook import (
+    OPTIMIZERS,
     SOLUTIONS,
     Function,
     find_function,
@@ -19,11 +20,11 @@ from shears.optimizer_study.course_notebook import (
     graded_cells,
     problems_of,
     signature,
+    source_by_id,
 )
 from shears.runtime.errors import UserError, brief
 
 MODULE = "shears.optimizer_study.solutions"
-OPTIMIZERS = "shears.optimizer_study.optimizers"
 ROOT = Path(shears.__file__).parents[1]
 STEPS = ("__init__", "calculate_gradient", "apply_gradient")
 #: For each solution cell, its functions: the class (None: no class) and the name.
@@ -78,37 +79,49 @@ def _is_open(statements: list[ast.stmt]) -> bool:
     if isinstance(only, ast.Raise):
         error = only.exc.func if isinstance(only.exc, ast.Call) else only.exc
         return isinstance(error, ast.Name) and error.id == "NotImplementedError"
-    return isinstance(only, ast.Pass) or ast.unparse(only) == "..."
+    ellipsis = isinstance(only, ast.Expr) and isinstance(only.value, ast.Constant)
+    return isinstance(only, ast.Pass) or (ellipsis and only.value.value is ...)  # type: ignore[attr-defined]
 
 
-def _attributes(init: Function) -> dict[str, str]:
-    """Finds which attribute keeps each argument, and which others are set."""
-    kept: dict[str, str] = {}
+def _assignments(init: Function) -> Iterator[tuple[str, ast.expr]]:
+    """Yields what ``__init__`` assigns to attributes of ``self``, in order."""
+    pairs: list[tuple[ast.expr, ast.expr]] = []
     for node in ast.walk(init):
-        targets: list[ast.expr] = []
         if isinstance(node, ast.Assign):
-            targets = node.targets
+            pairs += [(target, node.value) for target in node.targets]
         elif isinstance(node, ast.AnnAssign) and node.value:
-            targets = [node.target]
-        pairs = [(target, node.value) for target in targets]  # type: ignore[attr-defined]
-        for target, value in list(pairs):
-            if isinstance(target, ast.Tuple) and isinstance(value, ast.Tuple):
-                pairs += zip(target.elts, value.elts, strict=False)
-            elif isinstance(target, ast.Tuple):
-                pairs += [(part, value) for part in target.elts]
-        for target, value in pairs:
-            if not isinstance(target, ast.Attribute):
-                continue
-            kept.setdefault(target.attr, target.attr)
-            for name in ast.walk(value):
-                if isinstance(name, ast.Name):
-                    kept.setdefault(f"argument {name.id}", target.attr)
-    return kept
+            pairs.append((node.target, node.value))
+    for target, value in pairs:  # grows while tuples are taken apart
+        if isinstance(target, ast.Tuple | ast.List):
+            same = isinstance(value, ast.Tuple | ast.List)
+            values = value.elts if same else [value] * len(target.elts)  # type: ignore[attr-defined]
+            pairs += zip(target.elts, values, strict=False)
+    for target, value in sorted(pairs, key=lambda p: (p[0].lineno, p[0].col_offset)):
+        if isinstance(target, ast.Attribute) and isinstance(target.value, ast.Name):
+            if target.value.id == "self":
+                yield target.attr, value
+
+
+def _attribute_of(argument: str, init: Function) -> str | None:
+    """Finds the attribute that keeps an argument: as it is, or else in some form."""
+    found = []
+    for attribute, value in _assignments(init):
+        names = {n.id for n in ast.walk(value) if isinstance(n, ast.Name)}
+        if argument in names:
+            exact = isinstance(value, ast.Name)
+            found.append((not exact, attribute != argument, attribute))
+    return min(found, key=lambda f: f[:2])[2] if found else None
 
 
 def _body(source: str, names: Mapping[str, str]) -> str:
     """Gives the attributes in a body the names that the notebook gives them."""
     return re.sub(r"\bself\.(\w+)", lambda m: f"self.{names.get(m[1], m[1])}", source)
+
+
+def _line_end(lines: list[str]) -> str:
+    """Returns the end that a cell's lines have."""
+    first = lines[0] if lines else ""
+    return next((end for end in ("\r\n", "\r") if first.endswith(end)), "\n")
 
 
 def _replacement(lines: list[str], function: Function, body: str) -> _Edit:
@@ -117,7 +130,7 @@ def _replacement(lines: list[str], function: Function, body: str) -> _Edit:
     first = statements[0] if statements else function.body[0]
     line = lines[first.lineno - 1].encode()
     before = line[: first.col_offset].decode()
-    ending = "\r\n" if lines[0].endswith("\r\n") else "\n"
+    ending = _line_end(lines)
     if before.strip():  # all on the line of its def
         line = lines[function.lineno - 1].encode()
         indent = line[: function.col_offset].decode() + 4 * " "
@@ -144,7 +157,7 @@ def _apply(lines: list[str], edits: list[_Edit]) -> str:
     return "".join(lines)
 
 
-def _top(lines: list[str], tree: ast.Module, names: set[str]) -> int:
+def _line_above(lines: list[str], tree: ast.Module, names: set[str]) -> int:
     """Returns the line, from 1, where what the classes need goes: above the first."""
     nodes = [
         n
@@ -152,7 +165,8 @@ def _top(lines: list[str], tree: ast.Module, names: set[str]) -> int:
         if isinstance(n, ast.ClassDef | ast.FunctionDef) and n.name in names
     ]
     first = min(min([n.lineno, *(d.lineno for d in n.decorator_list)]) for n in nodes)
-    while first > 1 and lines[first - 2].startswith("#"):
+    before = max((n.end_lineno or 0 for n in tree.body if n.lineno < first), default=0)
+    while first - 1 > before and lines[first - 2].startswith("#"):
         first -= 1
     return first
 
@@ -162,11 +176,23 @@ def _fill_cell(
 ) -> str:
     """Fills the bodies of one cell."""
     try:
+        return _fill_source(cell, source, definitions, bodies, replace)
+    except (ValueError, TypeError, MemoryError, RecursionError) as error:
+        raise UserError(
+            f"cell {cell}: found code that cannot be read ({brief(error)}), expected "
+            "the course's"
+        ) from None
+
+
+def _fill_source(
+    cell: str, source: str, definitions: Definitions, bodies: Bodies, replace: bool
+) -> str:
+    try:
         tree = parse_cell(source)
     except SyntaxError as error:
         raise UserError(
-            f"cell {cell}: found code that is not Python "
-            f"({brief(error.msg)}, line {error.lineno}), expected the course's"
+            f"cell {cell}: found code that is not Python ({brief(error.msg)}), "
+            "expected the course's"
         ) from None
     lines, edits = split_lines(source), []
     names: dict[str, str] = {}
@@ -196,34 +222,38 @@ def _fill_cell(
         }
         body = definitions.rename(MODULE, _body(body, names))
         edits.append(_replacement(lines, function, body))
-    if copied := definitions.copy(MODULE, list(needed)):
+    ending = _line_end(lines)
+    copied = definitions.copy(MODULE, list(needed)).replace("\n", ending)
+    if copied and copied not in source:  # it is there if the cell is filled again
         owners = {owner or name for owner, name in BODIES[cell]}
-        place = (_top(lines, tree, owners), 0)
-        edits.append(_Edit(place, place, copied + "\n\n\n"))
+        place = (_line_above(lines, tree, owners), 0)
+        edits.append(_Edit(place, place, copied + 3 * ending))
     filled = _apply(lines, edits)
     try:
         parse_cell(filled)
     except SyntaxError:
         raise UserError(
-            f"cell {cell}: found a layout that cannot be filled, expected each body on "
-            "lines of its own"
+            f"cell {cell}: found a layout that cannot be filled, expected the course's"
         ) from None
     return filled
 
 
 def _check_init(where: str, cell: str, init: Function) -> dict[str, str]:
     """Reads which attributes a given ``__init__`` sets; returns settings' names."""
-    kept = _attributes(init)
-    arguments = [argument.arg for argument in init.args.args[1:]]
-    for name in arguments:
-        if f"argument {name}" not in kept:
+    names = {}
+    for argument in (argument.arg for argument in init.args.args[1:]):
+        attribute = _attribute_of(argument, init)
+        if attribute is None:
             raise UserError(
-                f"{where}: found no attribute that keeps {name}, expected self.{name}"
+                f"{where}: found no attribute that keeps {argument}, expected "
+                f"self.{argument}"
             )
+        names[argument] = attribute
+    present = {attribute for attribute, _ in _assignments(init)}
     for name in MEMORY.get(cell, []):
-        if name not in kept:
+        if name not in present:
             raise UserError(f"{where}: found no attribute {name}, expected self.{name}")
-    return {name: kept[f"argument {name}"] for name in arguments}
+    return names
 
 
 def _imported(source: str) -> list[str]:
@@ -233,8 +263,10 @@ def _imported(source: str) -> list[str]:
     except SyntaxError:
         return []
     if len(body) == 1 and isinstance(body[0], ast.ImportFrom):
-        if body[0].module == OPTIMIZERS:
-            return [alias.name for alias in body[0].names]
+        names = [alias.name for alias in body[0].names if not alias.asname]
+        ours = Definitions(ROOT).globals_of(OPTIMIZERS)
+        if body[0].module == OPTIMIZERS and len(names) == len(body[0].names):
+            return names if set(names) <= ours else []
     return []
 
 
@@ -267,6 +299,28 @@ def fill(document: Document, *, replace: bool = False) -> Document:
     return document.with_sources(sources)
 
 
+def signature_problems(document: Document) -> list[str]:
+    """Lists the functions of the solution cells that are not the course's, by line."""
+    problems = []
+    for name, source in source_by_id(document).items():
+        for owner, function in BODIES.get(name, []):
+            try:
+                actual = signature(
+                    find_function(parse_cell(source), name, owner, function)
+                )
+                expected = our_functions()[owner, function][0]
+                if actual != expected:
+                    problems.append(
+                        f"cell {name}: found the signature {brief(actual)}, expected "
+                        f"{expected}"
+                    )
+            except UserError as error:
+                problems.append(str(error))
+            except SyntaxError:  # named already
+                pass
+    return problems
+
+
 def fill_file(path: str | Path, *, replace: bool = False) -> Document:
     """Reads a notebook and fills it.
 
@@ -281,7 +335,7 @@ def fill_file(path: str | Path, *, replace: bool = False) -> Document:
 
 
 def fill_wrongly(document: Document, bodies: Bodies) -> Document:
-    """Overwrites the solution cells that are there with our solution, but for bodies.
+    """Overwrites the solution cells that are there with our solution, but for `bodies`.
 
     Args:
         document: A notebook that may lack cells.

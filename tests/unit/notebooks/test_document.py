@@ -1,4 +1,5 @@
 import json
+import os
 
 import pytest
 from hypothesis import given
@@ -126,3 +127,9 @@ def test_any_json_is_read_or_refused(tmp_path_factory, content):
         return
     assert json.loads(document.encode()) == content
     assert all(isinstance(source_of(c), str) for c in document.cells)
+
+
+def test_a_pipe_is_refused_and_not_waited_for(tmp_path):
+    os.mkfifo(tmp_path / "a.ipynb")
+    with pytest.raises(UserError, match="found no regular file"):
+        read_document(tmp_path / "a.ipynb")

@@ -65,8 +65,8 @@ def test_a_test_that_is_not_reached_does_not_pass():
     content = quick(AdaGrad="AdaGrad = 1\nimport time\ntime.sleep(60)")
     tests, errors = run(document(content), Limits(seconds=2))
     assert [t.passed for t in tests] == [True, True, True, False, False]
-    assert "took longer than 2 seconds" in tests[3].problem
-    assert errors == ["the run was stopped: it took longer than 2 seconds"]
+    assert "took longer than 2 s" in tests[3].problem
+    assert errors == ["the run was stopped: it took longer than 2 s"]
 
 
 def test_cells_deleted_and_banned_optimizers_are_named():
@@ -76,9 +76,9 @@ def test_cells_deleted_and_banned_optimizers_are_named():
     assert not checked.passed
     assert checked.tests[3].problem == "the cell is missing"
     assert checked.problems[:2] == [
-        "cell test_AdaGrad: found 0 of them, expected one",
+        "cell test_AdaGrad: found none, expected one",
         "cell GD: found tensorflow.keras.optimizers, expected none of TensorFlow's "
-        "optimizers",
+        "own optimizers",
     ]
     assert checked.problems[2].startswith("cell SGD: not Python")
 
@@ -88,15 +88,15 @@ def test_a_test_whose_checksum_is_another_one_was_edited():
     assert not any("edited" in problem for problem in problems(content))
     by_id(content, "test_GD")["source"] = ["assert GD > 0"]
     by_id(content, "test_Adam")["metadata"]["nbgrader"]["points"] = "many"
-    assert problems(content)[:2] == [
-        "cell test_GD: it was edited: its checksum is another one",
-        "cell test_Adam: it was edited: its checksum is another one",
+    assert [p for p in problems(content) if "edited" in p] == [
+        "cell test_GD: it was edited: its checksum does not match",
+        "cell test_Adam: it was edited: its checksum does not match",
     ]
 
 
 @pytest.mark.parametrize("source", ["", "pass", "x = 1\nx", "# assert GD == 1"])
 def test_a_test_without_a_check_was_edited(source):
-    message = "cell test_GD: it was edited: it tests nothing"
+    message = "cell test_GD: it tests nothing"
     assert message in problems(quick(test_GD=source))
     assert message not in problems(quick())
 
@@ -108,8 +108,8 @@ def test_cells_are_compared_with_the_original():
     content["cells"].append(cell("added = 1"))
     found = [p for p in problems(content, original=original) if "original" in p]
     assert found == [
-        "cell 2 ('given = 1'): it was deleted or edited: the original has another",
-        "cell test_SGD: it was edited: the original has another",
+        "cell 2 ('given = 1'): it was deleted or edited (the original differs)",
+        "cell test_SGD: it was edited (the original differs)",
     ]
 
 
@@ -136,6 +136,6 @@ def test_tests_that_accept_wrong_solutions_are_named_and_no_others():
     assert sum(test.points for test in checked.tests) == 40 and not checked.passed
     assert checked.errors == []
     assert checked.problems == [
-        f"cell {name}: it was edited: a wrong solution passes"
+        f"cell {name}: a wrong solution passes it"
         for name in ("test_LR_MSE", "test_GD", "test_Adam")
     ]

@@ -1,6 +1,7 @@
 import ast
 import copy
 import json
+import re
 
 import pytest
 from hypothesis import given
@@ -18,7 +19,7 @@ from shears.optimizer_study.course_notebook import (
 from shears.optimizer_study.fill import fill
 from shears.runtime.errors import UserError
 from tests import ROOT
-from tests.unit.optimizer_study.course import by_id, course_notebook, document
+from tests.unit.optimizer_study.course import by_id, cell, course_notebook, document
 
 OURS = ROOT / "notebooks/assignment_notebook.ipynb"
 
@@ -175,8 +176,14 @@ def test_our_own_notebook_is_filled_and_needs_nothing_of_this_project():
         (edited("SGD", "(self, grads, model)", "(self, model, grads)"), "signature"),
         (edited("AdaGrad", "(self, X, y, model)", "(self, X, y, *model)"), "signature"),
         (edited("Adam", ", epsilon=0.0000001", ""), "cell Adam, Adam.__init__: found"),
-        (edited("Adam", "class Adam", "class Adams"), "found 0 classes Adam, expected"),
-        (edited("LR_MSE", "def loss", "def lose"), "found 0 functions loss, expected"),
+        (
+            edited("Adam", "class Adam", "class Adams"),
+            "found none, expected one class Adam",
+        ),
+        (
+            edited("LR_MSE", "def loss", "def lose"),
+            "found none, expected one function loss",
+        ),
         (
             edited("GD", "    raise NotImplementedError()", "    return 1"),
             "cell GD, GD.calculate_gradient: found a body that is already written",
@@ -263,3 +270,68 @@ def test_definitions_come_before_they_are_used_whatever_the_order():
     filled = fill(document(content))
     first = [source_of(c) for c in filled.cells if "class Adam" in source_of(c)]
     assert "def _tensors(" in first[0]
+
+
+def test_filling_again_changes_nothing():
+    once = fill(document())
+    assert fill(once, replace=True).cells == once.cells
+
+
+LONG = "return " + "x + " * 2000 + "x"
+
+
+@pytest.mark.parametrize(
+    "body",
+    [LONG, "return 0x" + "f" * 5000, "%run (1)", "!pip # x", "return " + "-" * 500],
+)
+def test_a_written_body_of_any_kind_is_no_open_body(body):
+    content = edited("GD", "raise NotImplementedError()", body)
+    with pytest.raises(UserError) as caught:
+        fill(document(content))
+    assert "\n" not in str(caught.value)
+    assert "written" in str(caught.value) or "not Python" in str(caught.value)
+
+
+def test_magics_keep_the_places_of_the_code_around_them():
+    content = edited("GD", "class GD:", "%matplotlib inline\n!echo é\nclass GD:")
+    text = source_by_id(fill(document(content)))["GD"]
+    assert text.startswith("%matplotlib inline\n!echo é\n")
+    assert "_descend(self.lr, grads, model)\n" in text
+
+
+def test_definitions_are_not_put_into_a_text_above_the_class():
+    content = edited("GD", "class GD:", "x = '''\n# GD'''\nclass GD:")
+    text = source_by_id(fill(document(content)))["GD"]
+    assert text.startswith("x = '''\n# GD'''\n")
+
+
+@pytest.mark.parametrize(
+    ("init", "attribute"),
+    [
+        ("self.half = lr / 2; self.rate = lr", "rate"),
+        ("tf.x = lr; self.rate = float(lr)", "rate"),
+        ("self.half, self.lr = lr / 2, 1 * lr", "lr"),
+        ("[self.rate, self.other] = [lr, 1]", "rate"),
+    ],
+)
+def test_the_attribute_that_keeps_the_rate_is_used(init, attribute):
+    content = edited("GD", "self.lr = lr", init)
+    text = source_by_id(fill(document(content)))["GD"]
+    assert f"_descend(self.{attribute}, grads, model)" in text
+
+
+@pytest.mark.parametrize("end", ["\r\n", "\r", "\n"])
+def test_a_cell_keeps_its_line_ends(end):
+    content = course_notebook()
+    found = by_id(content, "GD")
+    found["source"] = "".join(found["source"]).replace("\n", end)
+    text = source_by_id(fill(document(content)))["GD"]
+    assert set(re.findall("\r\n|\r|\n", text)) == {end}
+
+
+@pytest.mark.parametrize("what", ["*", "adam as a", "adam, nope", "tf"])
+def test_only_imports_of_our_own_names_are_replaced(what):
+    line = f"from shears.optimizer_study.optimizers import {what}"
+    content = course_notebook()
+    content["cells"].append(cell(line))
+    assert source_of(fill(document(content)).cells[-1]) == line

@@ -70,10 +70,11 @@ def test_the_contents_say_what_a_file_is_and_not_its_name(tmp_path, genuine, goo
     assert not is_archive(renamed)
     contents = read_weights_file(renamed)
     assert contents.layout == "Keras 2 weights"
-    # TensorFlow 2.2 and tf_keras read it, as they were measured to; Keras 3 does not.
+    # Keras 2 reads it, as it was measured to; Keras 3 does not.
     both = ["load_weights", "load_model"]
     assert loaders(contents, renamed) == {
         "TensorFlow 2.2": both,
+        "TensorFlow 2.15": both,
         "tf_keras 2.21": both,
         "Keras 3.15": [],
     }

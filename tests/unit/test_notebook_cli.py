@@ -55,7 +55,7 @@ def test_check_prints_points_and_what_is_wrong(tmp_path, capsys):
 
 
 def test_a_limit_can_be_set(tmp_path, capsys):
-    path = write(tmp_path / "a.ipynb", quick(LR_MSE="import time\ntime.sleep(60)"))
+    path = write(tmp_path / "a.ipynb", quick(LR_MSE="import time\ntime.sleep(600)"))
     assert main([*CHECK, str(path), "--seconds", "1"]) == 1
     assert "the run was stopped: it took longer than 1 s" in capsys.readouterr().out
     with pytest.raises(SystemExit) as caught:

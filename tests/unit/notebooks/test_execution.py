@@ -93,16 +93,15 @@ def test_cells_after_one_that_fails_run_too():
 @pytest.mark.parametrize(
     ("limit", "source", "reason"),
     [
-        (2, "import time\ntime.sleep(60)", "it took longer than 2 s"),
-        (2, "while True: pass", "it took longer than 2 s"),
+        (10, "while True: pass", "it took longer than 10 s"),
         (
-            60,
+            300,
             "x = bytearray(600 << 20)\nx[::4096] = x[1::4096]\nimport time\n"
-            "time.sleep(60)",
+            "time.sleep(600)",
             "it used more than 500 MiB of memory",
         ),
         (
-            60,
+            300,
             "while True: print('x' * 1000)",
             "it printed more than 100,000 characters",
         ),
@@ -129,7 +128,7 @@ def test_messages_that_are_not_jupyters_and_deep_folders_do_no_harm():
     send = (
         "k = get_ipython().kernel\n"
         "k.session.send(k.iopub_socket, 'stream', {}, parent=k.get_parent())\n"
-        "import time\ntime.sleep(60)"
+        "import time\ntime.sleep(600)"
     )
     deep = "import os\nfor _ in range(1500):\n    os.mkdir('a')\n    os.chdir('a')"
     results, stopped = run_cells([deep, send])

@@ -19,7 +19,7 @@ from tests.unit.optimizer_study.course import (
     solution,
 )
 
-LIMITS = Limits(seconds=60, memory=2 << 30)
+LIMITS = Limits(seconds=300, memory=2 << 30)
 
 
 def quick(**sources: str) -> dict[str, Any]:
@@ -62,11 +62,11 @@ def test_each_test_has_its_points_and_the_reason_why_it_fails():
 
 
 def test_a_test_that_is_not_reached_does_not_pass():
-    content = quick(AdaGrad="AdaGrad = 1\nimport time\ntime.sleep(60)")
-    tests, errors = run(document(content), Limits(seconds=2))
+    content = quick(AdaGrad="AdaGrad = 1\nimport time\ntime.sleep(600)")
+    tests, errors = run(document(content), Limits(seconds=10))
     assert [t.passed for t in tests] == [True, True, True, False, False]
-    assert "took longer than 2 s" in tests[3].problem
-    assert errors == ["the run was stopped: it took longer than 2 s"]
+    assert "took longer than 10 s" in tests[3].problem
+    assert errors == ["the run was stopped: it took longer than 10 s"]
 
 
 def test_cells_deleted_and_banned_optimizers_are_named():

@@ -36,12 +36,16 @@ include: "rules/score.smk"
 include: "rules/submit.smk"
 include: "rules/optimizers.smk"
 include: "rules/report.smk"
+include: "rules/memory.smk"
 
 
 # Before planning: anything that another run does from now on makes the plan stale.
 LOCKS = {
     folder: look_at_lock(folder) for folder in sorted({Path.cwd(), BASE.resolve()})
 }
+if workflow.is_main_process and not any(seen.held for seen in LOCKS.values()):
+    with plain_errors():
+        restore_memory(RESULTS)
 
 
 rule all:

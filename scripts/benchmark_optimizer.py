@@ -8,6 +8,7 @@ from shears.runtime import machine
 from shears.runtime.device import prepare
 from shears.runtime.files import write_json
 from shears.runtime.job_log import log_job
+from shears.runtime.job_record import write_record
 
 if TYPE_CHECKING:
     from snakemake.iocontainers import snakemake
@@ -38,6 +39,9 @@ def benchmark_optimizer(
 if __name__ == "__main__":
     name = " ".join(snakemake.wildcards)
     with log_job(f"benchmark_optimizer {name}", snakemake.log[0]):
+        write_record(
+            snakemake.rule, snakemake.params, snakemake.input, snakemake.output
+        )
         prepare(snakemake.threads)
         benchmark_optimizer(
             **snakemake.wildcards, **snakemake.params.settings, **snakemake.output

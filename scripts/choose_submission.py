@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 from shears.evaluation.selection import choose
 from shears.runtime.files import read_json, write_json
 from shears.runtime.job_log import log_job
+from shears.runtime.job_record import write_record
 
 if TYPE_CHECKING:
     from snakemake.iocontainers import snakemake
@@ -20,6 +21,9 @@ def choose_submission(
 
 if __name__ == "__main__":
     with log_job("choose_submission", snakemake.log[0]):
+        write_record(
+            snakemake.rule, snakemake.params, snakemake.input, snakemake.output
+        )
         choose_submission(
             candidates=snakemake.params.candidates,
             scores=snakemake.input.scores,

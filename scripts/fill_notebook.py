@@ -8,6 +8,7 @@ from shears.optimizer_study.fill import fill_file
 from shears.runtime.errors import UserError
 from shears.runtime.files import write_bytes
 from shears.runtime.job_log import log_job
+from shears.runtime.job_record import write_record
 
 if TYPE_CHECKING:
     from snakemake.iocontainers import snakemake
@@ -28,6 +29,9 @@ def fill_notebook(*, notebook: str, submission: str) -> None:
 
 if __name__ == "__main__":
     with log_job("fill_notebook", snakemake.log[0]):
+        write_record(
+            snakemake.rule, snakemake.params, snakemake.input, snakemake.output
+        )
         fill_notebook(
             notebook=snakemake.input.notebook,
             submission=snakemake.output.submission,

@@ -6,6 +6,7 @@ from shears.data.dataset import read_split
 from shears.evaluation.grading import GradedNetwork
 from shears.runtime.device import prepare
 from shears.runtime.job_log import log_job
+from shears.runtime.job_record import write_record
 from shears.training.outputs import TrainingFiles, save_imported
 from shears.training.run_context import RunContext
 from shears.weight_files.reader import read_weights_file
@@ -26,6 +27,9 @@ def import_baseline(
 
 if __name__ == "__main__":
     with log_job(f"import_baseline {snakemake.wildcards.baseline}", snakemake.log[0]):
+        write_record(
+            snakemake.rule, snakemake.params, snakemake.input, snakemake.output
+        )
         device = prepare(snakemake.threads)
         import_baseline(
             RunContext("float32", int(snakemake.wildcards.seed), device),

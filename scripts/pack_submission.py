@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING
 
 from shears.reporting.submission import pack
 from shears.runtime.job_log import log_job
+from shears.runtime.job_record import write_record
 
 if TYPE_CHECKING:
     from snakemake.iocontainers import snakemake
@@ -18,6 +19,9 @@ def pack_submission(
 
 if __name__ == "__main__":
     with log_job("pack_submission", snakemake.log[0]):
+        write_record(
+            snakemake.rule, snakemake.params, snakemake.input, snakemake.output
+        )
         pack_submission(
             manifest=snakemake.input.manifest,
             files=list(snakemake.input.files),

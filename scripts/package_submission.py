@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 from shears.reporting.submission import package
 from shears.runtime.files import read_json
 from shears.runtime.job_log import log_job
+from shears.runtime.job_record import write_record
 
 if TYPE_CHECKING:
     from snakemake.iocontainers import snakemake
@@ -28,6 +29,9 @@ def package_submission(
 
 if __name__ == "__main__":
     with log_job("package_submission", snakemake.log[0]):
+        write_record(
+            snakemake.rule, snakemake.params, snakemake.input, snakemake.output
+        )
         package_submission(
             candidates=snakemake.params.candidates,
             weights=snakemake.input.weights,

@@ -15,6 +15,7 @@ from shears.optimizer_study.study import walk_valley
 from shears.runtime.device import prepare
 from shears.runtime.files import read_json, write_bytes, write_json
 from shears.runtime.job_log import log_job
+from shears.runtime.job_record import write_record
 
 if TYPE_CHECKING:
     from snakemake.iocontainers import snakemake
@@ -46,6 +47,9 @@ def plot_optimizers(
 
 if __name__ == "__main__":
     with log_job("plot_optimizers", snakemake.log[0]):
+        write_record(
+            snakemake.rule, snakemake.params, snakemake.input, snakemake.output
+        )
         prepare(1)
         plot_optimizers(
             names=snakemake.params.names,

@@ -7,6 +7,7 @@ from shears.data.dataset import write_dataset
 from shears.data.digits import read_digits
 from shears.data.splits import split_off
 from shears.runtime.job_log import log_job
+from shears.runtime.job_record import write_record
 
 if TYPE_CHECKING:
     from snakemake.iocontainers import snakemake
@@ -31,6 +32,9 @@ def prepare_dataset(
 
 if __name__ == "__main__":
     with log_job("prepare_dataset", snakemake.log[0]):
+        write_record(
+            snakemake.rule, snakemake.params, snakemake.input, snakemake.output
+        )
         prepare_dataset(
             archive=snakemake.input.get("archive", ""),
             dataset=snakemake.output.dataset,

@@ -7,6 +7,7 @@ from shears.pruning.masks import zeros_for
 from shears.pruning.rounds import RoundSpec, plan_round
 from shears.runtime.device import prepare
 from shears.runtime.job_log import log_job
+from shears.runtime.job_record import write_record
 from shears.training.loop import steps_per_epoch, train_network
 from shears.training.outputs import TrainingFiles, save_candidate
 from shears.training.recipe import Recipe
@@ -57,6 +58,9 @@ if __name__ == "__main__":
         f"prune_round {snakemake.wildcards.method} {snakemake.wildcards.round}",
         snakemake.log[0],
     ):
+        write_record(
+            snakemake.rule, snakemake.params, snakemake.input, snakemake.output
+        )
         device = prepare(snakemake.threads, snakemake.resources.gpu)
         prune_round(
             Recipe(**snakemake.params.settings["recipe"]),

@@ -7,6 +7,7 @@ from shears.notebooks.execution import execute
 from shears.notebooks.files import read_notebook, write_notebook
 from shears.runtime.files import verify
 from shears.runtime.job_log import log_job
+from shears.runtime.job_record import write_record
 
 if TYPE_CHECKING:
     from snakemake.iocontainers import snakemake
@@ -32,6 +33,9 @@ def run_pruning_notebook(
 
 if __name__ == "__main__":
     with log_job("run_pruning_notebook", snakemake.log[0]):
+        write_record(
+            snakemake.rule, snakemake.params, snakemake.input, snakemake.output
+        )
         run_pruning_notebook(
             **snakemake.input, **snakemake.output, threads=snakemake.threads
         )

@@ -8,6 +8,7 @@ from shears.data.views import ViewSettings
 from shears.model.forward import logits
 from shears.runtime.device import prepare
 from shears.runtime.job_log import log_job
+from shears.runtime.job_record import write_record
 from shears.training.soft_targets import compute_soft_targets, write_soft_targets
 from shears.weight_files.canonical import read_weights
 
@@ -28,6 +29,9 @@ if __name__ == "__main__":
     with log_job(
         f"save_baseline_logits {snakemake.wildcards.baseline}", snakemake.log[0]
     ):
+        write_record(
+            snakemake.rule, snakemake.params, snakemake.input, snakemake.output
+        )
         prepare(snakemake.threads, snakemake.resources.gpu)
         save_baseline_logits(
             **snakemake.input,

@@ -7,6 +7,7 @@ from shears.data.views import ViewSettings
 from shears.model.teacher import Teacher
 from shears.runtime.device import prepare
 from shears.runtime.job_log import log_job
+from shears.runtime.job_record import write_record
 from shears.training.soft_targets import compute_soft_targets, write_soft_targets
 
 if TYPE_CHECKING:
@@ -24,6 +25,9 @@ def save_teacher_logits(
 
 if __name__ == "__main__":
     with log_job("save_teacher_logits", snakemake.log[0]):
+        write_record(
+            snakemake.rule, snakemake.params, snakemake.input, snakemake.output
+        )
         prepare(snakemake.threads, snakemake.resources.gpu)
         save_teacher_logits(
             **snakemake.input,

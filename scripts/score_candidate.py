@@ -7,6 +7,7 @@ from shears.evaluation.grading import GradedNetwork
 from shears.runtime.device import prepare
 from shears.runtime.files import write_csv, write_json
 from shears.runtime.job_log import log_job
+from shears.runtime.job_record import write_record
 
 if TYPE_CHECKING:
     from snakemake.iocontainers import snakemake
@@ -29,5 +30,8 @@ def score_candidate(
 
 if __name__ == "__main__":
     with log_job(f"score_candidate {snakemake.wildcards.candidate}", snakemake.log[0]):
+        write_record(
+            snakemake.rule, snakemake.params, snakemake.input, snakemake.output
+        )
         prepare(snakemake.threads)
         score_candidate(**snakemake.input, **snakemake.output)

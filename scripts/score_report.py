@@ -7,6 +7,7 @@ from shears.reporting.candidates import Candidate
 from shears.reporting.report import write_report
 from shears.runtime.files import read_csv, read_json
 from shears.runtime.job_log import log_job
+from shears.runtime.job_record import write_record
 
 if TYPE_CHECKING:
     from snakemake.iocontainers import snakemake
@@ -31,6 +32,9 @@ def read_candidates(
 
 if __name__ == "__main__":
     with log_job("score_report", snakemake.log[0]):
+        write_record(
+            snakemake.rule, snakemake.params, snakemake.input, snakemake.output
+        )
         write_report(
             read_candidates(snakemake.params.candidates, snakemake.input),
             read_json(snakemake.input.choice),

@@ -6,6 +6,7 @@ from shears.data.dataset import read_split
 from shears.model.parameters import initial_parameters
 from shears.runtime.device import prepare
 from shears.runtime.job_log import log_job
+from shears.runtime.job_record import write_record
 from shears.training.loop import train_network
 from shears.training.outputs import TrainingFiles, save_candidate
 from shears.training.recipe import Recipe
@@ -39,6 +40,9 @@ def train_baseline(
 
 if __name__ == "__main__":
     with log_job(f"train_baseline {snakemake.wildcards.baseline}", snakemake.log[0]):
+        write_record(
+            snakemake.rule, snakemake.params, snakemake.input, snakemake.output
+        )
         device = prepare(snakemake.threads, snakemake.resources.gpu)
         train_baseline(
             Recipe(**snakemake.params.settings["recipe"]),

@@ -7,6 +7,7 @@ from shears.data.dataset import read_split
 from shears.model import teacher
 from shears.runtime.device import prepare
 from shears.runtime.job_log import log_job
+from shears.runtime.job_record import write_record
 from shears.training.history import save_metrics
 from shears.training.loop import train
 from shears.training.recipe import Recipe
@@ -52,6 +53,9 @@ def train_teacher(
 
 if __name__ == "__main__":
     with log_job("train_teacher", snakemake.log[0]):
+        write_record(
+            snakemake.rule, snakemake.params, snakemake.input, snakemake.output
+        )
         device = prepare(snakemake.threads, snakemake.resources.gpu)
         train_teacher(
             Recipe(**snakemake.params.settings["recipe"]),

@@ -6,9 +6,10 @@ from functools import cache
 from pathlib import Path
 
 PACKAGE = "shears"
-#: These modules write no result: they word errors, lock folders and write logs.
+#: These modules write no result: they word errors, lock folders and keep records.
 WITHOUT_RESULTS = {
-    f"{PACKAGE}/runtime/{name}.py" for name in ("errors", "job_log", "lock")
+    f"{PACKAGE}/runtime/{name}.py"
+    for name in ("errors", "job_log", "job_record", "lock")
 }
 
 

@@ -302,6 +302,7 @@ MODULES = {
     "runtime/errors": NOTHING,
     "runtime/files": EVERYTHING,
     "runtime/job_log": NOTHING,
+    "runtime/job_record": NOTHING,
     "runtime/lock": NOTHING,
     "runtime/machine": {**TRAINING, **CELLS},
     "runtime/settings": TRAINING,

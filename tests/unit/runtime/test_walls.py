@@ -1,0 +1,79 @@
+"""A stranger's file is read behind walls: whatever happens there ends in a line."""
+
+import os
+import sys
+import time
+
+import pytest
+
+from shears.runtime.errors import UserError
+from shears.runtime.walls import Limits, call, open_regular
+
+WALLED = "tests.unit.runtime.walled"
+linux = pytest.mark.skipif(sys.platform != "linux", reason="Linux only")
+
+
+@pytest.fixture
+def file(tmp_path):
+    path = tmp_path / "file"
+    path.write_bytes(b"weights")
+    with open_regular(path) as opened:
+        yield opened
+
+
+def test_the_answer_comes_back(file):
+    assert call(f"{WALLED}:echo", file, Limits()) == b"weights"
+
+
+def test_a_refusal_comes_back(file):
+    with pytest.raises(UserError, match="^found b'wei', expected a network$"):
+        call(f"{WALLED}:refuse", file, Limits())
+
+
+@pytest.mark.parametrize(
+    ("function", "limits", "message"),
+    [
+        ("fail", Limits(), "the process that reads it died .exit code 1."),
+        ("crash", Limits(), "the process that reads it died .SIGSEGV."),
+        ("loop", Limits(processor=1), "took more than 1 seconds of processor time"),
+        ("sleep", Limits(wall=1), "took more than 1 seconds: no writer"),
+        ("take_memory", Limits(), "took more than 512 MiB of memory"),
+        ("answer_at_length", Limits(answer=1000), "died .exit code 1."),
+    ],
+)
+def test_whatever_ends_the_process_is_a_line(file, function, limits, message):
+    began = time.monotonic()
+    with pytest.raises(UserError, match=message) as caught:
+        call(f"{WALLED}:{function}", file, limits)
+    assert "\n" not in str(caught.value)
+    assert time.monotonic() - began < 60
+
+
+@linux
+@pytest.mark.parametrize(
+    "function",
+    ["read_a_file", "start_a_program", "start_a_process", "use_the_network"],
+)
+def test_nothing_but_the_file_can_be_used(file, function):
+    assert call(f"{WALLED}:{function}", file, Limits()) == b"PermissionError"
+
+
+@linux
+def test_no_file_can_be_written(tmp_path):
+    path, target = tmp_path / "file", tmp_path / "target"
+    path.write_text(str(target), encoding="utf-8")
+    with open_regular(path) as file:
+        assert call(f"{WALLED}:write_a_file", file, Limits()) == b"PermissionError"
+    assert not target.exists()
+
+
+def test_a_fifo_is_refused_at_once(tmp_path):
+    os.mkfifo(tmp_path / "fifo")
+    with pytest.raises(UserError, match="found a FIFO, expected a file"):
+        open_regular(tmp_path / "fifo")
+    with pytest.raises(UserError, match="found a folder, expected a file"):
+        open_regular(tmp_path)
+    with pytest.raises(UserError, match="found a device or socket, expected a file"):
+        open_regular("/dev/zero")
+    with pytest.raises(FileNotFoundError):
+        open_regular(tmp_path / "none")

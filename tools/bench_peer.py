@@ -24,6 +24,7 @@ from shears.model.architecture import SHAPES
 from shears.model.parameters import Parameters
 from shears.runtime import machine
 from shears.runtime.files import write_json
+from shears.runtime.output import checked_output
 from shears.weight_files.canonical import write_weights
 from tools.configuration import read_configuration
 
@@ -135,4 +136,5 @@ def compare(
 
 
 if __name__ == "__main__":
-    main()
+    with checked_output():
+        main()

@@ -24,6 +24,7 @@ from shears.model.parameters import initial_parameters
 from shears.runtime import machine
 from shears.runtime.device import choose_precision, prepare
 from shears.runtime.files import read_json, whole_file
+from shears.runtime.output import checked_output
 from shears.training.checkpoint import Checkpoint, State
 from shears.training.loop import train_network
 from shears.training.run_context import RunContext
@@ -259,4 +260,5 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    with checked_output():
+        main()

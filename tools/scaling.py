@@ -31,6 +31,7 @@ from shears.plan import plan
 from shears.reporting.report import read_costs
 from shears.runtime import machine
 from shears.runtime.errors import plain_errors
+from shears.runtime.output import checked_output
 from tools.configuration import ROOT, read_configuration, require
 
 WORKERS = (1, 8, 64, 512)
@@ -279,5 +280,5 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    with plain_errors():
+    with checked_output(), plain_errors():
         main()

@@ -21,6 +21,7 @@ from shears.optimizer_study.regression import DATA_SETS
 from shears.optimizer_study.study import IMPLEMENTATIONS, METHODS, walk_valley
 from shears.runtime.device import prepare
 from shears.runtime.files import read_json, whole_file
+from shears.runtime.output import checked_output
 from tools.write_results import job_costs, markdown_table, replace_part
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -129,4 +130,5 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    with checked_output():
+        main()

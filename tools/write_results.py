@@ -18,6 +18,7 @@ from shears.reporting.candidates import Candidate, mean_scores, over_seeds, titl
 from shears.reporting.charts import save_chart
 from shears.reporting.report import read_costs
 from shears.runtime.files import read_csv, read_json, whole_file
+from shears.runtime.output import checked_output
 from tools.configuration import read_configuration
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -341,4 +342,5 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    with checked_output():
+        main()

@@ -304,6 +304,7 @@ MODULES = {
     "runtime/job_log": NOTHING,
     "runtime/lock": NOTHING,
     "runtime/machine": {**TRAINING, **CELLS},
+    "runtime/output": NOTHING,
     "runtime/settings": TRAINING,
     "runtime/yaml_files": NOTHING,
     "training/__init__": TRAINING,

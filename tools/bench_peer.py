@@ -45,7 +45,7 @@ def configuration(folder: Path, about: dict[str, Any], images: int) -> Path:
         "run": ["lamp"],
         "optimizers": {"data_sets": []},
     }
-    path.write_text(json.dumps(changes))
+    path.write_text(json.dumps(changes), encoding="utf-8")
     return path
 
 

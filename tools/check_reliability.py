@@ -137,7 +137,7 @@ def describe_refusals() -> str:
             [sys.executable, "-m", "pytest", "-q", node],
             cwd=ROOT,
             capture_output=True,
-            text=True,
+            encoding="utf-8",
         )
         if run.returncode:
             raise SystemExit(run.stdout)
@@ -189,8 +189,8 @@ def describe_variants() -> str:
     what = "the small test configuration (digits, 4, 1 and 1 epochs, 297 test images)"
     config = None
     if os.environ.get("CIFAR10_ARCHIVE"):
-        config = yaml.safe_load((ROOT / "config.yaml").read_text())
-        tiny = (ROOT / "tests/tiny_cifar10.yaml").read_text()
+        config = yaml.safe_load((ROOT / "config.yaml").read_text(encoding="utf-8"))
+        tiny = (ROOT / "tests/tiny_cifar10.yaml").read_text(encoding="utf-8")
         update_config(config, {**yaml.safe_load(tiny), "directory": "."})
         epochs = config["recipes"]["strong"]["epochs"]
         what = (
@@ -203,10 +203,12 @@ def describe_variants() -> str:
         with tempfile.TemporaryDirectory() as name:
             project = copy_project(Path(name, "project"))
             path = project / "config.yaml"
-            changed = copy.deepcopy(config) or yaml.safe_load(path.read_text())
+            changed = copy.deepcopy(config) or yaml.safe_load(
+                path.read_text(encoding="utf-8")
+            )
             update_config(changed, {**changes, "run": ["lamp"]})
             varied = [name.format(*changed["seeds"]) for name in VARIED]
-            path.write_text(yaml.safe_dump(changed))
+            path.write_text(yaml.safe_dump(changed), encoding="utf-8")
             run = snakemake(
                 project, "--cores", str(cores), "--keep-going", **environment
             )
@@ -254,9 +256,9 @@ def main() -> None:
         content = parts[name]()
         if name != "reruns":
             content += f"\n({provenance})\n"
-        page = replace_part(PAGE.read_text(), name, content)
+        page = replace_part(PAGE.read_text(encoding="utf-8"), name, content)
         with whole_file(PAGE) as temporary:
-            temporary.write_text(page)
+            temporary.write_text(page, encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -107,7 +107,7 @@ def main() -> None:
         f"{about['system']}, Python {about['python']}, TensorFlow "
         f"{about['tensorflow']}, Keras {about['keras']}, commit {about['commit']}."
     )
-    page = PAGE.read_text()
+    page = PAGE.read_text(encoding="utf-8")
     command = [sys.executable, "-m", "tools.bench_optimizers"]
     bench = subprocess.run(command, cwd=ROOT, check=True, stdout=subprocess.PIPE)
     parts = {
@@ -118,7 +118,7 @@ def main() -> None:
     for name, content in parts.items():
         page = replace_part(page, name, content)
     with whole_file(PAGE) as temporary:
-        temporary.write_text(page)
+        temporary.write_text(page, encoding="utf-8")
     prepare(1)
     pictures: dict[str, Figure] = {
         "losses": plot_losses(cells),

@@ -328,7 +328,7 @@ def main() -> None:
     """Replaces the parts of the page that have a finished run."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.parse_args()
-    page = PAGE.read_text()
+    page = PAGE.read_text(encoding="utf-8")
     for part, (name, write) in PARTS.items():
         if (ROOT / name / "results/report.html").exists():
             page = replace_part(page, part, write(Run.read(name)))
@@ -338,7 +338,7 @@ def main() -> None:
     if peer.exists():
         page = replace_part(page, "peer", write_peer(read_json(peer)))
     with whole_file(PAGE) as temporary:
-        temporary.write_text(page)
+        temporary.write_text(page, encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -73,7 +73,7 @@ onstart:
 onerror:
     # A job that the system kills (SIGKILL, SIGABRT) cannot report it.
     logs = [Path(file) for file in log if Path(file).exists()]
-    printed = "".join(path.read_text(errors="replace") for path in logs)
+    printed = "".join(path.read_text("utf-8", "replace") for path in logs)
     if re.search(
         "died with <Signals.SIG(KILL|ABRT)|exit status (137|134)", printed
     ):

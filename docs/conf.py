@@ -134,7 +134,7 @@ def write_api_pages(app) -> None:
             page += "\n.. toctree::\n   :titlesonly:\n\n"
             for child in children:
                 page += f"   {child.rpartition('.')[2]} <{page_of(child).stem}>\n"
-        page_of(name).write_text(page)
+        page_of(name).write_text(page, encoding="utf-8")
 
 
 def prepare_markdown(app, docname: str, source: list[str]) -> None:

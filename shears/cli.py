@@ -20,7 +20,6 @@ import gzip
 import hashlib
 import json
 import os
-import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -32,6 +31,7 @@ from shears.data.dataset import Split, read_split
 from shears.model.architecture import NAMES, PARAMETERS
 from shears.notebook_cli import add_commands
 from shears.runtime.errors import RefusedFile, UserError
+from shears.runtime.output import complain
 from shears.version import VERSION
 from shears.weight_files.reader import WeightsFile, loaders, read_weights_file
 
@@ -233,10 +233,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         about, lines = options.command(options)
     except RefusedFile as error:
-        print(f"refused: {error}", file=sys.stderr)
+        complain(f"refused: {error}")
         return 2
     except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
+        complain(f"error: {error}")
         return 1
     print(json.dumps(about, indent=2) if options.json else "\n".join(lines))
     return 0 if about.get("passed", True) else 1

@@ -8,7 +8,7 @@ from shears.config import parse_configuration
 from shears.plan import Plan, plan
 from tests import ROOT
 
-CONFIG = yaml.safe_load((ROOT / "config.yaml").read_text())
+CONFIG = yaml.safe_load((ROOT / "config.yaml").read_text(encoding="utf-8"))
 
 
 def check_all(config: dict) -> Plan:

@@ -91,7 +91,9 @@ def write_files(folder: Path) -> None:
         "optimizers/sparse.adam.ours.tsv": "60\t500",
     }.items():
         (folder / "benchmarks" / path).parent.mkdir(exist_ok=True)
-        (folder / "benchmarks" / path).write_text(f"s\tmax_rss\n{line}\n")
+        (folder / "benchmarks" / path).write_text(
+            f"s\tmax_rss\n{line}\n", encoding="utf-8"
+        )
 
 
 def render(
@@ -134,4 +136,4 @@ def render(
         report=folder / "report.html",
         figures=folder / "figures",
     )
-    return (folder / "report.html").read_text()
+    return (folder / "report.html").read_text(encoding="utf-8")

@@ -25,6 +25,7 @@ from shears.optimizer_study.study import (
 )
 from shears.runtime import machine
 from shears.runtime.backend import tf
+from shears.runtime.output import checked_output
 
 RATE = 0.001
 
@@ -161,4 +162,5 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    with checked_output():
+        main()

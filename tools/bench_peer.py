@@ -24,6 +24,7 @@ from shears.model.architecture import SHAPES
 from shears.model.parameters import Parameters
 from shears.runtime import machine
 from shears.runtime.files import write_json
+from shears.runtime.output import checked_output
 from shears.weight_files.canonical import write_weights
 from tools.configuration import read_configuration
 
@@ -44,7 +45,7 @@ def configuration(folder: Path, about: dict[str, Any], images: int) -> Path:
         "run": ["lamp"],
         "optimizers": {"data_sets": []},
     }
-    path.write_text(json.dumps(changes))
+    path.write_text(json.dumps(changes), encoding="utf-8")
     return path
 
 
@@ -135,4 +136,5 @@ def compare(
 
 
 if __name__ == "__main__":
-    main()
+    with checked_output():
+        main()

@@ -31,6 +31,7 @@ from shears.pruning.masks import MaskSettings, Pruner, zeros_for
 from shears.runtime import machine
 from shears.runtime.backend import tf
 from shears.runtime.device import choose_precision, prepare
+from shears.runtime.output import checked_output
 from shears.training.trainer import Forward, Trainer
 from tools.configuration import read_configuration
 
@@ -163,4 +164,5 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    with checked_output():
+        main()

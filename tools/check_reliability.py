@@ -24,6 +24,7 @@ from shears.model.parameters import initial_parameters
 from shears.runtime import machine
 from shears.runtime.device import choose_precision, prepare
 from shears.runtime.files import read_json, whole_file
+from shears.runtime.output import checked_output
 from shears.training.checkpoint import Checkpoint, State
 from shears.training.loop import train_network
 from shears.training.run_context import RunContext
@@ -136,7 +137,7 @@ def describe_refusals() -> str:
             [sys.executable, "-m", "pytest", "-q", node],
             cwd=ROOT,
             capture_output=True,
-            text=True,
+            encoding="utf-8",
         )
         if run.returncode:
             raise SystemExit(run.stdout)
@@ -188,8 +189,8 @@ def describe_variants() -> str:
     what = "the small test configuration (digits, 4, 1 and 1 epochs, 297 test images)"
     config = None
     if os.environ.get("CIFAR10_ARCHIVE"):
-        config = yaml.safe_load((ROOT / "config.yaml").read_text())
-        tiny = (ROOT / "tests/tiny_cifar10.yaml").read_text()
+        config = yaml.safe_load((ROOT / "config.yaml").read_text(encoding="utf-8"))
+        tiny = (ROOT / "tests/tiny_cifar10.yaml").read_text(encoding="utf-8")
         update_config(config, {**yaml.safe_load(tiny), "directory": "."})
         epochs = config["recipes"]["strong"]["epochs"]
         what = (
@@ -202,10 +203,12 @@ def describe_variants() -> str:
         with tempfile.TemporaryDirectory() as name:
             project = copy_project(Path(name, "project"))
             path = project / "config.yaml"
-            changed = copy.deepcopy(config) or yaml.safe_load(path.read_text())
+            changed = copy.deepcopy(config) or yaml.safe_load(
+                path.read_text(encoding="utf-8")
+            )
             update_config(changed, {**changes, "run": ["lamp"]})
             varied = [name.format(*changed["seeds"]) for name in VARIED]
-            path.write_text(yaml.safe_dump(changed))
+            path.write_text(yaml.safe_dump(changed), encoding="utf-8")
             run = snakemake(
                 project, "--cores", str(cores), "--keep-going", **environment
             )
@@ -253,10 +256,11 @@ def main() -> None:
         content = parts[name]()
         if name != "reruns":
             content += f"\n({provenance})\n"
-        page = replace_part(PAGE.read_text(), name, content)
+        page = replace_part(PAGE.read_text(encoding="utf-8"), name, content)
         with whole_file(PAGE) as temporary:
-            temporary.write_text(page)
+            temporary.write_text(page, encoding="utf-8")
 
 
 if __name__ == "__main__":
-    main()
+    with checked_output():
+        main()

@@ -13,9 +13,10 @@ ROOT = Path(__file__).resolve().parents[1]
 
 def read_configuration(name: str = "") -> Configuration:
     """Reads config.yaml, changed by config/NAME.yaml if a name is given."""
-    config = yaml.safe_load((ROOT / "config.yaml").read_text())
+    config = yaml.safe_load((ROOT / "config.yaml").read_text(encoding="utf-8"))
     if name:
-        changes = yaml.safe_load((ROOT / f"config/{name}.yaml").read_text())
+        path = ROOT / f"config/{name}.yaml"
+        changes = yaml.safe_load(path.read_text(encoding="utf-8"))
         update_config(config, changes)
     return parse_configuration(config)
 

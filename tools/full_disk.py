@@ -55,7 +55,7 @@ def small_disk() -> Iterator[Path]:
     """
     with tempfile.TemporaryDirectory() as name:
         mount = ["mount", "-t", "tmpfs", "-o", f"size={SIZE}", "tmpfs", name]
-        result = subprocess.run(mount, capture_output=True, text=True)
+        result = subprocess.run(mount, capture_output=True, encoding="utf-8")
         if result.returncode:
             raise PermissionError(f"cannot mount a tmpfs: {result.stderr.strip()}")
         try:
@@ -93,7 +93,7 @@ def _run_on_full_disk(
         cwd=project,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
-        text=True,
+        encoding="utf-8",
     ) as run:
         for line in run.stdout or ():
             lines.append(line)

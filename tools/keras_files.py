@@ -151,7 +151,8 @@ def load(folder, name):
                     loads[kind].append(way)
                 else:
                     print(kind, way, "gives other weights")
-    with open(os.path.join(folder, name + ".loads.json"), "w") as file:
+    path = os.path.join(folder, name + ".loads.json")
+    with open(path, "w", encoding="utf-8") as file:
         json.dump(loads, file, indent=1, sort_keys=True)
 
 
@@ -162,7 +163,7 @@ def table(folder):
     """
     loads = {}
     for path in sorted(glob.glob(os.path.join(folder, "*.loads.json"))):
-        with open(path) as file:
+        with open(path, encoding="utf-8") as file:
             loads[os.path.basename(path)[: -len(".loads.json")]] = json.load(file)
     files = sorted(next(iter(loads.values())))
     short = {"load_weights": "W", "load_model": "M"}

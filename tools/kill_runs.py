@@ -85,7 +85,8 @@ def run_and_kill(folder: Path, after: float, victim: str, output: Path) -> str |
             run.wait()
             return victim
     if run.returncode:
-        raise SystemExit(f"a run failed by itself; it printed:\n{output.read_text()}")
+        printed = output.read_text(encoding="utf-8")
+        raise SystemExit(f"a run failed by itself; it printed:\n{printed}")
     return None
 
 
@@ -150,8 +151,9 @@ def kill_runs(
                 for name in sorted(expected.keys() | produced.keys())
                 if expected.get(name) != produced.get(name)
             ]
-            repeated += repeated_epochs(output.read_text())
-            resumed += output.read_text().count(": resuming after epoch ")
+            printed = output.read_text(encoding="utf-8")
+            repeated += repeated_epochs(printed)
+            resumed += printed.count(": resuming after epoch ")
             left += [
                 str(path.relative_to(folder))
                 for pattern in ("**/.*.part", "checkpoints/*")

@@ -31,6 +31,7 @@ from shears.plan import plan
 from shears.reporting.report import read_costs
 from shears.runtime import machine
 from shears.runtime.errors import plain_errors
+from shears.runtime.output import checked_output
 from tools.configuration import ROOT, read_configuration, require
 
 WORKERS = (1, 8, 64, 512)
@@ -79,7 +80,7 @@ def plan_sweep(config: Configuration, benchmarks: Path, seeds: int) -> dict[str,
         place = place.replace(
             f"seed_{seed}/", f"seed_{run_seeds[seed % len(run_seeds)]}/"
         )
-        with (benchmarks / f"{place}.tsv").open() as file:
+        with (benchmarks / f"{place}.tsv").open(encoding="utf-8") as file:
             return float(next(csv.DictReader(file, delimiter="\t"))["s"])
 
     sweep = plan(config.model_copy(update={"seeds": tuple(range(seeds))}))
@@ -195,7 +196,7 @@ def measure() -> Iterator[tuple[str, Measured]]:
                 "run": [],
                 "optimizers": {"data_sets": []},
             }
-            (folder / "sweep.json").write_text(json.dumps(changes))
+            (folder / "sweep.json").write_text(json.dumps(changes), encoding="utf-8")
             how = ["--cores", str(cores), "--set-threads", f"train_baseline={threads}"]
             how += ["--configfile", str(folder / "sweep.json"), "--"]
             dataset = str(folder / "results/dataset.h5")
@@ -279,5 +280,5 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    with plain_errors():
+    with checked_output(), plain_errors():
         main()

@@ -22,6 +22,7 @@ from shears.plan import plan
 from shears.pruning.rounds import RoundSpec, plan_round
 from shears.runtime.device import choose_precision, prepare
 from shears.runtime.errors import plain_errors
+from shears.runtime.output import checked_output
 from shears.training.loop import steps_per_epoch, train_network
 from shears.training.recipe import Recipe
 from shears.training.run_context import RunContext
@@ -127,5 +128,5 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    with plain_errors():
+    with checked_output(), plain_errors():
         main()

@@ -45,7 +45,7 @@ def draw_graph() -> str:
     """Draws the graph of rules as a Mermaid chart in Markdown."""
     command = [sys.executable, "-m", "snakemake", "--rulegraph", "mermaid-js"]
     graph = subprocess.run(
-        command, cwd=ROOT, capture_output=True, text=True, check=True
+        command, cwd=ROOT, capture_output=True, encoding="utf-8", check=True
     )
     edges = read_graph(graph.stdout)
     kept = without_implied(edge for edge in edges if "all" not in edge)
@@ -73,6 +73,7 @@ def photograph_report() -> None:
 
 if __name__ == "__main__":
     with whole_file(README) as temporary:
-        temporary.write_text(replace_part(README.read_text(), "dag", draw_graph()))
+        page = replace_part(README.read_text(encoding="utf-8"), "dag", draw_graph())
+        temporary.write_text(page, encoding="utf-8")
     if REPORT.exists():
         photograph_report()

@@ -21,6 +21,7 @@ from shears.optimizer_study.regression import DATA_SETS
 from shears.optimizer_study.study import IMPLEMENTATIONS, METHODS, walk_valley
 from shears.runtime.device import prepare
 from shears.runtime.files import read_json, whole_file
+from shears.runtime.output import checked_output
 from tools.write_results import job_costs, markdown_table, replace_part
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -106,7 +107,7 @@ def main() -> None:
         f"{about['system']}, Python {about['python']}, TensorFlow "
         f"{about['tensorflow']}, Keras {about['keras']}, commit {about['commit']}."
     )
-    page = PAGE.read_text()
+    page = PAGE.read_text(encoding="utf-8")
     command = [sys.executable, "-m", "tools.bench_optimizers"]
     bench = subprocess.run(command, cwd=ROOT, check=True, stdout=subprocess.PIPE)
     parts = {
@@ -117,7 +118,7 @@ def main() -> None:
     for name, content in parts.items():
         page = replace_part(page, name, content)
     with whole_file(PAGE) as temporary:
-        temporary.write_text(page)
+        temporary.write_text(page, encoding="utf-8")
     prepare(1)
     pictures: dict[str, Figure] = {
         "losses": plot_losses(cells),
@@ -129,4 +130,5 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    with checked_output():
+        main()

@@ -18,6 +18,7 @@ from shears.reporting.candidates import Candidate, mean_scores, over_seeds, titl
 from shears.reporting.charts import save_chart
 from shears.reporting.report import read_costs
 from shears.runtime.files import read_csv, read_json, whole_file
+from shears.runtime.output import checked_output
 from tools.configuration import read_configuration
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -327,7 +328,7 @@ def main() -> None:
     """Replaces the parts of the page that have a finished run."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.parse_args()
-    page = PAGE.read_text()
+    page = PAGE.read_text(encoding="utf-8")
     for part, (name, write) in PARTS.items():
         if (ROOT / name / "results/report.html").exists():
             page = replace_part(page, part, write(Run.read(name)))
@@ -337,8 +338,9 @@ def main() -> None:
     if peer.exists():
         page = replace_part(page, "peer", write_peer(read_json(peer)))
     with whole_file(PAGE) as temporary:
-        temporary.write_text(page)
+        temporary.write_text(page, encoding="utf-8")
 
 
 if __name__ == "__main__":
-    main()
+    with checked_output():
+        main()

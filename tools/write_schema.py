@@ -130,4 +130,4 @@ def page_text() -> str:
 if __name__ == "__main__":
     for path, text in ((SCHEMA, schema_text()), (PAGE, page_text())):
         with whole_file(path) as temporary:
-            temporary.write_text(text)
+            temporary.write_text(text, encoding="utf-8")

@@ -54,7 +54,7 @@ def expected_checksum(archive: Path) -> tuple[str, str, Path] | None:
     for algorithm, digits in DIGITS.items():
         path = archive.with_name(f"{archive.name}.{algorithm}")
         if path.exists():
-            words = path.read_text(errors="replace").split()
+            words = path.read_text(encoding="utf-8", errors="replace").split()
             value = words[0].lower() if words else ""
             if not re.fullmatch(f"[0-9a-f]{{{digits}}}", value):
                 raise UserError(

@@ -60,7 +60,7 @@ class _Module:
 
 @cache
 def _read_module(path: Path) -> _Module:
-    source = NOTE_TO_TOOLS.sub("", path.read_text())
+    source = NOTE_TO_TOOLS.sub("", path.read_text(encoding="utf-8"))
     definitions: dict[str, ast.stmt] = {}
     links: dict[str, str] = {}
     imports: dict[str, str] = {}

@@ -50,7 +50,8 @@ class _Edit:
 @cache
 def our_functions() -> dict[tuple[str | None, str], tuple[str, str]]:
     """Returns the signature and the body of each function of our solution."""
-    source = (ROOT / MODULE.replace(".", "/")).with_suffix(".py").read_text()
+    module = (ROOT / MODULE.replace(".", "/")).with_suffix(".py")
+    source = module.read_text(encoding="utf-8")
     lines = source.splitlines()
     functions = {}
     for node in ast.parse(source).body:

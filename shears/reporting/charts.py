@@ -365,6 +365,6 @@ def save_chart(chart: Chart, *paths: str | Path) -> None:
     for path in paths:
         with whole_file(path) as temporary:
             if Path(path).suffix == ".svg":
-                temporary.write_text(vl_convert.vegalite_to_svg(spec))
+                temporary.write_text(vl_convert.vegalite_to_svg(spec), encoding="utf-8")
             else:
                 temporary.write_bytes(vl_convert.vegalite_to_png(spec, scale=2))

@@ -89,7 +89,7 @@ def read_costs(folder: str | Path) -> list[dict[str, Any]]:
     for path in sorted(Path(folder).rglob("*.tsv")):
         cell = path.parent.name == "optimizers"
         rule = "benchmark_optimizer" if cell else path.stem
-        with path.open() as file:
+        with path.open(encoding="utf-8") as file:
             rules.setdefault(rule, []).extend(csv.DictReader(file, delimiter="\t"))
     rows: list[dict[str, Any]] = []
     for rule, jobs in rules.items():
@@ -205,7 +205,7 @@ def _libraries() -> dict[str, str]:
         # Nothing else can end a script element early.
         "vega": bundle.replace("</script", "<\\/script"),
         "tables": base64.b64encode((tables / "dt_bundle.js").read_bytes()).decode(),
-        "tables_style": (tables / "dt_bundle.css").read_text(),
+        "tables_style": (tables / "dt_bundle.css").read_text(encoding="utf-8"),
     }
 
 
@@ -291,7 +291,7 @@ def write_report(
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    page = environment.from_string(Path(template).read_text()).render(
+    page = environment.from_string(Path(template).read_text(encoding="utf-8")).render(
         candidates=candidates,
         origins=origins,
         groups=[same for rounds in over_seeds(candidates).values() for same in rounds],

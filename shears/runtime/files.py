@@ -98,7 +98,9 @@ def write_bytes(path: str | Path, content: bytes | memoryview) -> None:
     with whole_file(path) as temporary:
         temporary.write_bytes(content)
     with whole_file(_seal(path)) as temporary:
-        temporary.write_text(f"{hashlib.sha256(content).hexdigest()}  {path.name}\n")
+        temporary.write_text(
+            f"{hashlib.sha256(content).hexdigest()}  {path.name}\n", encoding="utf-8"
+        )
 
 
 def damaged(path: str | Path, reason: object) -> UserError:
@@ -118,7 +120,7 @@ def verify(path: str | Path) -> None:
     """
     path = Path(path)
     try:
-        expected = _seal(path).read_text(errors="replace").split()[:1]
+        expected = _seal(path).read_text(encoding="utf-8", errors="replace").split()[:1]
     except FileNotFoundError:
         return
     actual = checksum(path)
@@ -142,7 +144,7 @@ def read_json(path: str | Path) -> dict[str, Any]:
     """
     verify(path)
     try:
-        return json.loads(Path(path).read_text())
+        return json.loads(Path(path).read_text(encoding="utf-8"))
     except ValueError as error:
         raise damaged(path, error) from error
 
@@ -182,7 +184,7 @@ def read_csv(path: str | Path) -> list[dict[str, float]]:
     """
     verify(path)
     try:
-        with Path(path).open(newline="") as file:
+        with Path(path).open(encoding="utf-8", newline="") as file:
             rows = csv.DictReader(file, strict=True)
             return [{key: float(value) for key, value in row.items()} for row in rows]
     except (ValueError, TypeError, csv.Error) as error:

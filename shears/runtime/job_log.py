@@ -65,7 +65,7 @@ def log_job(name: str, log_file: str | Path) -> Iterator[None]:
     to_terminal = logging.StreamHandler(sys.stderr)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        to_file = logging.FileHandler(path, mode="w")
+        to_file = logging.FileHandler(path, mode="w", encoding="utf-8")
     except OSError as error:
         sys.exit(f"{name}: error: {explain(error)}")
     handlers: list[logging.Handler] = [to_terminal, to_file]

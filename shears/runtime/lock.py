@@ -41,7 +41,7 @@ class LockState(NamedTuple):
 def look_at_lock(folder: str | Path) -> LockState:
     """Finds out which run uses a folder, or used it last; changes nothing."""
     try:
-        with (Path(folder) / ".shears.lock").open() as file:
+        with (Path(folder) / ".shears.lock").open(encoding="utf-8") as file:
             return LockState(file.read(), not _acquire(file, fcntl.LOCK_SH))
     except OSError:  # no lock file, or a file system without locks
         return LockState()
@@ -65,7 +65,7 @@ def hold_lock(folder: str | Path, before: LockState) -> None:
     run = f"process {os.getpid()} on {platform.node()}"
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        file = path.open("a+")
+        file = path.open("a+", encoding="utf-8")
         acquired = _acquire_patiently(file)
         file.seek(0)
         last = file.read()
@@ -126,7 +126,7 @@ def end_with_run() -> None:
 
     def wait() -> None:
         try:
-            file = Path(path).open()
+            file = Path(path).open(encoding="utf-8")
             # Poll rather than block: the next run may get the lock before a call that
             # waits for it, which would then wait for as long as that run lasts.
             while file.read() == run and not _acquire(file, fcntl.LOCK_SH):

@@ -12,9 +12,10 @@ from typing import Any
 def cpu_fields() -> dict[str, str]:
     """Reads the first processor's fields where the system reports them (Linux)."""
     try:
-        first = Path("/proc/cpuinfo").read_text().split("\n\n")[0]
+        fields = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace")
     except OSError:
         return {}
+    first = fields.split("\n\n")[0]
     pairs = (line.split(":", 1) for line in first.splitlines() if ":" in line)
     return {key.strip(): value.strip() for key, value in pairs}
 
@@ -31,7 +32,9 @@ def find_gpus(*, slurm: bool) -> int:
     """
     if slurm:
         sinfo = ["sinfo", "--noheader", "--format=%P %G"]
-        rows = subprocess.run(sinfo, capture_output=True, text=True).stdout.split("\n")
+        rows = subprocess.run(
+            sinfo, capture_output=True, encoding="utf-8"
+        ).stdout.split("\n")
         partition = os.environ.get("SBATCH_PARTITION", "")
         used = [row for row in rows if partition and row.startswith(f"{partition} ")]
         used += [row for row in rows if not partition and "* " in row]
@@ -60,7 +63,11 @@ def commit() -> str | None:
 
     def git(*arguments: str) -> str:
         return subprocess.run(
-            ["git", "-C", here, *arguments], capture_output=True, text=True, check=True
+            ["git", "-C", here, *arguments],
+            capture_output=True,
+            check=True,
+            encoding="utf-8",
+            errors="replace",
         ).stdout.strip()
 
     try:

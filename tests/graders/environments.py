@@ -30,7 +30,7 @@ def find_python(version: str) -> str | None:
     pyenv = Path(os.environ.get("PYENV_ROOT", Path.home() / ".pyenv")) / "versions"
     others = sorted(pyenv.glob(f"{version}.*/bin/python"))
     for candidate in [*filter(None, [on_path]), *map(str, others)]:
-        run = subprocess.run([candidate, "-V"], capture_output=True, text=True)
+        run = subprocess.run([candidate, "-V"], capture_output=True, encoding="utf-8")
         if run.returncode == 0 and f"Python {version}." in run.stdout:
             return candidate
     return None

@@ -33,14 +33,14 @@ def run(python: str, environment: dict[str, str], notebook: Document, folder) ->
         for c in notebook.cells
         if c["cell_type"] == "code"
     ]
-    (folder / "cells.json").write_text(json.dumps(cells))
-    (folder / "run.py").write_text(RUNNER)
+    (folder / "cells.json").write_text(json.dumps(cells), encoding="utf-8")
+    (folder / "run.py").write_text(RUNNER, encoding="utf-8")
     outcome = subprocess.run(
         [python, "run.py", "cells.json"],
         cwd=folder,
         env=environment | {"MPLBACKEND": "agg", "TF_CPP_MIN_LOG_LEVEL": "3"},
         capture_output=True,
-        text=True,
+        encoding="utf-8",
     )
     assert outcome.returncode == 0, outcome.stderr
     return outcome.stdout
@@ -59,7 +59,7 @@ def test_nbgrader_validates_the_filled_notebook(tmp_path):
     python, environment = install("nbgrader")
     # As an instance of nbgrader hands it out: with checksums.
     content = FORMS["metadata"](course_notebook())
-    (tmp_path / "open.ipynb").write_text(json.dumps(content))
+    (tmp_path / "open.ipynb").write_text(json.dumps(content), encoding="utf-8")
     seal = (
         "import nbformat\n"
         "from nbgrader.utils import compute_checksum\n"
@@ -80,7 +80,7 @@ def test_nbgrader_validates_the_filled_notebook(tmp_path):
             cwd=tmp_path,
             env=environment,
             capture_output=True,
-            text=True,
+            encoding="utf-8",
         )
         assert outcome.returncode == 0, outcome.stderr
         return outcome.stdout

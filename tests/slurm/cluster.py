@@ -52,7 +52,7 @@ PartitionName=main Nodes=ALL Default=YES MaxTime=INFINITE State=UP
 
 def run(*command: str) -> str:
     """Runs a command that must succeed; returns what it prints."""
-    result = subprocess.run(command, capture_output=True, text=True)
+    result = subprocess.run(command, capture_output=True, encoding="utf-8")
     assert result.returncode == 0, (
         f"{command}: {result.stdout[-2000:]}{result.stderr[-2000:]}"
     )
@@ -63,7 +63,9 @@ def why_not() -> str | None:
     """Returns why there can be no cluster here; None if there can."""
     if os.geteuid() != 0:
         return "Slurm's daemons need root"
-    if CONFIGURATION.exists() and not CONFIGURATION.read_text().startswith(OURS):
+    if CONFIGURATION.exists() and not CONFIGURATION.read_text(
+        encoding="utf-8"
+    ).startswith(OURS):
         return f"{CONFIGURATION} is not ours: this machine belongs to a cluster"
     if not all(map(shutil.which, ("slurmctld", "slurmd", "sbatch", "munged"))):
         if not shutil.which("apt-get"):
@@ -71,7 +73,9 @@ def why_not() -> str | None:
         subprocess.run(["apt-get", "update", "-qq"], capture_output=True)
         install = ["apt-get", "install", "-qq", "-y", *PACKAGES]
         quiet = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
-        result = subprocess.run(install, capture_output=True, text=True, env=quiet)
+        result = subprocess.run(
+            install, capture_output=True, encoding="utf-8", env=quiet
+        )
         if result.returncode:
             return f"Slurm cannot be installed: {result.stderr.strip()[-200:]}"
     return None
@@ -89,9 +93,9 @@ class Cluster:
         CONFIGURATION.parent.mkdir(parents=True, exist_ok=True)
         node = run("slurmd", "-C").splitlines()[0]
         text = TEMPLATE.format(host=platform.node(), state=STATE, node=node)
-        CONFIGURATION.write_text(OURS + text)
+        CONFIGURATION.write_text(OURS + text, encoding="utf-8")
         # No driver checks it: Slurm allocates it like a GPU.
-        GPUS.write_text(f"{OURS}Name=gpu File=/dev/zero\n")
+        GPUS.write_text(f"{OURS}Name=gpu File=/dev/zero\n", encoding="utf-8")
         Path("/run/munge").mkdir(exist_ok=True)
         shutil.chown("/run/munge", "munge", "munge")
         if subprocess.run(["munge", "-n"], capture_output=True).returncode:
@@ -106,7 +110,7 @@ class Cluster:
 
     def kill_node(self) -> None:
         """Kills the node and everything that runs on it, as a power failure does."""
-        node = psutil.Process(int((STATE / "slurmd.pid").read_text()))
+        node = psutil.Process(int((STATE / "slurmd.pid").read_text(encoding="utf-8")))
         steps = [p for p in psutil.process_iter(["name"]) if "slurmstepd" in p.name()]
         doomed = [node, *steps, *(c for p in steps for c in p.children(recursive=True))]
         for process in doomed:
@@ -117,7 +121,9 @@ class Cluster:
         """Repeats a command until its output has a match; returns the output."""
         deadline = time.monotonic() + seconds
         while time.monotonic() < deadline:
-            output = subprocess.run(command, capture_output=True, text=True).stdout
+            output = subprocess.run(
+                command, capture_output=True, encoding="utf-8"
+            ).stdout
             if re.search(until, output):
                 return output
             time.sleep(0.5)
@@ -128,5 +134,5 @@ class Cluster:
         for name in ("slurmstepd", "slurmd", "slurmctld"):
             subprocess.run(["pkill", "-KILL", "-x", name])
         for path in (CONFIGURATION, GPUS):
-            if path.exists() and path.read_text().startswith(OURS):
+            if path.exists() and path.read_text(encoding="utf-8").startswith(OURS):
                 path.unlink()

@@ -37,7 +37,9 @@ HERE = [
     *("--set-threads", *(f"{rule}={n}" for rule, n in THREADS.items())),
     *("--config", "gpus=0"),  # with the one fake GPU, jobs would run one at a time
 ]
-PROFILE = yaml.safe_load((ROOT / "profiles/slurm/config.yaml").read_text())
+PROFILE = yaml.safe_load(
+    (ROOT / "profiles/slurm/config.yaml").read_text(encoding="utf-8")
+)
 
 
 @pytest.fixture(scope="module")
@@ -61,7 +63,7 @@ class Run:
             cwd=folder,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
-            text=True,
+            encoding="utf-8",
         )
         threading.Thread(target=self._read, daemon=True).start()
 
@@ -130,7 +132,8 @@ def test_a_disturbed_sweep_ends_in_the_same_submission(cluster, tmp_path):
     memory = {line.split()[0] for line in jobs.splitlines() if "prune_round" in line}
     assert memory == {"3000M", "6000M"}
     logs = [
-        path.read_text() for path in project.glob("logs/*/*/round_1/prune_round.log")
+        path.read_text(encoding="utf-8")
+        for path in project.glob("logs/*/*/round_1/prune_round.log")
     ]
     assert len(logs) == 9
     assert any("resuming after epoch" in text for text in logs)
@@ -143,7 +146,7 @@ def test_a_disturbed_sweep_ends_in_the_same_submission(cluster, tmp_path):
     for name in weights:
         assert (project / name).read_bytes() == (local / name).read_bytes(), name
 
-    page = (project / "results/report.html").read_text()
+    page = (project / "results/report.html").read_text(encoding="utf-8")
     means = page.split('<table id="means">')[1].split("</table>")[0]
     for method in METHODS:
         row = rf"<td>{method}</td><td>1</td><td>3</td>(\s*<td>0\.\d+</td>){{6}}"

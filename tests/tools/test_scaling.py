@@ -49,7 +49,7 @@ def test_no_schedule_beats_the_critical_path_or_the_work(rows, workers):
 
 def test_a_sweep_has_the_jobs_of_the_workflow(tmp_path):
     config = read_configuration("controls")
-    (tmp_path / "one.tsv").write_text("s\n7.5\n")
+    (tmp_path / "one.tsv").write_text("s\n7.5\n", encoding="utf-8")
     places = ["prepare_dataset", "choose_submission", "package_submission"]
     places += ["pack_submission", "score_report"]
     for seed in (0, 1, 2):
@@ -61,7 +61,7 @@ def test_a_sweep_has_the_jobs_of_the_workflow(tmp_path):
             places += [f"{folder}/{r}" for r in ("prune_round", "score_candidate")]
     for place in places:
         (tmp_path / place).parent.mkdir(parents=True, exist_ok=True)
-        (tmp_path / f"{place}.tsv").write_text("s\n7.5\n")
+        (tmp_path / f"{place}.tsv").write_text("s\n7.5\n", encoding="utf-8")
     jobs = plan_sweep(config, tmp_path, seeds=7)
     assert len(jobs) == 5 + 7 * 2 * (1 + len(config.run))
     needs = jobs["mask_from_scratch/seed_6/round_1/prune_round"].needs

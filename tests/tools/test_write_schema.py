@@ -17,12 +17,12 @@ from tools.write_schema import (
 
 
 def test_the_schema_is_the_generated_one():
-    assert SCHEMA.read_text() == schema_text()  # else: make schema
+    assert SCHEMA.read_text(encoding="utf-8") == schema_text()  # else: make schema
     jsonschema.Draft202012Validator.check_schema(yaml.safe_load(schema_text()))
 
 
 def test_the_page_of_keys_is_the_generated_one_and_has_every_section():
-    assert PAGE.read_text() == page_text()  # else: make schema
+    assert PAGE.read_text(encoding="utf-8") == page_text()  # else: make schema
     assert {*SECTIONS.values(), OVERRIDES} == make_schema()["$defs"].keys()
 
 

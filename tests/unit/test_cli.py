@@ -225,7 +225,7 @@ def test_it_runs_as_a_module_and_refuses_without_importing_tensorflow(folder, tm
     (tmp_path / "bad.h5").write_bytes(b"no weights")
     command = [sys.executable, "-X", "importtime", "-m", "shears", "score"]
     ran = subprocess.run(
-        [*command, tmp_path / "bad.h5"], cwd=ROOT, capture_output=True, text=True
+        [*command, tmp_path / "bad.h5"], cwd=ROOT, capture_output=True, encoding="utf-8"
     )
     assert ran.returncode == 2
     assert "refused: " in ran.stderr

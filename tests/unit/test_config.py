@@ -96,7 +96,7 @@ def test_bad_configurations_are_refused_in_one_line(kind):
     assert len(str(caught.value)) < 250
 
 
-LINES = (ROOT / "config.yaml").read_text().splitlines()
+LINES = (ROOT / "config.yaml").read_text(encoding="utf-8").splitlines()
 
 
 @settings(

@@ -47,6 +47,7 @@ ONLY_TYPES = {"pruning/mask_plan.py"}
 # Tests of the library as a whole, and of a notebook.
 OF_THE_LIBRARY = {
     "notebooks/test_pruning_notebook.py",
+    "test_encodings.py",
     "test_layout.py",
     "test_reference.py",
     "test_test_set.py",
@@ -61,7 +62,7 @@ def part_of(path: Path) -> str:
 def imports(path: Path) -> set[str]:
     """The modules of the library that a file imports, dotted."""
     names = set()
-    for node in ast.walk(ast.parse(path.read_text())):
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
         if isinstance(node, ast.Import):
             names.update(alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
@@ -105,7 +106,7 @@ def test_no_modules_import_each_other_in_a_circle():
 
 @pytest.mark.parametrize("path", MODULES, ids=module_name)
 def test_no_module_is_longer_than_400_lines(path):
-    assert len(path.read_text().splitlines()) <= 400
+    assert len(path.read_text(encoding="utf-8").splitlines()) <= 400
 
 
 def names_below(folder: str, pattern: str) -> set[str]:

@@ -90,14 +90,14 @@ def test_fill_does_not_overwrite_the_notebook_that_it_reads(tmp_path, capsys):
     path = write(tmp_path / "a.ipynb")
     assert main([*FILL, str(path), "--output", str(tmp_path / "." / "a.ipynb")]) == 2
     assert "is the notebook itself; give another one" in capsys.readouterr().err
-    assert json.loads(path.read_text()) == course_notebook()
+    assert json.loads(path.read_text(encoding="utf-8")) == course_notebook()
 
 
 def test_a_folder_that_cannot_be_written_is_said_in_a_line(
     tmp_path, capsys, monkeypatch
 ):
     path = write(tmp_path / "a.ipynb")
-    (tmp_path / "file").write_text("")
+    (tmp_path / "file").write_text("", encoding="utf-8")
     monkeypatch.setattr("shears.optimizer_study.check.run", lambda *_: ([], []))
     assert main([*FILL, str(path), "--output", str(tmp_path / "file/b.ipynb")]) == 1
     error = capsys.readouterr().err

@@ -19,7 +19,7 @@ ARCHIVE = os.environ.get("CIFAR10_ARCHIVE")
 
 @pytest.fixture(scope="module")
 def manifest():
-    return json.loads((ROOT / "reference/manifest.json").read_text())
+    return json.loads((ROOT / "reference/manifest.json").read_text(encoding="utf-8"))
 
 
 def test_it_is_the_file_of_its_manifest(manifest):
@@ -33,7 +33,7 @@ def test_it_is_the_file_of_its_manifest(manifest):
 
 
 def test_the_results_page_is_about_it(manifest):
-    page = (ROOT / "docs/results.md").read_text()
+    page = (ROOT / "docs/results.md").read_text(encoding="utf-8")
     assert manifest["sha256"] in page
     assert f"**score {manifest['test']['score']:.4f}**" in page
 

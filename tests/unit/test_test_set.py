@@ -53,15 +53,15 @@ def test_only_scoring_reads_the_test_images(tmp_path):
     script("save_baseline_logits")(
         dataset=dataset, weights=dense.weights, teacher_logits=logits, views=VIEWS
     )
-    config = yaml.safe_load((ROOT / "config.yaml").read_text())
+    config = yaml.safe_load((ROOT / "config.yaml").read_text(encoding="utf-8"))
     spec = plan(parse_configuration(config)).round_spec("lamp", 0, 1)
     mine = training_files(tmp_path / "mine")
     script("import_baseline")(CONTEXT, mine, source=dense.weights, dataset=dataset)
     assert Path(mine.weights).read_bytes() == Path(dense.weights).read_bytes()
     accuracy = read_json(dense.metrics)["validation_accuracy"]
     assert read_json(mine.metrics)["validation_accuracy"] == pytest.approx(accuracy)
-    header = Path(dense.history).read_text().splitlines()[:1]
-    assert Path(mine.history).read_text().splitlines() == header
+    header = Path(dense.history).read_text(encoding="utf-8").splitlines()[:1]
+    assert Path(mine.history).read_text(encoding="utf-8").splitlines() == header
     sparse = training_files(tmp_path / "sparse")
     script("prune_round")(
         RECIPE,

@@ -7,7 +7,7 @@ from tests import ROOT
 
 
 def test_the_change_log_and_the_citation_name_the_version():
-    log = (ROOT / "CHANGELOG.md").read_text()
+    log = (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
     assert re.search(r"^## (\S+)", log, re.M)[1] == VERSION
-    citation = yaml.safe_load((ROOT / "CITATION.cff").read_text())
+    citation = yaml.safe_load((ROOT / "CITATION.cff").read_text(encoding="utf-8"))
     assert citation["version"] == VERSION

@@ -28,9 +28,9 @@ def settings(**changes) -> Callable[[Path], None]:
 
     def apply(folder: Path) -> None:
         path = folder / "config.yaml"
-        config = yaml.safe_load(path.read_text())
+        config = yaml.safe_load(path.read_text(encoding="utf-8"))
         update_config(config, changes)
-        path.write_text(yaml.safe_dump(config))
+        path.write_text(yaml.safe_dump(config), encoding="utf-8")
 
     return apply
 
@@ -39,7 +39,7 @@ def text(name: str, added: str) -> Callable[[Path], None]:
     """Appends text to a file."""
 
     def apply(folder: Path) -> None:
-        with (folder / name).open("a") as file:
+        with (folder / name).open("a", encoding="utf-8") as file:
             file.write(added)
 
     return apply
@@ -53,8 +53,10 @@ def code(name: str) -> Callable[[Path], None]:
 def remarks(folder: Path) -> None:
     """Adds a comment and changes the docstring in every module and script."""
     for path in (*folder.glob("shears/**/*.py"), *folder.glob("scripts/*.py")):
-        changed = path.read_text().replace('"""', '"""In other words: ', 1)
-        path.write_text(changed + "\n# a comment\n")
+        changed = path.read_text(encoding="utf-8").replace(
+            '"""', '"""In other words: ', 1
+        )
+        path.write_text(changed + "\n# a comment\n", encoding="utf-8")
 
 
 def wordings(tree: ast.AST) -> Iterator[ast.expr]:
@@ -99,13 +101,13 @@ def touch(folder: Path) -> None:
 def reordered(folder: Path) -> None:
     """Reorders the configuration's keys and adds a comment."""
     path = folder / "config.yaml"
-    config = yaml.safe_load(path.read_text())
+    config = yaml.safe_load(path.read_text(encoding="utf-8"))
     recipes = config["recipes"].items()
     config["recipes"] = {
         name: dict(reversed(recipe.items())) for name, recipe in recipes
     }
     content = yaml.safe_dump(dict(reversed(config.items())), sort_keys=False)
-    path.write_text(f"# a comment\n{content}")
+    path.write_text(f"# a comment\n{content}", encoding="utf-8")
 
 
 def own_notebook(folder: Path) -> None:
@@ -118,9 +120,9 @@ def imported(folder: Path) -> None:
     """Imports the baseline, from a copy of its own weights, instead of training it."""
     shutil.copyfile(folder / "results/dense/seed_0/weights.h5", folder / "mine.h5")
     path = folder / "config.yaml"
-    config = yaml.safe_load(path.read_text())
+    config = yaml.safe_load(path.read_text(encoding="utf-8"))
     config["baselines"]["dense"] = {"weights": "mine.h5"}
-    path.write_text(yaml.safe_dump(config))
+    path.write_text(yaml.safe_dump(config), encoding="utf-8")
 
 
 def rounds(*pairs: tuple[float, int]) -> Callable[[Path], None]:

@@ -36,14 +36,16 @@ def copy_project(folder: Path, **changes: Any) -> Path:
             shutil.copy2(source, folder / name)
     config = small_configuration()
     update_config(config, changes)
-    (folder / "config.yaml").write_text(yaml.safe_dump(config))
+    (folder / "config.yaml").write_text(yaml.safe_dump(config), encoding="utf-8")
     return folder
 
 
 def small_configuration() -> dict[str, Any]:
     """Reads config.yaml, changed by small.yaml."""
-    config = yaml.safe_load((ROOT / "config.yaml").read_text())
-    small = yaml.safe_load((ROOT / "tests/workflow/small.yaml").read_text())
+    config = yaml.safe_load((ROOT / "config.yaml").read_text(encoding="utf-8"))
+    small = yaml.safe_load(
+        (ROOT / "tests/workflow/small.yaml").read_text(encoding="utf-8")
+    )
     update_config(config, small)
     return config
 
@@ -60,7 +62,7 @@ def _plan(folder: Path, arguments: tuple[str, ...], output: Path) -> None:
     """Dry-runs Snakemake in this process; its output goes to a file."""
     from snakemake.cli import main
 
-    with output.open("w") as file:
+    with output.open("w", encoding="utf-8") as file:
         os.dup2(file.fileno(), 1)
         os.dup2(file.fileno(), 2)
     os.chdir(folder)
@@ -77,7 +79,7 @@ def snakemake(
         env={**os.environ, **environment},
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
-        text=True,
+        encoding="utf-8",
     )
 
 
@@ -89,7 +91,7 @@ def start(folder: Path) -> "subprocess.Popen[str]":
         cwd=folder,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
-        text=True,
+        encoding="utf-8",
         start_new_session=True,
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
     )
@@ -112,7 +114,7 @@ def jobs(folder: Path, *arguments: str) -> dict[str, int]:
         process = _FORKS.Process(target=_plan, args=(folder, arguments, output))
         process.start()
         process.join()
-        text = output.read_text()
+        text = output.read_text(encoding="utf-8")
     assert process.exitcode == 0, text
     if "Nothing to be done" in text:
         return {}
@@ -125,11 +127,11 @@ def jobs(folder: Path, *arguments: str) -> dict[str, int]:
 @contextmanager
 def edited(path: Path, before: str, after: str) -> Iterator[None]:
     """Changes a file's text, and restores it afterwards."""
-    text, times = path.read_text(), path.stat()
+    text, times = path.read_text(encoding="utf-8"), path.stat()
     assert before in text
-    path.write_text(text.replace(before, after, 1))
+    path.write_text(text.replace(before, after, 1), encoding="utf-8")
     try:
         yield
     finally:
-        path.write_text(text)
+        path.write_text(text, encoding="utf-8")
         os.utime(path, ns=(times.st_atime_ns, times.st_mtime_ns))

@@ -305,6 +305,7 @@ MODULES = {
     "runtime/job_record": NOTHING,
     "runtime/lock": NOTHING,
     "runtime/machine": {**TRAINING, **CELLS},
+    "runtime/output": NOTHING,
     "runtime/settings": TRAINING,
     "runtime/yaml_files": NOTHING,
     "training/__init__": TRAINING,

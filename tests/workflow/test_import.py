@@ -81,7 +81,9 @@ def assert_it_is_pruned(project: Path, printed: str) -> None:
         read_weights(dense / "weights.h5").arrays, expected, strict=True
     ):
         np.testing.assert_array_equal(ours, theirs)
-    assert len((dense / "history.csv").read_text().splitlines()) == 1  # the header
+    assert (
+        len((dense / "history.csv").read_text(encoding="utf-8").splitlines()) == 1
+    )  # the header
     metrics = read_json(dense / "metrics.json")
     scored = read_json(dense / "score_validation.json")
     assert metrics["imported"]["file"] == "x.keras"
@@ -89,7 +91,7 @@ def assert_it_is_pruned(project: Path, printed: str) -> None:
     manifest = read_json(project / "results/submission/manifest.json")
     assert manifest["candidate"] == "lamp/seed_0/round_1"
     assert manifest["sparsity"] == pytest.approx(0.9, abs=1e-6)
-    report = (project / "results/report.html").read_text()
+    report = (project / "results/report.html").read_text(encoding="utf-8")
     text = "baseline mine was imported from x.keras (Keras 3 model, written by Keras"
     assert text in report
 

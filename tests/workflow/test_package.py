@@ -46,7 +46,7 @@ def run(installed: Path, *arguments, **environment) -> subprocess.CompletedProce
         cwd=folder,
         env={**os.environ, "PYTHONPATH": str(installed), **environment},
         capture_output=True,
-        text=True,
+        encoding="utf-8",
     )
 
 
@@ -81,12 +81,14 @@ def test_inspecting_imports_only_numpy_and_h5py(installed, weights):
 def test_what_the_command_imports_is_declared():
     imported: set[str] = set()
     for path in source_files(ROOT / "shears/__main__.py", ROOT):
-        for node in ast.walk(ast.parse(path.read_text())):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
             if isinstance(node, ast.Import):
                 imported.update(alias.name.split(".")[0] for alias in node.names)
             elif isinstance(node, ast.ImportFrom):
                 imported.add(node.module.split(".")[0])
-    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))[
+        "project"
+    ]
     declared = {re.match(r"[\w-]+", name)[0] for name in project["dependencies"]}
     extra = {n.replace("-", "_") for n in project["optional-dependencies"]["notebook"]}
     imported -= sys.stdlib_module_names | {"shears"}

@@ -8,9 +8,13 @@ from tests import ROOT
 
 
 def test_the_profile_names_rules_that_exist():
-    text = "".join(path.read_text() for path in (ROOT / "rules").glob("*.smk"))
+    text = "".join(
+        path.read_text(encoding="utf-8") for path in (ROOT / "rules").glob("*.smk")
+    )
     rules = set(re.findall(r"^ *rule (\w+):", text, re.M))
-    profile = yaml.safe_load((ROOT / "profiles/slurm/config.yaml").read_text())
+    profile = yaml.safe_load(
+        (ROOT / "profiles/slurm/config.yaml").read_text(encoding="utf-8")
+    )
     for key in ("set-threads", "groups", "set-resources"):
         assert profile[key].keys() <= rules, key
     assert set(profile["group-components"]) <= set(profile["groups"].values())

@@ -87,7 +87,10 @@ def test_a_killed_job_is_reported_and_run_again(copy):
 def test_an_interrupted_run_ends_plainly_and_resumes_later(copy):
     remove_rounds(copy)
     config = copy / "config.yaml"  # long enough not to end before the signals come
-    config.write_text(config.read_text().replace("epochs: 1\n", "epochs: 9\n", 1))
+    config.write_text(
+        config.read_text(encoding="utf-8").replace("epochs: 1\n", "epochs: 9\n", 1),
+        encoding="utf-8",
+    )
     for sign in (signal.SIGINT, signal.SIGTERM):
         run = start(copy)
         wait_for(run, "prune_round lamp 1: epoch ")
@@ -189,8 +192,10 @@ def test_a_full_disk_is_reported_and_the_run_resumes_when_there_is_room():
 def test_a_disk_that_is_full_from_the_start_is_reported_before_anything_runs(tmp_path):
     project = copy_project(tmp_path / "project")
     module = project / "shears/runtime/files.py"
-    text = module.read_text()
-    module.write_text(text.replace("ROOM = 1 << 20", "ROOM = 1 << 60"))
+    text = module.read_text(encoding="utf-8")
+    module.write_text(
+        text.replace("ROOM = 1 << 20", "ROOM = 1 << 60"), encoding="utf-8"
+    )
     run = snakemake(project)
     assert run.returncode == 1
     assert "bytes are free on its disk, expected at least 1,152,921" in run.stdout

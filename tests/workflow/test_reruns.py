@@ -68,7 +68,7 @@ def test_the_table_has_every_key_module_and_script():
 
 
 def test_the_documented_table_is_the_one_tested():
-    assert table() in (ROOT / "docs/reliability.md").read_text()
+    assert table() in (ROOT / "docs/reliability.md").read_text(encoding="utf-8")
 
 
 def test_the_archive_reruns_everything_and_its_date_nothing(tmp_path, good_archive):

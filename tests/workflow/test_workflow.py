@@ -33,14 +33,18 @@ AFTERWARDS = {
 
 def test_a_whole_run_makes_a_submission_that_a_grader_scores_the_same(finished):
     project, _ = finished
-    manifest = json.loads((project / "results/submission/manifest.json").read_text())
+    manifest = json.loads(
+        (project / "results/submission/manifest.json").read_text(encoding="utf-8")
+    )
     submission = project / "results/submission/my_model_weights.h5"
     graded = grade(str(submission), str(project / "results/dataset.h5"))
     assert graded["score"] == pytest.approx(manifest["test"]["score"], abs=1e-9)
     assert graded["accuracy"] > 0.85
     assert graded["zeros"] == manifest["zeros"] == zeros_for(0.9)
     assert manifest["candidate"] == "lamp/seed_0/round_2"
-    assert "<h1>Score report</h1>" in (project / "results/report.html").read_text()
+    assert "<h1>Score report</h1>" in (project / "results/report.html").read_text(
+        encoding="utf-8"
+    )
 
 
 def test_progress_can_be_followed_on_the_terminal_and_in_the_log(finished):
@@ -50,9 +54,10 @@ def test_progress_can_be_followed_on_the_terminal_and_in_the_log(finished):
     )
     assert re.search(line, output)
     assert re.search(
-        line, (project / "logs/dense/seed_0/train_baseline.log").read_text()
+        line,
+        (project / "logs/dense/seed_0/train_baseline.log").read_text(encoding="utf-8"),
     )
-    with (project / "results/dense/seed_0/history.csv").open() as file:
+    with (project / "results/dense/seed_0/history.csv").open(encoding="utf-8") as file:
         assert [row["epoch"] for row in csv.DictReader(file)] == ["1", "2", "3", "4"]
 
 
@@ -60,7 +65,10 @@ def test_settings_can_be_searched_on_a_finished_run(finished):
     project, _ = finished
     command = f"-m tools.search --run {project} --trials 1 --images 128 --epochs 1"
     run = subprocess.run(
-        [sys.executable, *command.split()], cwd=ROOT, capture_output=True, text=True
+        [sys.executable, *command.split()],
+        cwd=ROOT,
+        capture_output=True,
+        encoding="utf-8",
     )
     (project / "results/search.journal").unlink()
     assert run.returncode == 0, run.stderr[-3000:]
@@ -86,7 +94,7 @@ def test_memory_stays_below_4_gib(finished):
     tables = list((project / "benchmarks").rglob("*.tsv"))
     assert len(tables) == 24  # every job
     for table in tables:
-        (row,) = csv.DictReader(table.open(), delimiter="\t")
+        (row,) = csv.DictReader(table.open(encoding="utf-8"), delimiter="\t")
         # A job may end before Snakemake measures it; training does not.
         least = 100 if table.stem.startswith(("train", "prune")) else 0
         memory = 0 if row["max_rss"] == "NA" else float(row["max_rss"])
@@ -134,10 +142,12 @@ def test_one_cell_of_the_optimizer_study_can_be_rerun(finished):
 
 def test_part_a_is_in_the_report_and_its_notebook_in_the_submission(finished):
     project, _ = finished
-    report = (project / "results/report.html").read_text()
+    report = (project / "results/report.html").read_text(encoding="utf-8")
     assert "Part A: the optimizers</h2>" in report
     assert report.count("AdaGrad, one sample</td>") >= 1
-    table = json.loads((project / "results/optimizers/table.json").read_text())
+    table = json.loads(
+        (project / "results/optimizers/table.json").read_text(encoding="utf-8")
+    )
     assert len(table["lines"]) == 6
     for line in table["lines"]:
         assert line["updates"] == line["keras_updates"]
@@ -161,7 +171,7 @@ def test_part_bs_notebook_is_executed_on_the_dense_network(finished):
     assert "reading dataset.h5\n" in printed and "loading weights.h5\n" in printed
     assert "1,188,315 of 1,250,858 weights are zero, score 0.9" in printed
     assert "this cell is skipped: No module named 'shears'" in printed
-    text = (project / "results/pruning_notebook.ipynb").read_text()
+    text = (project / "results/pruning_notebook.ipynb").read_text(encoding="utf-8")
     for path in (project, tempfile.gettempdir(), sys.prefix):
         assert f"{path}/" not in text
 
@@ -169,7 +179,7 @@ def test_part_bs_notebook_is_executed_on_the_dense_network(finished):
 def test_the_zip_file_has_the_submission_and_instructions(finished):
     project, _ = finished
     folder = project / "results/submission"
-    manifest = json.loads((folder / "manifest.json").read_text())
+    manifest = json.loads((folder / "manifest.json").read_text(encoding="utf-8"))
     with zipfile.ZipFile(project / "results/submission.zip") as archive:
         names = ["my_model_weights.h5", "assignment_notebook.ipynb", "manifest.json"]
         assert archive.namelist() == [*names, "README.txt"]
@@ -185,7 +195,7 @@ def test_snakemakes_own_report_has_categories_and_captions(finished, tmp_path):
     project, _ = finished
     run = snakemake(project, "--report", str(tmp_path / "report.html"))
     assert run.returncode == 0, run.stdout
-    page = (tmp_path / "report.html").read_text()
+    page = (tmp_path / "report.html").read_text(encoding="utf-8")
     for text in ("Submission", "Figures", "What to hand in and why", "scores: a chart"):
         assert text in page, text
 
@@ -210,7 +220,9 @@ def test_the_shipped_configurations_plan_the_whole_workflow(project, tmp_path):
 
 
 def test_all_methods_and_several_seeds_are_planned_with_one_teacher(tmp_path):
-    methods = yaml.safe_load((ROOT / "config.yaml").read_text())["methods"]
+    methods = yaml.safe_load((ROOT / "config.yaml").read_text(encoding="utf-8"))[
+        "methods"
+    ]
     changed = {"lamp": {"teacher": "own"}}
     project = copy_project(
         tmp_path / "all", seeds=[0, 1, 2], run=list(methods), methods=changed
@@ -246,11 +258,11 @@ def test_a_method_can_use_its_baseline_as_teacher_and_anothers_masks(
     finished, tmp_path
 ):
     project = shutil.copytree(finished[0], tmp_path / "project", symlinks=True)
-    with (project / "config.yaml").open() as file:
+    with (project / "config.yaml").open(encoding="utf-8") as file:
         config = yaml.safe_load(file)
     config["methods"]["mask_from_scratch"]["teacher"] = "own"
     config["run"] = ["mask_from_scratch"]
-    (project / "config.yaml").write_text(yaml.safe_dump(config))
+    (project / "config.yaml").write_text(yaml.safe_dump(config), encoding="utf-8")
     run = snakemake(project, "results/mask_from_scratch/seed_0/round_2/weights.h5")
     assert run.returncode == 0, run.stdout
     # The first round is not needed: each starts from the initial weights.
@@ -322,4 +334,6 @@ def test_lists_given_with_config_make_a_sweep(finished):
 
 
 def test_the_graph_in_the_readme_is_the_workflows():
-    assert draw_graph() in (ROOT / "README.md").read_text()  # else: make figures
+    assert draw_graph() in (ROOT / "README.md").read_text(
+        encoding="utf-8"
+    )  # else: make figures

@@ -346,13 +346,13 @@ def test_a_checksum_beside_the_archive_is_honoured(good_archive, tmp_path):
     source.symlink_to(good_archive)
     actual = hashlib.sha256(good_archive.read_bytes()).hexdigest()
     beside = tmp_path / "a.tar.gz.sha256"
-    beside.write_text(f"{actual.upper()}  a.tar.gz\n")
+    beside.write_text(f"{actual.upper()}  a.tar.gz\n", encoding="utf-8")
     copy_archive(source, tmp_path / "copy", sha256=SHA256)
     (tmp_path / "copy").unlink()
-    beside.write_text("0" * 64 + "\n")
+    beside.write_text("0" * 64 + "\n", encoding="utf-8")
     with pytest.raises(UserError, match=f"its sha256 is {actual}, but a.tar.gz.sha256"):
         copy_archive(source, tmp_path / "copy", sha256=SHA256)
-    beside.write_text("not a checksum\n")
+    beside.write_text("not a checksum\n", encoding="utf-8")
     with pytest.raises(UserError, match="no sha256 checksum"):
         copy_archive(source, tmp_path / "copy", sha256=SHA256)
     assert not (tmp_path / "copy").exists()
@@ -384,7 +384,7 @@ def test_a_python_archive_is_compared_with_the_checksum_beside_it(
     copy_archive(source, target, sha256=SHA256)
     assert "official" not in caplog.text
     target.unlink()
-    Path(f"{source}.md5").write_text("0" * 32)
+    Path(f"{source}.md5").write_text("0" * 32, encoding="utf-8")
     with pytest.raises(
         UserError, match="its md5 is .*, but cifar-10-python.tar.gz.md5"
     ):

@@ -25,7 +25,7 @@ def notebook(*cells, **others):
 
 def saved(tmp_path, content, **layout):
     path = tmp_path / "a.ipynb"
-    path.write_text(json.dumps(content, **layout) + "\n")
+    path.write_text(json.dumps(content, **layout) + "\n", encoding="utf-8")
     return path
 
 
@@ -120,7 +120,7 @@ def test_a_huge_file_is_refused_unread(tmp_path):
 @given(JSON | st.builds(lambda cells: notebook(*cells), st.lists(JSON, max_size=3)))
 def test_any_json_is_read_or_refused(tmp_path_factory, content):
     path = tmp_path_factory.getbasetemp() / "any.ipynb"
-    path.write_text(json.dumps(content))
+    path.write_text(json.dumps(content), encoding="utf-8")
     try:
         document = read_document(path)
     except UserError:

@@ -143,6 +143,6 @@ def test_its_cell_of_the_library_runs_where_there_is_one(capsys):
 def test_the_functions_that_it_points_to_exist():
     text = "\n".join(TEXT)
     for function, module in re.findall(r"`(\w+)` in `(shears/\S+\.py)`", text):
-        assert f"def {function}(" in (ROOT / module).read_text()
+        assert f"def {function}(" in (ROOT / module).read_text(encoding="utf-8")
     for link in re.findall(r"\]\(\.\./(\S+)\)", text):
         assert (ROOT / link).exists()

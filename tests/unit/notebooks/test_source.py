@@ -48,8 +48,8 @@ def _twice(x: float) -> float:
 @pytest.fixture
 def definitions(tmp_path):
     (tmp_path / "shears").mkdir()
-    (tmp_path / "shears/optimizers.py").write_text(OPTIMIZERS)
-    (tmp_path / "shears/tools.py").write_text(TOOLS)
+    (tmp_path / "shears/optimizers.py").write_text(OPTIMIZERS, encoding="utf-8")
+    (tmp_path / "shears/tools.py").write_text(TOOLS, encoding="utf-8")
     return Definitions(tmp_path)
 
 

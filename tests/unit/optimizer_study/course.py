@@ -175,7 +175,9 @@ def document(content: dict[str, Any] | None = None) -> Document:
 
 def write(path: Path, content: dict[str, Any] | None = None) -> Path:
     """Writes a notebook as Jupyter does."""
-    path.write_text(json.dumps(content or course_notebook(), indent=1) + "\n")
+    path.write_text(
+        json.dumps(content or course_notebook(), indent=1) + "\n", encoding="utf-8"
+    )
     return path
 
 

@@ -142,7 +142,9 @@ def assert_same_but_for_bodies(old: str, new: str) -> None:
 # That its tests then pass: tests/unit/test_notebook_cli.py, tests/graders.
 def test_the_filled_cells_hold_the_librarys_code():
     filled = source_by_id(fill(document()))
-    library = (ROOT / "shears/optimizer_study/optimizers.py").read_text()
+    library = (ROOT / "shears/optimizer_study/optimizers.py").read_text(
+        encoding="utf-8"
+    )
     # The lines of adam's update are there as they are in the library.
     start = library.index("        mu = _map(lambda mu, g:")
     update = library[start : library.index("return _map(step", start)]

@@ -357,7 +357,7 @@ def test_gradients_that_do_not_match_are_refused(name, gradients, message):
 
 
 def test_our_optimizers_use_none_of_tensorflows():
-    source = (ROOT / "shears/optimizer_study/optimizers.py").read_text()
+    source = (ROOT / "shears/optimizer_study/optimizers.py").read_text(encoding="utf-8")
     assert banned_names(source) == set()
     assert "keras" not in {
         node.attr for node in ast.walk(ast.parse(source)) if hasattr(node, "attr")

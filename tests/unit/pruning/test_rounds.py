@@ -18,7 +18,7 @@ from tests import ROOT
 from tests.conftest import make_parameters
 from tests.unit.training.recipes import AUGMENTED, change, make_data
 
-CONFIG = yaml.safe_load((ROOT / "config.yaml").read_text())
+CONFIG = yaml.safe_load((ROOT / "config.yaml").read_text(encoding="utf-8"))
 METHODS = list(CONFIG["methods"])
 PLAN = plan(parse_configuration({**CONFIG, "run": METHODS}))
 RECIPE = change(AUGMENTED, epochs=4, weight_decay=0.1, normalise=True)  # of 3 steps

@@ -13,7 +13,7 @@ def test_a_sparsity_of_one_can_be_drawn(tmp_path):
     rows = [8e-7, 0.9, 0.975, 0.9999999]
     rows = [candidate(f"lamp/seed_0/round_{i}", 0.8, s) for i, s in enumerate(rows)]
     charts.save_chart(mean_scores(rows), tmp_path / "a.svg")
-    text = (tmp_path / "a.svg").read_text()
+    text = (tmp_path / "a.svg").read_text(encoding="utf-8")
     assert all(f">{share} %<" in text for share in ("90", "97.5"))
 
 
@@ -127,7 +127,7 @@ def test_on_the_page_every_part_fills_the_width():
 def test_a_chart_is_saved_as_svg_and_as_png_of_twice_the_size(tmp_path):
     chart = charts.draw_choice(ROWS)
     charts.save_chart(chart, tmp_path / "a.svg", tmp_path / "a.png")
-    svg = (tmp_path / "a.svg").read_text()
+    svg = (tmp_path / "a.svg").read_text(encoding="utf-8")
     width, height = re.match(r'<svg .*?width="(\d+)" height="(\d+)"', svg).groups()
     assert int(width) > charts.WIDTH
     with Image.open(tmp_path / "a.png") as picture:

@@ -139,7 +139,9 @@ def test_every_chart_is_also_a_file(text, folder):
     files = {path.name for path in (folder / "figures").iterdir()}
     assert files >= {f"{name}.{kind}" for name in named for kind in ("svg", "png")}
     assert len(named) == 9
-    assert (folder / "figures/scores.svg").read_text().startswith("<svg")
+    assert (
+        (folder / "figures/scores.svg").read_text(encoding="utf-8").startswith("<svg")
+    )
     with Image.open(folder / "figures/frontier.png") as picture:
         assert min(picture.size) > 500
     with Image.open(folder / "figures/filters_after.png") as picture:
@@ -181,7 +183,7 @@ def test_part_a_has_a_section_if_it_was_run(text, folder, tmp_path):
     write_json(study["table"], {"lines": [LINE, LOST], "winners": [FIRST]})
     for name in ("losses", "sensitivity", "paths"):
         study[name] = tmp_path / f"{name}.svg"
-        study[name].write_text(f"<svg>{name}</svg>")
+        study[name].write_text(f"<svg>{name}</svg>", encoding="utf-8")
     page = Page(render(folder, study))
     assert [
         *("condition 100", "Adam, all samples", "0.316", "1,083", "1,083.0", "2.50"),

@@ -26,7 +26,7 @@ sys.stderr.write("shown")
 
 def import_it(folder: Path, package: str, **environment: str):
     """Imports the backend in another process, where `package` is TensorFlow."""
-    (folder / "tensorflow.py").write_text(package)
+    (folder / "tensorflow.py").write_text(package, encoding="utf-8")
     inherited = {k: v for k, v in os.environ.items() if k != "TF_CPP_MIN_LOG_LEVEL"}
     path = os.pathsep.join((str(folder), str(ROOT)))
     return subprocess.run(
@@ -34,7 +34,7 @@ def import_it(folder: Path, package: str, **environment: str):
         cwd=folder,
         env={**inherited, "PYTHONPATH": path, **environment},
         capture_output=True,
-        text=True,
+        encoding="utf-8",
     )
 
 

@@ -15,13 +15,17 @@ def names(script: str) -> set[str]:
 def test_imports_are_followed_through_modules(tmp_path):
     package = tmp_path / "shears"
     package.mkdir()
-    (package / "__init__.py").write_text("")
-    (package / "a.py").write_text("def f():\n    from shears import b\n")
-    (package / "b.py").write_text("import numpy\nimport shears.c as c\n")
-    (package / "c.py").write_text("from shears.a import f\n")
-    (package / "d.py").write_text("")
+    (package / "__init__.py").write_text("", encoding="utf-8")
+    (package / "a.py").write_text(
+        "def f():\n    from shears import b\n", encoding="utf-8"
+    )
+    (package / "b.py").write_text(
+        "import numpy\nimport shears.c as c\n", encoding="utf-8"
+    )
+    (package / "c.py").write_text("from shears.a import f\n", encoding="utf-8")
+    (package / "d.py").write_text("", encoding="utf-8")
     script = tmp_path / "script.py"
-    script.write_text("from shears.a import f\n")
+    script.write_text("from shears.a import f\n", encoding="utf-8")
     files = [file.name for file in source_files(script, tmp_path)]
     assert files == ["script.py", "__init__.py", "a.py", "b.py", "c.py"]
 
@@ -52,11 +56,12 @@ def test_code_counts_but_comments_docstrings_and_wording_do_not(tmp_path, edit, 
         '"""Doc."""\nclass A:\n    """Doc."""\n    x = 1\n'
         'def f(x):\n    """Doc."""\n    log.info('
         "'working')\n    if x < 0:\n        raise ValueError(f'bad {x}')\n"
-        '    return "text"\n'
+        '    return "text"\n',
+        encoding="utf-8",
     )
-    script.write_text("from shears.a import f\n")
+    script.write_text("from shears.a import f\n", encoding="utf-8")
     before = code_digest(script, tmp_path)
-    module.write_text(edit(module.read_text()))
+    module.write_text(edit(module.read_text(encoding="utf-8")), encoding="utf-8")
     assert (code_digest(script, tmp_path) != before) == counts
 
 
@@ -64,10 +69,10 @@ def test_code_counts_but_comments_docstrings_and_wording_do_not(tmp_path, edit, 
 def test_modules_that_write_no_result_do_not_count(tmp_path, name):
     module, script = tmp_path / f"shears/runtime/{name}.py", tmp_path / "script.py"
     module.parent.mkdir(parents=True)
-    module.write_text("x = 1\n")
-    script.write_text(f"from shears.runtime.{name} import x\n")
+    module.write_text("x = 1\n", encoding="utf-8")
+    script.write_text(f"from shears.runtime.{name} import x\n", encoding="utf-8")
     before = code_digest(script, tmp_path)
-    module.write_text("x = 2\n")
+    module.write_text("x = 2\n", encoding="utf-8")
     assert code_digest(script, tmp_path) == before
 
 
@@ -93,5 +98,5 @@ def test_jobs_that_compute_nothing_do_not_start_tensorflow(script):
 
 def test_the_library_knows_nothing_of_snakemake():
     for file in (ROOT / "shears").rglob("*.py"):
-        assert "import snakemake" not in file.read_text().lower()
-        assert "from snakemake" not in file.read_text().lower()
+        assert "import snakemake" not in file.read_text(encoding="utf-8").lower()
+        assert "from snakemake" not in file.read_text(encoding="utf-8").lower()

@@ -65,7 +65,10 @@ with ctrl_c_ends_at_once():
 
 def test_ctrl_c_ends_a_process_without_a_traceback():
     ran = subprocess.run(
-        [sys.executable, "-c", INTERRUPTED], cwd=ROOT, capture_output=True, text=True
+        [sys.executable, "-c", INTERRUPTED],
+        cwd=ROOT,
+        capture_output=True,
+        encoding="utf-8",
     )
     assert ran.returncode == -signal.SIGINT
     assert ran.stderr == ""

@@ -22,7 +22,7 @@ def test_a_failed_write_leaves_the_old_file_and_nothing_else(tmp_path):
     target = tmp_path / "a.json"
     write_json(target, {"a": 1})
     with pytest.raises(RuntimeError), whole_file(target) as temporary:
-        temporary.write_text("half")
+        temporary.write_text("half", encoding="utf-8")
         raise RuntimeError
     assert read_json(target) == {"a": 1}
     assert {path.name for path in tmp_path.iterdir()} == {"a.json", ".a.json.sha256"}
@@ -66,9 +66,9 @@ def test_checksums_are_in_the_format_of_sha256sum(tmp_path):
 
 
 def test_a_file_from_elsewhere_has_no_checksum_and_is_read(tmp_path):
-    (tmp_path / "a.json").write_text('{"a": 1}')
+    (tmp_path / "a.json").write_text('{"a": 1}', encoding="utf-8")
     assert read_json(tmp_path / "a.json") == {"a": 1}
-    (tmp_path / ".a.json.sha256").write_text("")
+    (tmp_path / ".a.json.sha256").write_text("", encoding="utf-8")
     with refused(tmp_path / "a.json", "damaged"):
         read_json(tmp_path / "a.json")
 
@@ -111,7 +111,7 @@ def test_json_has_no_nan(tmp_path):
     [(read_json, '{"a": 1'), (read_csv, "a,b\n1\n"), (read_csv, "a\nx\n")],
 )
 def test_damaged_files_are_named(tmp_path, read, text):
-    (tmp_path / "a").write_text(text)
+    (tmp_path / "a").write_text(text, encoding="utf-8")
     with pytest.raises(UserError, match=f"{tmp_path}/a: damaged"):
         read(tmp_path / "a")
 
@@ -125,11 +125,11 @@ def test_csv_round_trip(tmp_path):
 def test_a_csv_file_without_rows_has_its_header(tmp_path):
     path = tmp_path / "a.csv"
     write_csv(path, [], ("epoch", "loss"))
-    assert path.read_text() == "epoch,loss\n"
+    assert path.read_text(encoding="utf-8") == "epoch,loss\n"
     assert read_csv(path) == []
 
 
 def test_files_are_as_readable_as_the_umask_says(tmp_path):
-    (tmp_path / "plain").write_text("")
+    (tmp_path / "plain").write_text("", encoding="utf-8")
     write_bytes(tmp_path / "whole", b"")
     assert (tmp_path / "whole").stat().st_mode == (tmp_path / "plain").stat().st_mode

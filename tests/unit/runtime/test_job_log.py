@@ -54,7 +54,7 @@ def test_a_users_error_is_one_line_and_exit_1(tmp_path, capfd, error, message):
     assert message in shown
     assert "Traceback" not in shown
     assert shown.count("\n") == 2  # "working" and the error
-    log = (tmp_path / "logs/try.log").read_text()
+    log = (tmp_path / "logs/try.log").read_text(encoding="utf-8")
     assert "working" in log
     assert message in log
 
@@ -84,7 +84,7 @@ def test_a_bug_of_ours_passes_through(tmp_path):
 
 
 def test_a_log_that_cannot_be_written_is_one_line(tmp_path):
-    (tmp_path / "logs").write_text("a file, not a folder")
+    (tmp_path / "logs").write_text("a file, not a folder", encoding="utf-8")
     with pytest.raises(SystemExit) as caught:
         run(tmp_path, ZeroDivisionError())
     assert f"try: error: {tmp_path}/logs" in str(caught.value)
@@ -101,13 +101,14 @@ def test_a_real_lack_of_memory_is_reported(tmp_path):
         "from shears.runtime.job_log import log_job\n"
         "resource.setrlimit(resource.RLIMIT_AS, (4 << 30, 4 << 30))\n"
         f"with log_job('hungry', {str(tmp_path / 'a.log')!r}):\n"
-        "    tf.zeros((2 << 30,)) if sys.argv[1] == 'tf' else np.ones(1 << 30)\n"
+        "    tf.zeros((2 << 30,)) if sys.argv[1] == 'tf' else np.ones(1 << 30)\n",
+        encoding="utf-8",
     )
     for what in ("tf", "np"):
         run = subprocess.run(
             [sys.executable, script, what],
             capture_output=True,
-            text=True,
+            encoding="utf-8",
             env={**os.environ, "PYTHONPATH": str(ROOT), "TF_CPP_MIN_LOG_LEVEL": "3"},
         )
         assert run.returncode == 1, run.stderr

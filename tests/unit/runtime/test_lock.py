@@ -44,7 +44,7 @@ def start_run(folder: Path, job: str = JOB) -> tuple[subprocess.Popen, int]:
         [sys.executable, "-c", HOLD, folder, job],
         env={**os.environ, "PYTHONPATH": str(ROOT)},
         stdout=subprocess.PIPE,
-        text=True,
+        encoding="utf-8",
     )
     return run, int(run.stdout.readline())
 
@@ -132,7 +132,7 @@ def test_a_job_without_a_run_or_of_another_machine_is_left_alone(monkeypatch):
 
 
 def test_a_folder_that_cannot_be_written_is_reported(tmp_path):
-    (tmp_path / "file").write_text("")
+    (tmp_path / "file").write_text("", encoding="utf-8")
     with pytest.raises(UserError, match="file/.shears.lock: (Not a dir|File exists)"):
         hold_lock(tmp_path / "file", LockState())
 
@@ -143,7 +143,7 @@ def test_a_job_ends_with_its_run_even_if_nobody_reads_its_output(tmp_path):
         env={**os.environ, "PYTHONPATH": str(ROOT)},
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
-        text=True,
+        encoding="utf-8",
     )
     child = int(run.stdout.readline())
     time.sleep(1)

@@ -13,7 +13,7 @@ CPUINFO = "processor\t: 0\nflags\t\t: fpu avx\nbugs\n\nprocessor\t: 1\nflags\t: 
 
 
 def test_the_fields_are_those_of_the_first_processor(monkeypatch, tmp_path):
-    (tmp_path / "cpuinfo").write_text(CPUINFO)
+    (tmp_path / "cpuinfo").write_text(CPUINFO, encoding="utf-8")
     monkeypatch.setattr(machine, "Path", lambda path: tmp_path / "cpuinfo")
     assert cpu_fields() == {"processor": "0", "flags": "fpu avx"}
 
@@ -46,7 +46,9 @@ def copied(tmp_path):
 
     def git(*arguments: str) -> str:
         command = ["git", "-C", tmp_path, *person, *arguments]
-        return subprocess.run(command, capture_output=True, text=True).stdout.strip()
+        return subprocess.run(
+            command, capture_output=True, encoding="utf-8"
+        ).stdout.strip()
 
     return module, git
 
@@ -58,9 +60,9 @@ def test_the_commit_is_marked_if_tracked_files_differ(copied, tmp_path):
     git("commit", "-m", "Add a module")
     commit = git("rev-parse", "HEAD")
     assert len(commit) == 40
-    (tmp_path / "untracked").write_text("")
+    (tmp_path / "untracked").write_text("", encoding="utf-8")
     assert module.commit() == commit[:12]
-    with (tmp_path / "machine.py").open("a") as file:
+    with (tmp_path / "machine.py").open("a", encoding="utf-8") as file:
         file.write("# a change\n")
     assert module.commit() == f"{commit[:12]}+"
 
@@ -112,7 +114,7 @@ def test_gpus_are_those_of_the_partition(
     tmp_path, monkeypatch, partitions, partition, expected
 ):
     sinfo = tmp_path / "sinfo"
-    sinfo.write_text(f"#!/bin/sh\nprintf '{partitions}\\n'\n")
+    sinfo.write_text(f"#!/bin/sh\nprintf '{partitions}\\n'\n", encoding="utf-8")
     sinfo.chmod(0o755)
     monkeypatch.setenv("PATH", str(tmp_path), prepend=":")
     monkeypatch.setenv("SBATCH_PARTITION", partition)

@@ -56,7 +56,9 @@ def test_bad_configuration_files_are_refused_in_a_line(kind, tmp_path):
 
 def test_json_with_tabs_is_read_as_snakemake_does(tmp_path):
     path = tmp_path / "config.json"
-    path.write_text('{\n\t"seed": 3,\n\t"data": {"name": "digits"}\n}\n')
+    path.write_text(
+        '{\n\t"seed": 3,\n\t"data": {"name": "digits"}\n}\n', encoding="utf-8"
+    )
     check_yaml(path)
 
 

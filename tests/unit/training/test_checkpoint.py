@@ -93,7 +93,7 @@ def test_finished_checkpoints_are_removed_and_others_kept(tmp_path):
     for name in ("done.npz", "another_jobs.npz"):
         Checkpoint(folder / name, "key").save(finished)
     Checkpoint(folder / "going.npz", "key").save(STATE)
-    (folder / "broken.npz").write_text(json.dumps({}))
+    (folder / "broken.npz").write_text(json.dumps({}), encoding="utf-8")
     names = ("done", "going", "broken")
     remove_finished((folder / f"{name}.npz" for name in names), root)
     assert {path.name for path in folder.iterdir()} == {

@@ -56,7 +56,7 @@ def test_an_imported_candidate_says_where_it_is_from(files):
     write_weights(source, parameters)
     save_imported(read_weights_file(source), source, 0.75, CONTEXT, files)
     assert read_weights(files.weights).vector.tobytes() == parameters.vector.tobytes()
-    assert files.history.read_text() == ",".join(COLUMNS) + "\n"
+    assert files.history.read_text(encoding="utf-8") == ",".join(COLUMNS) + "\n"
     assert read_csv(files.history) == []
     metrics = read_json(files.metrics)
     assert metrics["imported"] == {

@@ -12,7 +12,7 @@ SETTINGS = {"precision": "float32", "seed": 3, "recipe": {"epochs": 2}}
 def start(tmp_path):
     """Starts a run in a folder with two inputs; options override what it is given."""
     for name in ("data", "weights"):
-        (tmp_path / name).write_text(name)
+        (tmp_path / name).write_text(name, encoding="utf-8")
 
     def start(event_log=None, **changes) -> RunContext:
         options = {
@@ -47,7 +47,7 @@ def test_another_input_setting_or_code_is_another_checkpoint(start, tmp_path):
         start(inputs={"data": weights, "weights": data}).checkpoint.key,
         start(inputs={"data": data, "teacher": weights}).checkpoint.key,
     ]
-    weights.write_text("other weights")
+    weights.write_text("other weights", encoding="utf-8")
     keys.append(start().checkpoint.key)
     assert len(set(keys)) == len(keys)
 

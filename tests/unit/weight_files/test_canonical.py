@@ -175,8 +175,8 @@ def test_no_damage_crashes_reading_and_a_checksum_reveals_it(tmp_path, good, dat
     except UserError as error:
         assert str(error).startswith(str(path))
         assert str(error).count("\n") <= 1
-    seal = good.with_name(f".{good.name}.sha256").read_text()
-    (tmp_path / ".bad.h5.sha256").write_text(seal)
+    seal = good.with_name(f".{good.name}.sha256").read_text(encoding="utf-8")
+    (tmp_path / ".bad.h5.sha256").write_text(seal, encoding="utf-8")
     if content != good.read_bytes():
         with refused(path, "damaged"):
             read_weights(path)

@@ -48,7 +48,9 @@ def test_genuine_files_are_read_and_their_loaders_are_known(tmp_path, name):
     predicted = loaders(contents, path)
     assert GRADERS.keys() == predicted.keys()
     for grader, ways in predicted.items():
-        measured = json.loads((FOLDER / f"{GRADERS[grader]}.loads.json").read_text())
+        measured = json.loads(
+            (FOLDER / f"{GRADERS[grader]}.loads.json").read_text(encoding="utf-8")
+        )
         assert ways == measured[name], grader
 
 

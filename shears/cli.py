@@ -74,8 +74,8 @@ def _read_test(data: str, *, given: bool) -> Split:
     prepared = data.endswith((".h5", ".hdf5")) and not Path(data).is_dir()
     try:
         return read_split(data, "test") if prepared else read_archive(data)[1]
-    except PermissionError as error:
-        refusal = UserError(f"{data}: {error.strerror}")
+    except OSError as error:
+        refusal = UserError(f"{error.filename or data}: {error.strerror or error}")
     except UserError as error:
         refusal = error
     raise RefusedFile(str(refusal)) if given else refusal

@@ -157,7 +157,7 @@ BAD_DATA = {
     ),
     "text that is called HDF5": (
         lambda path: path.with_name("data.h5").write_bytes(b"text"),
-        "damaged",
+        "not a prepared data set",
     ),
 }
 

@@ -301,6 +301,7 @@ MODULES = {
     "runtime/device": {**TRAINING, **CELLS},
     "runtime/errors": NOTHING,
     "runtime/files": EVERYTHING,
+    "runtime/hdf5": DATA,
     "runtime/job_log": NOTHING,
     "runtime/lock": NOTHING,
     "runtime/machine": {**TRAINING, **CELLS},

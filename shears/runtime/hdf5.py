@@ -12,9 +12,22 @@ import h5py
 
 from shears.runtime.files import NO_LOCKS
 
+MAGIC = b"\x89HDF\r\n\x1a\n"  #: how an HDF5 file begins
 WRITTEN = "another program has it open for writing"
 # What HDF5 says of a mark in the file that its last writer did not take away.
 MARKED = "already open for write"
+
+
+def is_hdf5(path: str | Path) -> bool:
+    """Returns whether a file, or a folder, begins like an HDF5 file.
+
+    Raises:
+        OSError: It cannot be read.
+    """
+    if Path(path).is_dir():
+        return False
+    with Path(path).open("rb") as file:
+        return file.read(len(MAGIC)) == MAGIC
 
 
 @contextmanager

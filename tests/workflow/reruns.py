@@ -304,6 +304,7 @@ MODULES = {
     "runtime/hdf5": DATA,
     "runtime/job_log": NOTHING,
     "runtime/lock": NOTHING,
+    "runtime/paths": NOTHING,
     "runtime/machine": {**TRAINING, **CELLS},
     "runtime/settings": TRAINING,
     "runtime/yaml_files": NOTHING,

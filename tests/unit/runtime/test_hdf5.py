@@ -8,7 +8,7 @@ import h5py
 import numpy as np
 import pytest
 
-from shears.runtime.hdf5 import open_hdf5
+from shears.runtime.hdf5 import is_hdf5, open_hdf5
 from tests import ROOT
 from tests.file_systems import without_locks
 
@@ -103,6 +103,15 @@ def test_contents_that_are_not_hdf5_are_a_value_error(path, cut):
     for source in (path, io.BytesIO(path.read_bytes())):
         with pytest.raises(ValueError, match="open"), open_hdf5(source):
             pass
+
+
+def test_an_hdf5_file_is_known_by_its_contents(path, tmp_path):
+    (tmp_path / "text.h5").write_text("HDF5")
+    assert is_hdf5(path.rename(tmp_path / "a"))
+    assert not is_hdf5(tmp_path / "text.h5")
+    assert not is_hdf5(tmp_path)
+    with pytest.raises(FileNotFoundError):
+        is_hdf5(tmp_path / "none")
 
 
 def test_a_missing_file_and_a_folder_say_so(tmp_path):

@@ -17,6 +17,9 @@ from shears.runtime.yaml_files import typed
 from shears.weight_files.reader import read_weights_file
 
 ROOT = Path(workflow.basedir)
+# For Keras and the notebooks, which open HDF5 files by themselves: HDF5's lock fails where
+# the file system has none. Jobs inherit it. The library needs no variable (open_hdf5).
+os.environ.setdefault("HDF5_USE_FILE_LOCKING", "FALSE")
 
 FROM_COMMAND_LINE = {  # after --config
     key: typed(value) if isinstance(value, list | dict) else value

@@ -21,6 +21,7 @@ import hashlib
 import json
 import os
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -31,7 +32,9 @@ from shears.data.dataset import Split, read_split
 from shears.model.architecture import NAMES, PARAMETERS
 from shears.notebook_cli import add_commands
 from shears.runtime.errors import RefusedFile, UserError
+from shears.runtime.hdf5 import is_hdf5
 from shears.runtime.output import complain
+from shears.runtime.paths import expand_of
 from shears.version import VERSION
 from shears.weight_files.reader import WeightsFile, loaders, read_weights_file
 
@@ -53,10 +56,10 @@ def _find_data(data: str | None) -> str:
         UserError: There are none.
     """
     places = [data] if data else [PREPARED, os.environ.get("CIFAR10_ARCHIVE"), ARCHIVE]
-    for place in places:
-        path = Path(place or "").expanduser()
-        if place and (path.is_file() or path.is_dir()):
-            return str(path)
+    for place in filter(None, places):
+        path = place if data else expand_of("CIFAR10_ARCHIVE", place)
+        if os.path.isfile(path) or os.path.isdir(path):
+            return path
     raise UserError(
         f"found no test images in {', '.join(p for p in places if p)}; give CIFAR-10's "
         "binary or Python archive, a folder with one unpacked, or a prepared "
@@ -71,11 +74,12 @@ def _read_test(data: str, *, given: bool) -> Split:
         RefusedFile: They are refused, and were given with --data.
         UserError: They are refused.
     """
-    prepared = data.endswith((".h5", ".hdf5")) and not Path(data).is_dir()
     try:
+        named = data.endswith((".h5", ".hdf5")) and not os.path.isdir(data)
+        prepared = named or is_hdf5(data)
         return read_split(data, "test") if prepared else read_archive(data)[1]
-    except PermissionError as error:
-        refusal = UserError(f"{data}: {error.strerror}")
+    except OSError as error:
+        refusal = UserError(f"{error.filename or data}: {error.strerror or error}")
     except UserError as error:
         refusal = error
     raise RefusedFile(str(refusal)) if given else refusal
@@ -218,18 +222,24 @@ def main(arguments: Sequence[str] | None = None) -> int:
         )
         subparser.set_defaults(command=command)
         for name in names:
-            subparser.add_argument(name, help="weights file (.h5 or .keras)")
+            path = partial(expand_of, name)
+            subparser.add_argument(name, type=path, help="weights file (.h5 or .keras)")
         subparser.add_argument("--json", action="store_true", help="print JSON")
         if command is score:
             subparser.add_argument(
                 "--data",
+                type=partial(expand_of, "--data"),
                 help="CIFAR-10's binary or Python archive, a folder with one unpacked "
                 f"or a prepared dataset.h5 (default: {PREPARED}, $CIFAR10_ARCHIVE, "
                 f"{ARCHIVE})",
             )
     summary = "Fills or checks the course's notebook of Part A."
     add_commands(commands.add_parser("notebook", help=summary, description=summary))
-    options = parser.parse_args(arguments)
+    try:
+        options = parser.parse_args(arguments)
+    except UserError as error:  # of a path
+        complain(f"refused: {error}")
+        return 2
     try:
         about, lines = options.command(options)
     except RefusedFile as error:

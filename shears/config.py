@@ -12,21 +12,44 @@ from collections.abc import Iterable, Mapping
 from typing import Annotated, Any, Literal
 
 from pydantic import (
+    AfterValidator,
     BaseModel,
     BeforeValidator,
     Field,
     ValidationError,
     field_serializer,
 )
-from pydantic_core import PydanticKnownError
+from pydantic_core import PydanticCustomError, PydanticKnownError
 
 from shears.data.views import ViewSettings
 from shears.pruning.masks import MaskSettings
 from shears.runtime.errors import UserError, brief, show_value
+from shears.runtime.paths import expand
 from shears.runtime.settings import EACH_ONCE, List, Seed, Settings, UniqueList
 from shears.training.recipe import Recipe
 
 TRAINING_IMAGES = {"cifar10": 50_000, "digits": 1_500}  # validation included
+
+
+def _expand(text: str) -> str:
+    """Expands a path; braces in it would be Snakemake's wildcards."""
+    try:
+        path = expand(text)
+    except UserError as error:
+        raise PydanticCustomError("path", "{reason}", {"reason": str(error)}) from None
+    if set("{}") & set(path):
+        reason = f"found {brief(path)}, expected a path without {{ and }}"
+        raise PydanticCustomError("path", "{reason}", {"reason": reason})
+    return path
+
+
+# Every path that a person writes into the configuration, empty for none.
+GivenPath = Annotated[
+    str, Field(pattern=r"^([^{}]|\$\{\w+\})*$"), AfterValidator(_expand)
+]
+GivenFolder = Annotated[
+    str, Field(pattern=r"^([^{}]|\$\{\w+\})+$"), AfterValidator(_expand)
+]
 Name = Annotated[str, Field(pattern="^[a-z][a-z0-9_]*$")]  # of a folder
 DataSet = Literal[
     "diabetes", "condition_1", "condition_100", "condition_10000", "sparse"
@@ -86,7 +109,7 @@ class BaselineSettings(Settings):
     teacher: Literal["none", "strong"] = "none"
     """The teacher that it is distilled from."""
 
-    weights: Annotated[str, Field(pattern="^[^{}]*$")] = ""
+    weights: GivenPath = ""
     """File of the network (.h5 or .keras) to import instead of training one."""
 
 
@@ -161,7 +184,7 @@ def _check_gpus(value: object) -> object:
 class Configuration(Settings):
     """The configuration of Shears. config.yaml explains each key in detail."""
 
-    directory: Annotated[str, Field(pattern="^[^{}~]+$")] = "."
+    directory: GivenFolder = "."
     """Folder that results, logs and benchmarks are written to."""
 
     seeds: Annotated[
@@ -217,7 +240,7 @@ class Configuration(Settings):
     optimizers: OptimizerStudySettings = OptimizerStudySettings()
     """Part A: how optimizers are compared on linear regression."""
 
-    notebook: Annotated[str, Field(pattern="^[^{}]*$")] = ""
+    notebook: GivenPath = ""
     """Your download of the course's notebook, to fill and hand in in place of ours."""
 
     @field_serializer("baselines")
@@ -297,6 +320,8 @@ def _explain(problem: Mapping[str, Any]) -> str:
         close = difflib.get_close_matches(key, known, 1)
         hint = f"did you mean {close[0]}?" if close else f"known: {', '.join(known)}"
         return f"{_where(path)}: unknown key {show_value(key)}; {hint}"
+    if kind == "path":
+        return f"{_where(path)}: {context['reason']}"
     if kind == "missing":
         return f"{_where(path[:-1])}: key {path[-1]!r} is missing"
     if kind == "literal_error":

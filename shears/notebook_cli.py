@@ -3,6 +3,7 @@
 import argparse
 import importlib.util
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ from shears.optimizer_study.course_notebook import POINTS
 from shears.optimizer_study.fill import fill_file
 from shears.runtime.errors import RefusedFile, UserError, brief
 from shears.runtime.files import whole_file
+from shears.runtime.paths import expand_of
 
 PACKAGES = ("ipykernel", "jupyter_client", "nbclient", "nbformat", "psutil")
 SHOWN = 3  # errors outside the tests
@@ -129,9 +131,15 @@ def add_commands(parser: argparse.ArgumentParser) -> None:
         summary = (command.__doc__ or "").partition("\n")[0]
         sub = commands.add_parser(command.__name__, help=summary, description=summary)
         sub.set_defaults(command=command)
-        sub.add_argument("file", help="notebook (.ipynb)")
+        path = partial(expand_of, "file")
+        sub.add_argument("file", type=path, help="notebook (.ipynb)")
         if command is fill:
-            sub.add_argument("--output", required=True, help="filled notebook to write")
+            sub.add_argument(
+                "--output",
+                type=partial(expand_of, "--output"),
+                required=True,
+                help="filled notebook to write",
+            )
             sub.add_argument(
                 "--replace",
                 action="store_true",
@@ -139,7 +147,9 @@ def add_commands(parser: argparse.ArgumentParser) -> None:
             )
         else:
             sub.add_argument(
-                "--original", help="the notebook as handed out, to compare cells with"
+                "--original",
+                type=partial(expand_of, "--original"),
+                help="the notebook as handed out, to compare cells with",
             )
         sub.add_argument(
             "--seconds",

@@ -21,6 +21,7 @@ from shears.model.architecture import KERNEL_SIZES, PARAMETERS
 from shears.pruning.masks import MaskSettings, floor_counts, zeros_for
 from shears.pruning.rounds import RoundSpec
 from shears.runtime.errors import UserError, brief
+from shears.runtime.paths import check_file
 from shears.training.recipe import Recipe
 
 RESERVED = {"teacher", "submission", "optimizers", "figures"}  # folders of results
@@ -63,7 +64,7 @@ class Plan:
     def imported(self) -> dict[str, Path]:
         """The files of the baselines that are imported, not trained, by name."""
         return {
-            name: _user_path(weights)
+            name: Path(os.path.normpath(weights))
             for name in self.baselines
             if (weights := self.config.baselines[name].weights)
         }
@@ -99,7 +100,8 @@ class Plan:
     @property
     def notebook(self) -> Path | None:
         """The course's notebook that is filled, if there is one."""
-        return _user_path(self.config.notebook) if self.config.notebook else None
+        path = self.config.notebook
+        return Path(os.path.normpath(path)) if path else None
 
     def check_users_files(self) -> None:
         """Checks that the user's own files are there: imported networks, a notebook.
@@ -107,12 +109,11 @@ class Plan:
         Raises:
             UserError: One is missing.
         """
-        if self.notebook and not self.notebook.is_file():
-            raise UserError(_missing("notebook", self.notebook, "a notebook (.ipynb)"))
-        kind = "a weights file (.h5 or .keras)"
+        if self.notebook:
+            check_file("notebook", self.notebook, "a notebook (.ipynb)")
         for name, path in self.imported.items():
-            if not path.is_file():
-                raise UserError(_missing(f"baselines: {name}: weights", path, kind))
+            key = f"baselines: {name}: weights"
+            check_file(key, path, "a weights file (.h5 or .keras)")
 
     def check_imported_zeros(self, baseline: str, zeros: int) -> None:
         """Checks that the first round of every method prunes an imported network.
@@ -163,15 +164,6 @@ class Plan:
             seed=seed * 1000 + number,
             initial_seed=seed,
         )
-
-
-def _user_path(text: str) -> Path:
-    return Path(os.path.normpath(Path(text).expanduser()))
-
-
-def _missing(key: str, path: Path, kind: str) -> str:
-    actual = f"{'a folder' if path.is_dir() else 'no file'} at {brief(path)}"
-    return f"{key}: found {actual}, expected {kind}; paths start where snakemake runs"
 
 
 def plan(config: Configuration) -> Plan:

@@ -326,6 +326,30 @@ BAD = {
         "run: [lottery_ticket]}",
         "methods: lottery_ticket: start: found 'initial', expected trained with the",
     ),
-    "home directory": ("directory: ~/runs", "directory: found '~/runs', expected text"),
+    "a variable that is not set": (
+        "directory: $SHEARS_NONE/runs",
+        "directory: found $SHEARS_NONE/runs, but the environment variable SHEARS_NONE "
+        "is not set: set it, or give the whole path",
+    ),
+    "a variable that is not set, in a baseline": (
+        "baselines: {mine: {weights: '${SHEARS_NONE}/x.h5'}}",
+        "baselines: mine: weights: found ${SHEARS_NONE}/x.h5, but the environment",
+    ),
+    "a variable that is not set, in a notebook's path": (
+        "notebook: a/$SHEARS_NONE",
+        "notebook: found a/$SHEARS_NONE, but the environment variable SHEARS_NONE is",
+    ),
+    "nobody's home": (
+        "directory: ~shears_none/runs",
+        "directory: found ~shears_none/runs, but the home folder of ~shears_none is",
+    ),
+    "a wildcard in a directory": (
+        "directory: 'a{b}'",
+        "directory: found 'a{b}', expected text that matches",
+    ),
+    "an empty directory": (
+        "directory: ''",
+        "directory: found '', expected text that matches",
+    ),
     "no recipes": ("recipes: {}", "recipes: found {}, expected at least 1 item"),
 }

@@ -21,10 +21,10 @@ settings.load_profile("untimed")
 
 
 @contextmanager
-def refused(path: Path, message: str) -> Iterator[None]:
-    """Expects a refusal that names the file, in one or two lines."""
+def refused(path: Path, message: str) -> Iterator[pytest.ExceptionInfo[UserError]]:
+    """Expects a refusal that names the file, in one or two lines; yields it."""
     with pytest.raises(UserError) as caught:
-        yield
+        yield caught
     text = str(caught.value)
     assert text.startswith(str(path))
     assert message in text

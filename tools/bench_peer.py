@@ -13,6 +13,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -23,8 +24,10 @@ from shears.evaluation.grading import GradedNetwork
 from shears.model.architecture import SHAPES
 from shears.model.parameters import Parameters
 from shears.runtime import machine
+from shears.runtime.errors import plain_errors
 from shears.runtime.files import write_json
 from shears.runtime.output import checked_output
+from shears.runtime.paths import expand_of
 from shears.weight_files.canonical import write_weights
 from tools.configuration import read_configuration
 
@@ -52,7 +55,12 @@ def configuration(folder: Path, about: dict[str, Any], images: int) -> Path:
 def main() -> None:
     """Runs both and prints a line for each."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--peer", required=True, help="the peer's Python")
+    parser.add_argument(
+        "--peer",
+        type=partial(expand_of, "--peer"),
+        required=True,
+        help="the peer's Python",
+    )
     parser.add_argument("--images", type=int, default=0, help="training images; 0: all")
     parser.add_argument("--dense-epochs", type=int, default=14)
     parser.add_argument("--prune-epochs", type=int, default=12)
@@ -136,5 +144,5 @@ def compare(
 
 
 if __name__ == "__main__":
-    with checked_output():
+    with plain_errors(), checked_output():
         main()

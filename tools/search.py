@@ -8,6 +8,7 @@ in a file, so a stopped search resumes: `make search ARGS="--trials 20"`.
 
 import argparse
 import logging
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,7 @@ from shears.pruning.rounds import RoundSpec, plan_round
 from shears.runtime.device import choose_precision, prepare
 from shears.runtime.errors import plain_errors
 from shears.runtime.output import checked_output
+from shears.runtime.paths import expand_of
 from shears.training.loop import steps_per_epoch, train_network
 from shears.training.recipe import Recipe
 from shears.training.run_context import RunContext
@@ -54,7 +56,12 @@ def suggest(trial: optuna.Trial) -> tuple[dict[str, Any], dict[str, Any]]:
 def main() -> None:
     """Runs the trials and prints the best."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--run", type=Path, default=ROOT, help="folder of the run")
+    parser.add_argument(
+        "--run",
+        type=partial(expand_of, "--run"),
+        default=ROOT,
+        help="folder of the run",
+    )
     parser.add_argument("--trials", type=int, default=20)
     parser.add_argument("--images", type=int, default=10_000, help="training images")
     parser.add_argument("--epochs", type=int, default=10)
@@ -62,7 +69,7 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args()
     config = read_configuration().model_copy(update={"run": ("lamp",)})
-    planned, results = plan(config), options.run / "results"
+    planned, results = plan(config), Path(options.run) / "results"
     method, seed = planned.methods["lamp"].settings, config.seeds[0]
     dense = results / method.baseline / f"seed_{seed}/weights.h5"
     require(dense, "make reproduce, or name another run with --run")

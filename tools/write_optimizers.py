@@ -6,6 +6,7 @@ It also runs the benchmark of the optimizers; do nothing else on the machine mea
 import argparse
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 
 from matplotlib.figure import Figure
@@ -20,8 +21,10 @@ from shears.optimizer_study.plots import (
 from shears.optimizer_study.regression import DATA_SETS
 from shears.optimizer_study.study import IMPLEMENTATIONS, METHODS, walk_valley
 from shears.runtime.device import prepare
+from shears.runtime.errors import plain_errors
 from shears.runtime.files import read_json, whole_file
 from shears.runtime.output import checked_output
+from shears.runtime.paths import expand_of
 from tools.write_results import job_costs, markdown_table, replace_part
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -35,8 +38,13 @@ def _or_never(value: float | None, form: str) -> str:
 def main() -> None:
     """Reads a run's folder and writes the tables and pictures."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--run", type=Path, default=ROOT, help="folder of the run")
-    run = parser.parse_args().run
+    parser.add_argument(
+        "--run",
+        type=partial(expand_of, "--run"),
+        default=ROOT,
+        help="folder of the run",
+    )
+    run = Path(parser.parse_args().run)
     if not (run / "results/optimizers/table.json").exists():
         print(f"{PAGE.name}: left as it is, no finished study in {run}")
         return
@@ -130,5 +138,5 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    with checked_output():
+    with plain_errors(), checked_output():
         main()

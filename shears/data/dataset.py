@@ -8,8 +8,9 @@ from typing import NamedTuple
 import h5py
 import numpy as np
 
-from shears.runtime.errors import brief
-from shears.runtime.files import damaged, verify, write_bytes
+from shears.runtime.errors import UserError, brief
+from shears.runtime.files import verify, write_bytes
+from shears.runtime.hdf5 import open_hdf5
 
 
 class Split(NamedTuple):
@@ -39,17 +40,23 @@ def read_split(path: str | Path, name: str) -> Split:
 
     Raises:
         UserError: The file is damaged or has no such split.
+        OSError: It cannot be read.
     """
     verify(path)
     try:
-        with h5py.File(path, "r") as file:
+        with open_hdf5(path) as file:
             split = Split(file[f"{name}/images"][:], file[f"{name}/labels"][:])
         if split.images.shape != (len(split.labels), 32, 32, 3):
             raise ValueError(f"images of shape {split.images.shape}")
         if not split.images.dtype == split.labels.dtype == np.uint8:
             raise ValueError(f"images of dtype {split.images.dtype}")
         return split
-    except (MemoryError, PermissionError):  # the file is not to blame
+    except (MemoryError, OSError):  # the file's contents are not to blame
         raise
-    except Exception as error:  # h5py raises almost anything on a damaged file
-        raise damaged(path, f"its {name} split: {brief(error)}") from error
+    except Exception as error:  # h5py raises almost anything on a wrong file
+        # Anybody's file may be given to the scorer, so do not advise to delete it.
+        raise UserError(
+            f"{path}: not a prepared data set (its {name} split: {brief(error)}); "
+            "expected a dataset.h5 that the workflow wrote; it is made again by: "
+            "snakemake --forcerun prepare_dataset"
+        ) from error

@@ -18,6 +18,7 @@ from tqdm import tqdm
 from shears.data.cifar10 import BINARY, KERAS_FOLDER, read_images, write_archive
 from shears.runtime.errors import UserError, brief
 from shears.runtime.files import checksum, whole_file
+from shears.runtime.paths import expand_of
 
 log = logging.getLogger(__name__)
 
@@ -92,7 +93,8 @@ def copy_archive(source: str | Path, target: str | Path, *, sha256: str) -> None
     the same images give the same bytes, whichever form they come in.
 
     Args:
-        source: What CIFAR10_ARCHIVE names: an archive or a folder (`read_images`).
+        source: What CIFAR10_ARCHIVE names: an archive or a folder (`read_images`). It
+            is expanded (`expand_of`).
         target: Final name; appears only if all checks pass.
         sha256: The official binary archive's checksum. An archive that is not official
             is logged, unless it has a checksum file of its own beside it.
@@ -101,7 +103,7 @@ def copy_archive(source: str | Path, target: str | Path, *, sha256: str) -> None
         UserError: The file is missing, has the wrong checksum or is not CIFAR-10
             (`read_images`).
     """
-    source = Path(source).expanduser().absolute()
+    source = Path(expand_of("CIFAR10_ARCHIVE", str(source))).absolute()
     if not (source.is_file() or source.is_dir()):
         raise UserError(
             f"CIFAR10_ARCHIVE={source}: no such file or folder; set it to the path of "

@@ -141,14 +141,16 @@ class Teacher:
 
         Raises:
             UserError: The file is damaged.
+            OSError: It cannot be read.
         """
         verify(path)
+        content = Path(path).read_bytes()
         try:
-            with np.load(path) as file:
+            with np.load(io.BytesIO(content)) as file:
                 norms = range(len(file.files) - 2)
                 statistics = [tuple(file[f"{i}"]) for i in norms]
                 return cls(file["vector"], float(file["width"]), statistics)
-        except (MemoryError, PermissionError):  # not the file's fault
+        except MemoryError:  # the file's contents are not to blame
             raise
         except Exception as error:  # zipfile raises nearly anything on a damaged file
             raise damaged(path, brief(error)) from error

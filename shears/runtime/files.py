@@ -12,6 +12,7 @@ import hashlib
 import io
 import json
 import os
+import re
 import shutil
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
@@ -20,7 +21,8 @@ from typing import Any
 
 from shears.runtime.errors import UserError, brief
 
-NO_LOCKS = (errno.ENOLCK, errno.ENOTSUP, errno.ENOSYS)  # a file system without locks
+# What flock fails with on a file system without locks.
+NO_LOCKS = (errno.ENOLCK, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS)
 ROOM = 1 << 20  #: bytes; Snakemake needs some for its own records
 
 
@@ -107,7 +109,7 @@ def damaged(path: str | Path, reason: object) -> UserError:
     """Returns the error for a damaged file of a job; it says how to make it again."""
     # Only this file: what was made from it is kept if it comes out the same.
     return UserError(
-        f"{path}: damaged ({brief(reason)}): delete it and make it again: "
+        f"{path}: damaged ({brief(reason, 250)}): delete it and make it again: "
         f"snakemake {path} (with --configfile, if you use one)"
     )
 
@@ -116,16 +118,24 @@ def verify(path: str | Path) -> None:
     """Compares a file to the checksum beside it, if there is one.
 
     Raises:
-        UserError: The file is not what was written.
+        UserError: The file is not what was written, or its checksum cannot be told.
+        OSError: The file or its checksum cannot be read.
     """
     path = Path(path)
+    seal = _seal(path)
     try:
-        expected = _seal(path).read_text(encoding="utf-8", errors="replace").split()[:1]
+        expected, *_ = [*seal.read_text(encoding="utf-8", errors="replace").split(), ""]
     except FileNotFoundError:
         return
+    if not re.fullmatch("[0-9a-f]{64}", expected):
+        raise UserError(
+            f"{path}: its checksum file {seal.name} has no sha256 at its start, so it "
+            "cannot be checked: make both again by: "
+            f"snakemake --force {path} (with --configfile, if you use one)"
+        )
     actual = checksum(path)
-    if expected != [actual]:
-        raise damaged(path, f"its sha256 is {actual[:12]}..., not what was written")
+    if expected != actual:
+        raise damaged(path, f"its sha256 is {actual}, but {seal.name} says {expected}")
 
 
 def known_checksum(path: str | Path) -> str:

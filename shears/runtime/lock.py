@@ -13,6 +13,7 @@ import contextlib
 import fcntl
 import os
 import platform
+import sys
 import threading
 import time
 from pathlib import Path
@@ -24,6 +25,7 @@ from shears.runtime.files import NO_LOCKS
 VARIABLE = "SHEARS_RUN"  # names a run to its jobs
 PATIENCE = 5  # seconds; a process that only looks, or a dying job, holds it for less
 _held: list[TextIO] = []  # kept open until the process ends
+_without_locks: list[Path] = []  # folders that this run could not lock
 
 
 class LockState(NamedTuple):
@@ -50,7 +52,7 @@ def look_at_lock(folder: str | Path) -> LockState:
 def hold_lock(folder: str | Path, before: LockState) -> None:
     """Locks a folder for the rest of this process' life.
 
-    On a file system without locks, the run continues without one.
+    On a file system without locks, the run continues without one and says so.
 
     Args:
         folder: Where the run writes; created if it is missing. Holds
@@ -84,6 +86,13 @@ def hold_lock(folder: str | Path, before: LockState) -> None:
         file.flush()
     except OSError as error:
         if error.errno in NO_LOCKS:
+            if not _without_locks:  # say it once, however many folders a run has
+                print(
+                    f"{path.parent}: its file system has no locks, so nothing keeps a "
+                    "second run out: start only one at a time",
+                    file=sys.stderr,
+                )
+            _without_locks.append(path.parent)
             return
         raise UserError(
             f"{path}: {error.strerror}; the run needs to write it"

@@ -1,6 +1,7 @@
 """Checkpoints: training state on disk, from which a killed job resumes."""
 
 import hashlib
+import io
 import json
 import logging
 from collections.abc import Iterable, Mapping
@@ -61,9 +62,18 @@ class Checkpoint:
         self.path, self.key = Path(path), key
 
     def load(self) -> State | None:
-        """Reads the state; None if it is missing, damaged or has another key."""
+        """Reads the state; None if it is missing, damaged or has another key.
+
+        Raises:
+            OSError: It cannot be read. Starting over would then overwrite it, though it
+                may be whole.
+        """
         try:
-            with np.load(self.path) as file:
+            content = self.path.read_bytes()
+        except FileNotFoundError:
+            return None
+        try:
+            with np.load(io.BytesIO(content)) as file:
                 about = json.loads(str(file["about"]))
                 if about["key"] != self.key:
                     log.info(
@@ -72,8 +82,8 @@ class Checkpoint:
                     return None
                 arrays = {name: file[name] for name in about["arrays"]}
             return State(arrays, about["history"], about["finished"])
-        except FileNotFoundError:
-            return None
+        except MemoryError:
+            raise
         except Exception as error:  # zipfile raises nearly anything on a damaged file
             log.warning("%s: damaged (%s); starting over", self.path, brief(error))
             return None
@@ -112,7 +122,7 @@ def remove_finished(paths: Iterable[str | Path], root: str | Path) -> None:
                 finished = json.loads(str(file["about"]))["finished"]
         except FileNotFoundError:
             continue
-        except OSError:
+        except (MemoryError, OSError):
             finished = False  # unreadable now, which proves nothing
         except Exception:
             finished = True  # damaged, so useless

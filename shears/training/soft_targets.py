@@ -20,6 +20,7 @@ from shears.data.views import ViewSettings
 from shears.runtime.backend import tf
 from shears.runtime.errors import brief
 from shears.runtime.files import damaged, verify, write_bytes
+from shears.runtime.hdf5 import open_hdf5
 
 log = logging.getLogger(__name__)
 
@@ -94,12 +95,13 @@ def read_soft_targets(path: str | Path | None, images: int) -> SoftTargets | Non
 
     Raises:
         UserError: The file is damaged, or for another number of images.
+        OSError: It cannot be read.
     """
     if path is None:
         return None
     verify(path)
     try:
-        with h5py.File(path, "r") as file:
+        with open_hdf5(path) as file:
             targets = SoftTargets(
                 file["views"][:], file["logits"][:], int(file.attrs["crop"])
             )
@@ -109,7 +111,7 @@ def read_soft_targets(path: str | Path | None, images: int) -> SoftTargets | Non
         if targets.logits.shape != (images, count, 10):
             raise ValueError(f"logits of shape {targets.logits.shape}")
         return targets
-    except (MemoryError, PermissionError):  # not the file's fault
+    except (MemoryError, OSError):  # the file's contents are not to blame
         raise
     except Exception as error:  # h5py raises nearly anything on a damaged file
         raise damaged(path, f"not a teacher's logits: {brief(error)}") from error

@@ -6,6 +6,7 @@ give the place in the file, what was found and what was expected, but not the fi
 name.
 """
 
+import errno
 import io
 import json
 import stat
@@ -65,8 +66,16 @@ def read_keras_archive(path: str | Path) -> KerasArchive:
             with zipfile.ZipFile(file) as archive:
                 _check_members(archive.infolist())
                 contents = {name: _read_member(archive, name) for name in MOST}
-    except (UserError, OSError, MemoryError):
+    except (UserError, MemoryError):
         raise
+    except OSError as error:
+        # A wrong place in the list of members is the only thing that is the file's.
+        if error.errno != errno.EINVAL:
+            raise
+        raise UserError(
+            "not readable as a .keras file (a place outside of it): it is cut off or "
+            "damaged"
+        ) from error
     except Exception as error:  # zipfile raises nearly anything on a damaged file
         raise UserError(
             f"not readable as a .keras file ({brief(error)}): it is cut off or damaged"

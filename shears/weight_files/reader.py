@@ -17,6 +17,7 @@ random numbers.
 """
 
 import io
+import os
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -28,6 +29,7 @@ import numpy as np
 from shears.model.architecture import LAYERS, SHAPES
 from shears.model.parameters import Parameters
 from shears.runtime.errors import UserError, brief
+from shears.runtime.hdf5 import open_hdf5
 from shears.weight_files import keras_archive
 from shears.weight_files.keras_archive import KerasArchive
 from shears.weight_files.model_config import check_model_config
@@ -248,7 +250,7 @@ def _read_archive(archive: KerasArchive) -> WeightsFile:
     """Reads what a ``.keras`` file holds."""
     described = check_model_config(archive.config, keras_archive.CONFIG)
     try:
-        with h5py.File(io.BytesIO(archive.weights), "r") as file:
+        with open_hdf5(io.BytesIO(archive.weights)) as file:
             source = InspectedFile(file, PASSED_OVER)
             root = _find_root(source)
             weights, used = _read_keras_3(source, root)
@@ -270,8 +272,8 @@ def read_contents(path: str | Path) -> WeightsFile:
     Raises:
         UserError: It does not hold exactly the fixed network's weights. One line gives
             the place, what was found and what was expected, but not the file's name.
-        FileNotFoundError: There is no such file.
-        PermissionError: It is not readable.
+        OSError: It is missing or cannot be read, or another program has it open for
+            writing.
     """
     try:
         # h5py's own message for a folder is half a page long.
@@ -281,12 +283,12 @@ def read_contents(path: str | Path) -> WeightsFile:
             raise UserError("found an empty file, expected a weights file")
         if keras_archive.is_archive(path):
             return _read_archive(keras_archive.read_keras_archive(path))
-        with h5py.File(path, "r") as file:
+        with open_hdf5(path) as file:
             return _read(InspectedFile(file, PASSED_OVER))
     except UserError as error:
         # The message quotes names from the file, which may be any bytes of any length.
         raise UserError(brief(error, 300)) from None
-    except (MemoryError, FileNotFoundError, PermissionError):  # not the file's fault
+    except (MemoryError, OSError):  # the file's contents are not to blame
         raise
     except Exception as error:  # h5py raises nearly anything on a damaged file
         raise UserError(
@@ -306,8 +308,8 @@ def read_weights_file(path: str | Path) -> WeightsFile:
         return read_contents(path)
     except UserError as error:
         raise UserError(f"{path}: {error}") from error
-    except (FileNotFoundError, PermissionError) as error:
-        if Path(f"{path}.index").exists():
+    except OSError as error:
+        if os.path.exists(f"{path}.index"):
             raise UserError(
                 f"{path}: found a checkpoint of TensorFlow, expected a weights file: "
                 f"restore it and {ADVICE}"

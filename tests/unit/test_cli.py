@@ -1,3 +1,4 @@
+import fcntl
 import gzip
 import json
 import shutil
@@ -18,6 +19,7 @@ from shears.model.architecture import NAMES, PARAMETERS
 from shears.runtime.files import checksum
 from shears.weight_files.canonical import write_weights
 from tests.conftest import make_parameters
+from tests.file_systems import without_locks
 from tests.unit.data.pickled import python_2_batch
 from tests.unit.weight_files.genuine_files import unpack
 
@@ -157,7 +159,7 @@ BAD_DATA = {
     ),
     "text that is called HDF5": (
         lambda path: path.with_name("data.h5").write_bytes(b"text"),
-        "damaged",
+        "not a prepared data set",
     ),
 }
 
@@ -231,3 +233,88 @@ def test_it_runs_as_a_module_and_refuses_without_importing_tensorflow(folder, tm
     assert "refused: " in ran.stderr
     # Importing TensorFlow alone takes five seconds.
     assert "tensorflow" not in ran.stderr
+
+
+def test_every_path_is_expanded(capsys, folder, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("HOME", str(folder))
+    monkeypatch.setenv("PLACE", str(folder))
+    monkeypatch.setenv("CIFAR10_ARCHIVE", "$PLACE/data.h5")
+    expected = run(capsys, "score", folder / "a.h5", "--data", folder / "data.h5")
+    assert expected[0] == 0
+    for given in (["~/a.h5", "--data=~/data.h5"], ["${PLACE}/a.h5"]):
+        assert run(capsys, "score", *given) == expected
+    expected = run(capsys, "compare", folder / "a.h5", folder / "b.h5")
+    assert run(capsys, "compare", "~/a.h5", "$PLACE/b.h5") == expected
+
+
+@pytest.mark.parametrize(
+    ("arguments", "option"),
+    [
+        (["score", "$NONE/a"], "file"),
+        (["score", "a.h5", "--data=$NONE/a"], "--data"),
+        (["inspect", "$NONE/a"], "file"),
+        (["compare", "$NONE/a", "b"], "first"),
+        (["compare", "b", "$NONE/a"], "second"),
+        (["notebook", "fill", "$NONE/a", "--output", "b"], "file"),
+        (["notebook", "fill", "b", "--output", "$NONE/a"], "--output"),
+        (["notebook", "check", "$NONE/a"], "file"),
+        (["notebook", "check", "b", "--original", "$NONE/a"], "--original"),
+    ],
+)
+def test_a_variable_that_is_not_set_is_named_with_its_option(
+    capsys, monkeypatch, arguments, option
+):
+    monkeypatch.delenv("NONE", raising=False)
+    message = (
+        f"refused: {option}: found $NONE/a, but the environment variable NONE is not "
+        "set: set it, or give the whole path\n"
+    )
+    assert run(capsys, *arguments) == (2, "", message)
+
+
+def test_a_variable_of_cifar10_archive_that_is_not_set_is_named(
+    capsys, folder, tmp_path, monkeypatch
+):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("NONE", raising=False)
+    monkeypatch.setenv("CIFAR10_ARCHIVE", "$NONE/a")
+    code, out, err = run(capsys, "score", folder / "a.h5")
+    assert (code, out) == (1, "")
+    assert err.startswith("error: CIFAR10_ARCHIVE: found $NONE/a, but the environ")
+
+
+def test_files_are_read_where_there_are_no_locks(folder, tmp_path):
+    code = (
+        "import sys, shears.cli as cli\n"
+        "cli._read(sys.argv[1]), cli._read_test(sys.argv[2], given=True)"
+    )
+    command = [sys.executable, "-c", code, folder / "a.h5", folder / "data.h5"]
+    ran = subprocess.run(command, cwd=ROOT, env=without_locks(tmp_path))
+    assert ran.returncode == 0
+
+
+@pytest.mark.parametrize("name", ["a.h5", "data.h5"])
+def test_a_file_that_another_program_writes_is_refused_without_blame(
+    capsys, folder, name
+):
+    with (folder / name).open("rb") as writer:
+        fcntl.flock(writer, fcntl.LOCK_EX)
+        code, out, err = run(
+            capsys, "score", folder / "a.h5", "--data", folder / "data.h5"
+        )
+    assert (code, out) == (2, "")
+    assert err.startswith(f"refused: {folder / name}: another program has it open")
+    assert err.count("\n") == 1
+
+
+@pytest.mark.parametrize("name", ["a.h5", "named-like-nothing"])
+def test_a_weights_file_given_as_data_is_not_called_damaged(
+    capsys, folder, tmp_path, name
+):
+    data = tmp_path / name
+    shutil.copyfile(folder / "a.h5", data)
+    code, out, err = run(capsys, "score", folder / "a.h5", "--data", data)
+    assert (code, out) == (2, "")
+    assert err.startswith(f"refused: {data}: not a prepared data set (its test split")
+    assert err.count("\n") == 1

@@ -1,4 +1,5 @@
 import copy
+import os
 from pathlib import Path
 
 import pytest
@@ -103,11 +104,29 @@ def test_an_imported_baseline_needs_no_recipe_and_no_teacher():
 
 @pytest.mark.parametrize(
     ("weights", "path"),
-    [("./a/../x.h5", "x.h5"), ("/a/x.h5", "/a/x.h5"), ("~/x.h5", "/home/me/x.h5")],
+    [
+        ("./a/../x.h5", "x.h5"),
+        ("/a/x.h5", "/a/x.h5"),
+        ("~/x.h5", "/home/me/x.h5"),
+        ("$PLACE/x.h5", "/home/me/place/x.h5"),
+        ("a/${NAME}.h5", "a/x.h5"),
+    ],
 )
-def test_a_path_is_normalised_and_may_start_at_home(monkeypatch, weights, path):
+def test_every_path_is_expanded_and_normalised(monkeypatch, weights, path):
     monkeypatch.setenv("HOME", "/home/me")
-    assert check_all(import_config(weights)).imported["mine"] == Path(path)
+    monkeypatch.setenv("PLACE", "~/place/.")
+    monkeypatch.setenv("NAME", "x")
+    config = import_config(weights, notebook=weights, directory=weights)
+    planned = check_all(config)
+    assert planned.imported["mine"] == planned.notebook == Path(path)
+    assert os.path.normpath(planned.config.directory) == path
+
+
+def test_a_variable_brings_no_wildcard_in(monkeypatch):
+    monkeypatch.setenv("PLACE", "/a/{b}")
+    message = "directory: found /a/{b}, expected a path without { and }"
+    with pytest.raises(UserError, match=message):
+        check_all({**CONFIG, "directory": "$PLACE"})
 
 
 def test_a_missing_file_is_reported_with_its_key(tmp_path):

@@ -10,6 +10,7 @@ from shears.data.cifar10 import read_archive
 from shears.evaluation.grading import GradedNetwork
 from shears.evaluation.score import score
 from shears.runtime.files import checksum
+from shears.runtime.paths import expand
 from shears.weight_files.reader import loaders, read_weights_file
 
 ROOT = Path(__file__).parents[2]
@@ -41,6 +42,6 @@ def test_the_results_page_is_about_it(manifest):
 @pytest.mark.skipif(not ARCHIVE, reason="no CIFAR10_ARCHIVE")
 def test_it_scores_what_it_did(manifest):
     network = GradedNetwork.from_parameters(read_weights_file(FILE).parameters)
-    scored, _ = network.score(read_archive(ARCHIVE)[1])
+    scored, _ = network.score(read_archive(expand(ARCHIVE))[1])
     # Another processor rounds differently, which may change an image or two.
     assert scored["accuracy"] == pytest.approx(manifest["test"]["accuracy"], abs=5e-4)

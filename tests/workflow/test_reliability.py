@@ -15,6 +15,7 @@ import psutil
 import pytest
 
 from shears.training.checkpoint import Checkpoint, State
+from tests.file_systems import without_locks
 from tests.workflow.edits import reworded
 from tests.workflow.project import copy_project, jobs, snakemake, start, wait_for
 from tools.full_disk import full_disk_runs
@@ -171,6 +172,24 @@ def test_a_flipped_bit_is_named_and_repaired_and_other_candidates_continue(copy)
     assert snakemake(copy, name).returncode == 0
     assert_the_rest_is_kept(copy, ["score_candidate"])
     assert snakemake(copy).returncode == 0
+
+
+def test_without_locks_every_job_that_reads_hdf5_works_and_the_run_says_so(
+    copy, tmp_path
+):
+    made = ("results/dense/seed_0/score_test.json", "results/pruning_notebook.ipynb")
+    run = snakemake(
+        copy,
+        *made,
+        "--forcerun",
+        "score_candidate",
+        "run_pruning_notebook",
+        **without_locks(tmp_path),
+    )
+    assert run.returncode == 0, run.stdout
+    told = f"{copy}: its file system has no locks, so nothing keeps a second run out"
+    assert run.stdout.count(told) == 1
+    assert "damaged" not in run.stdout
 
 
 def test_a_full_disk_is_reported_and_the_run_resumes_when_there_is_room():

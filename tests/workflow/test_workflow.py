@@ -299,6 +299,19 @@ def test_a_bad_configuration_is_reported_plainly(project, before, after, message
     assert len(run.stdout.splitlines()) <= 8, run.stdout
 
 
+def test_a_folder_may_be_named_by_a_variable_or_by_the_home_folder(project, tmp_path):
+    for name, given in (("PLACE", "$PLACE/x"), ("HOME", "~/x")):
+        run = snakemake(
+            project, "-n", "--config", f"directory={given}", **{name: str(tmp_path)}
+        )
+        assert run.returncode == 0, run.stdout
+        assert f" {tmp_path}/x/results/dataset.h5" in run.stdout
+    run = snakemake(project, "-n", "--config", "directory=$SHEARS_NONE/x")
+    assert run.returncode == 1
+    assert "error: directory: found $SHEARS_NONE/x, but the environment" in run.stdout
+    assert not list(project.glob("[$~]*"))
+
+
 def test_the_archive_becomes_the_data_set_through_the_workflow(tmp_path, good_archive):
     project = copy_project(tmp_path / "cifar")
     shutil.copy2(ROOT / "config.yaml", project)

@@ -358,6 +358,19 @@ def test_a_checksum_beside_the_archive_is_honoured(good_archive, tmp_path):
     assert not (tmp_path / "copy").exists()
 
 
+def test_the_path_of_the_archive_is_expanded(good_archive, tmp_path, monkeypatch):
+    target = tmp_path / "copy"
+    for name in ("HOME", "PLACE"):
+        monkeypatch.setenv(name, str(good_archive.parent))
+    for place in ("~", "$PLACE", "${PLACE}"):
+        copy_archive(f"{place}/{good_archive.name}", target, sha256=SHA256)
+        target.unlink()
+    monkeypatch.delenv("PLACE")
+    message = "CIFAR10_ARCHIVE: found .PLACE/a, but the environment variable PLACE is"
+    with pytest.raises(UserError, match=message):
+        copy_archive("$PLACE/a", target, sha256=SHA256)
+
+
 def test_a_missing_archive_is_refused(tmp_path):
     with pytest.raises(UserError, match="CIFAR10_ARCHIVE=.*no such file"):
         copy_archive(tmp_path / "none.tar.gz", tmp_path / "copy", sha256=SHA256)

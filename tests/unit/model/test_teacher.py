@@ -68,6 +68,8 @@ def test_a_teacher_is_read_as_written_and_refused_if_damaged(teacher, tmp_path):
     path.write_bytes(path.read_bytes()[:1000])
     with refused(path, "damaged"):
         Teacher.load(path)
+    with pytest.raises(IsADirectoryError):
+        Teacher.load(tmp_path)
 
 
 def test_a_teacher_learns_what_it_is_shown():

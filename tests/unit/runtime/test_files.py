@@ -1,3 +1,5 @@
+import hashlib
+import re
 import resource
 import subprocess
 
@@ -68,9 +70,27 @@ def test_checksums_are_in_the_format_of_sha256sum(tmp_path):
 def test_a_file_from_elsewhere_has_no_checksum_and_is_read(tmp_path):
     (tmp_path / "a.json").write_text('{"a": 1}', encoding="utf-8")
     assert read_json(tmp_path / "a.json") == {"a": 1}
-    (tmp_path / ".a.json.sha256").write_text("", encoding="utf-8")
-    with refused(tmp_path / "a.json", "damaged"):
+
+
+@pytest.mark.parametrize("text", ["", "\0" * 80, "# no checksum here"])
+def test_a_checksum_file_without_a_checksum_does_not_make_its_file_damaged(
+    tmp_path, text
+):
+    write_json(tmp_path / "a.json", {"a": 1})
+    (tmp_path / ".a.json.sha256").write_text(text, encoding="utf-8")
+    message = "its checksum file .a.json.sha256 has no sha256 at its start"
+    with refused(tmp_path / "a.json", message) as caught:
         read_json(tmp_path / "a.json")
+    assert not re.search("damaged|delete", str(caught.value))
+
+
+def test_a_checksum_that_differs_is_named_whole_with_the_other(tmp_path):
+    write_bytes(tmp_path / "a", b"x")
+    (tmp_path / "a").write_bytes(b"y")
+    sums = [hashlib.sha256(content).hexdigest() for content in (b"y", b"x")]
+    message = "damaged (its sha256 is {}, but .a.sha256 says {}): delete it"
+    with refused(tmp_path / "a", message.format(*sums)):
+        verify(tmp_path / "a")
 
 
 def test_killed_between_a_file_and_its_checksum_raises_no_false_alarm(

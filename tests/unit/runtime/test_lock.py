@@ -19,6 +19,7 @@ from shears.runtime.lock import (
     hold_lock,
     look_at_lock,
 )
+from tests.file_systems import without_locks
 
 ROOT = Path(__file__).parents[3]
 NODE = platform.node()
@@ -152,3 +153,27 @@ def test_a_job_ends_with_its_run_even_if_nobody_reads_its_output(tmp_path):
     run.kill()
     run.wait()
     assert wait_for_end(child, 5)
+
+
+def test_without_locks_a_run_goes_on_and_says_once_that_it_is_not_alone(tmp_path):
+    code = """
+import sys
+from shears.runtime.files import write_bytes
+from shears.runtime.lock import hold_lock, look_at_lock
+for folder in sys.argv[1:]:
+    hold_lock(folder, look_at_lock(folder))
+    write_bytes(f"{folder}/a", b"x")
+"""
+    folders = [str(tmp_path / name) for name in "ab"]
+    for _ in range(2):
+        ran = subprocess.run(
+            [sys.executable, "-c", code, *folders],
+            env={**without_locks(tmp_path), "PYTHONPATH": str(ROOT)},
+            capture_output=True,
+            text=True,
+        )
+        assert ran.returncode == 0, ran.stderr
+        assert ran.stderr == (
+            f"{folders[0]}: its file system has no locks, so nothing keeps a second "
+            "run out: start only one at a time\n"
+        )

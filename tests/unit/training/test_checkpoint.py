@@ -1,4 +1,6 @@
+import errno
 import json
+import os
 
 import numpy as np
 import pytest
@@ -80,6 +82,23 @@ def test_a_damaged_checkpoint_is_never_resumed(tmp_path, data):
         assert loaded.history == STATE.history
         for name, array in STATE.arrays.items():
             assert loaded.arrays[name].tobytes() == array.tobytes()
+
+
+def test_a_checkpoint_that_cannot_be_read_is_not_overwritten(tmp_path, monkeypatch):
+    """It may be whole, and hold hours of training."""
+    path = tmp_path / "a.npz"
+    Checkpoint(path, "key").save(STATE)
+
+    def fail(*_, **__):
+        raise OSError(errno.EIO, os.strerror(errno.EIO), str(path))
+
+    for kind in ("io.open", "numpy.load"):
+        monkeypatch.setattr(kind, fail)
+    with pytest.raises(OSError, match="Input/output error"):
+        Checkpoint(path, "key").load()
+    monkeypatch.undo()
+    path.write_bytes(b"")  # no member, which NumPy calls the end of the file
+    assert Checkpoint(path, "key").load() is None
 
 
 def test_finished_checkpoints_are_removed_and_others_kept(tmp_path):

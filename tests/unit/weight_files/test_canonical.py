@@ -1,4 +1,7 @@
+import errno
+import fcntl
 import json
+import os
 import shutil
 
 import h5py
@@ -128,12 +131,19 @@ def test_a_file_that_cannot_be_read_is_not_called_damaged(tmp_path, monkeypatch)
     path = tmp_path / "a.h5"
     path.write_bytes(b"x")
 
-    def refuse(*_):
-        raise PermissionError("not yours")
+    for number in (errno.EACCES, errno.EIO, errno.ENOLCK):
 
-    monkeypatch.setattr(h5py, "File", refuse)
-    with pytest.raises(PermissionError, match="not yours"):
-        read_weights(path)
+        def refuse(*_, number=number, **__):
+            raise OSError(number, "Unable to open file")
+
+        monkeypatch.setattr(h5py, "File", refuse)
+        with pytest.raises(OSError, match=os.strerror(number)):
+            read_weights(path)
+    monkeypatch.undo()
+    with path.open("rb") as writer:
+        fcntl.flock(writer, fcntl.LOCK_EX)
+        with pytest.raises(BlockingIOError, match="another program has it open"):
+            read_weights(path)
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,75 @@
+"""HDF5 files, opened for reading on any file system."""
+
+import errno
+import fcntl
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import BinaryIO
+
+import h5py
+
+from shears.runtime.files import NO_LOCKS
+
+MAGIC = b"\x89HDF\r\n\x1a\n"  #: how an HDF5 file begins
+WRITTEN = "another program has it open for writing"
+# What HDF5 says of a mark in the file that its last writer did not take away.
+MARKED = "already open for write"
+
+
+def is_hdf5(path: str | Path) -> bool:
+    """Returns whether a file, or a folder, begins like an HDF5 file.
+
+    Raises:
+        OSError: It cannot be read.
+    """
+    if Path(path).is_dir():
+        return False
+    with Path(path).open("rb") as file:
+        return file.read(len(MAGIC)) == MAGIC
+
+
+@contextmanager
+def open_hdf5(source: str | Path | BinaryIO) -> Iterator[h5py.File]:
+    """Opens an HDF5 file for reading, and tells what is wrong from what failed.
+
+    HDF5's own lock is off, because without it HDF5 reads nothing on a file system that
+    has no locks (NFS, Lustre). It is replaced by the same lock where there are locks,
+    so that a file is not read while another program writes it.
+
+    Args:
+        source: A file's path, or an open binary file.
+
+    Raises:
+        OSError: The file cannot be opened or read, or another program has it open for
+            writing (BlockingIOError). This says nothing about its contents. The error
+            has a number, a text and the file's name.
+        ValueError: The contents are not HDF5's, by what HDF5 says of them.
+    """
+    try:
+        if not isinstance(source, str | Path):
+            with h5py.File(source, "r") as file:
+                yield file
+            return
+        with Path(source).open("rb") as lock:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
+            except BlockingIOError as error:
+                raise BlockingIOError(error.errno, WRITTEN) from None
+            except OSError as error:
+                if error.errno not in NO_LOCKS:
+                    raise
+            with h5py.File(source, "r", locking=False) as file:
+                yield file
+    except OSError as error:  # h5py's has a number only if the system's call failed
+        if MARKED in str(error):
+            text = f"{WRITTEN}, or ended while writing it"
+            raise BlockingIOError(errno.EAGAIN, text, str(source)) from error
+        if error.errno is None:
+            raise ValueError(str(error)) from error
+        if isinstance(error, BlockingIOError):
+            text = error.strerror or WRITTEN
+        else:
+            text = os.strerror(error.errno)
+        raise OSError(error.errno, text, str(source)) from error

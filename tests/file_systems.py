@@ -24,7 +24,7 @@ def without_locks(folder: Path) -> dict[str, str]:
     if not compiler or os.uname().sysname != "Linux":
         pytest.skip("needs a C compiler on Linux")
     source, library = folder / "no_locks.c", folder / "no_locks.so"
-    source.write_text(FLOCK)
+    source.write_text(FLOCK, encoding="utf-8")
     command = [compiler, "-shared", "-fPIC", "-o", library, source]
     subprocess.run(command, check=True)
     return {**os.environ, "LD_PRELOAD": str(library)}

@@ -44,7 +44,12 @@ def test_a_file_is_read_where_there_are_no_locks(path, tmp_path):
     command = [sys.executable, "-c", READER, path]
     environment = without_locks(tmp_path)
     ran = subprocess.run(
-        command, env=environment, cwd=ROOT, capture_output=True, text=True
+        command,
+        env=environment,
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        encoding="utf-8",
     )
     assert (ran.returncode, ran.stdout) == (0, "2\n"), ran.stderr
 
@@ -52,7 +57,11 @@ def test_a_file_is_read_where_there_are_no_locks(path, tmp_path):
 def test_a_file_that_another_program_has_open_for_writing_is_named(path):
     command = [sys.executable, "-c", WRITER, path]
     with subprocess.Popen(
-        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        command,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+        encoding="utf-8",
     ) as writer:
         assert writer.stdout.readline() == "open\n"
         with pytest.raises(BlockingIOError) as caught, open_hdf5(path):

@@ -88,6 +88,7 @@ def test_a_file_that_is_no_record_is_named(tmp_path, text):
 def test_an_unknown_key_is_refused(tmp_path):
     record(tmp_path)
     path = tmp_path / "round_1/.weights.h5.job.json"
-    path.write_text(json.dumps({**json.loads(path.read_text()), "more": 1}))
+    content = {**json.loads(path.read_bytes()), "more": 1}
+    path.write_text(json.dumps(content), encoding="utf-8")
     with pytest.raises(UserError, match="found no record of a job"):
         list(find_records(tmp_path))

@@ -171,6 +171,7 @@ for folder in sys.argv[1:]:
             env={**without_locks(tmp_path), "PYTHONPATH": str(ROOT)},
             capture_output=True,
             text=True,
+            encoding="utf-8",
         )
         assert ran.returncode == 0, ran.stderr
         assert ran.stderr == (

@@ -1,7 +1,6 @@
 """A stranger's file is read behind walls: whatever happens there ends in a line."""
 
 import os
-import sys
 import time
 
 import pytest
@@ -10,7 +9,6 @@ from shears.runtime.errors import UserError
 from shears.runtime.walls import Limits, call, open_regular
 
 WALLED = "tests.unit.runtime.walled"
-linux = pytest.mark.skipif(sys.platform != "linux", reason="Linux only")
 
 
 @pytest.fixture
@@ -47,24 +45,6 @@ def test_whatever_ends_the_process_is_a_line(file, function, limits, message):
         call(f"{WALLED}:{function}", file, limits)
     assert "\n" not in str(caught.value)
     assert time.monotonic() - began < 60
-
-
-@linux
-@pytest.mark.parametrize(
-    "function",
-    ["read_a_file", "start_a_program", "start_a_process", "use_the_network"],
-)
-def test_nothing_but_the_file_can_be_used(file, function):
-    assert call(f"{WALLED}:{function}", file, Limits()) == b"PermissionError"
-
-
-@linux
-def test_no_file_can_be_written(tmp_path):
-    path, target = tmp_path / "file", tmp_path / "target"
-    path.write_text(str(target), encoding="utf-8")
-    with open_regular(path) as file:
-        assert call(f"{WALLED}:write_a_file", file, Limits()) == b"PermissionError"
-    assert not target.exists()
 
 
 def test_a_fifo_is_refused_at_once(tmp_path):

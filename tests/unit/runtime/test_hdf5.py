@@ -115,7 +115,7 @@ def test_contents_that_are_not_hdf5_are_a_value_error(path, cut):
 
 
 def test_an_hdf5_file_is_known_by_its_contents(path, tmp_path):
-    (tmp_path / "text.h5").write_text("HDF5")
+    (tmp_path / "text.h5").write_bytes(b"HDF5")
     assert is_hdf5(path.rename(tmp_path / "a"))
     assert not is_hdf5(tmp_path / "text.h5")
     assert not is_hdf5(tmp_path)

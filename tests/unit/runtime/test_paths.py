@@ -101,9 +101,7 @@ def test_a_file_in_a_closed_folder_is_not_called_missing(tmp_path, monkeypatch):
 def test_the_tools_follow_the_same_rule(tool):
     name, option = tool.split()
     command = [sys.executable, "-m", f"tools.{name}", option, "$NONE/a"]
-    ran = subprocess.run(
-        command, cwd=ROOT, capture_output=True, text=True, encoding="utf-8"
-    )
+    ran = subprocess.run(command, cwd=ROOT, capture_output=True, encoding="utf-8")
     assert ran.returncode == 1
     assert ran.stderr.splitlines()[-1].startswith(f"error: {option}: found $NONE/a, ")
     assert "Traceback" not in ran.stderr

@@ -60,6 +60,12 @@ def _find_data(data: str | None) -> str:
         path = place if data else expand_of("CIFAR10_ARCHIVE", place)
         if os.path.isfile(path) or os.path.isdir(path):
             return path
+        try:
+            os.stat(path)
+        except PermissionError as error:
+            raise UserError(f"{path}: {error.strerror}") from None
+        except OSError:
+            continue
     raise UserError(
         f"found no test images in {', '.join(p for p in places if p)}; give CIFAR-10's "
         "binary or Python archive, a folder with one unpacked, or a prepared "

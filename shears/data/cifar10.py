@@ -1,5 +1,6 @@
 """Reads CIFAR-10 in any of its forms: binary or Python, an archive or a folder."""
 
+import contextlib
 import errno
 import gzip
 import io
@@ -9,7 +10,7 @@ import tarfile
 import zlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import NamedTuple
+from typing import BinaryIO, NamedTuple
 
 import numpy as np
 
@@ -107,9 +108,9 @@ class Images(NamedTuple):
 
 
 class _Limited:
-    """The unpacked bytes of a gzip file, up to `UNPACKED` of them."""
+    """The unpacked bytes of an archive, up to `UNPACKED` of them."""
 
-    def __init__(self, file: gzip.GzipFile, path: Path):
+    def __init__(self, file: gzip.GzipFile | BinaryIO, path: Path):
         self.file, self.path, self.left = file, path, UNPACKED
 
     def read(self, size: int) -> bytes:
@@ -132,10 +133,27 @@ class _Batch(NamedTuple):
     split: Split
 
 
+def is_gzip(path: Path) -> bool:
+    """Returns whether a file begins like a gzip file."""
+    with path.open("rb") as file:
+        return file.read(2) == b"\x1f\x8b"
+
+
+def _is_tar(path: Path) -> bool:
+    """Returns whether a file begins with the header of a tar's member."""
+    with path.open("rb") as file, contextlib.suppress(tarfile.HeaderError):
+        tarfile.TarInfo.frombuf(file.read(tarfile.BLOCKSIZE), "utf-8", "replace")
+        return True
+    return False
+
+
 def _read_members(path: Path) -> Iterator[_Batch]:
-    """Yields the batches of a tar.gz as they come. Nothing is written to disk."""
+    """Yields the batches of an archive as they come. Nothing is written to disk."""
+    kind = "tar.gz"
     try:
-        with gzip.open(path) as file:
+        if _is_tar(path):  # as browsers leave it that unpack gzip themselves
+            kind = "tar"
+        with path.open("rb") if kind == "tar" else gzip.open(path) as file:
             content = _Limited(file, path)
             # A stream is only read, but typeshed asks for all methods of a file.
             with tarfile.open(  # type: ignore[call-overload]
@@ -154,13 +172,29 @@ def _read_members(path: Path) -> Iterator[_Batch]:
                         yield _Batch(form, batch, where, split)
             while content.read(1 << 20):  # the padding, up to the checksum
                 pass
-    except (FileNotFoundError, PermissionError) as error:
-        raise UserError(f"{path}: {error.strerror}") from None
     except (tarfile.TarError, EOFError, zlib.error, OSError, ValueError) as error:
+        if isinstance(error, OSError) and error.errno is not None:
+            raise UserError(f"{path}: {error.strerror}") from None
+        if path.name.removesuffix(BINARY.suffix) in BATCHES:
+            raise UserError(
+                f"{path}: found one batch, expected the folder with all six"
+            ) from None
         raise UserError(
-            f"{path}: not a whole tar.gz ({brief(error)}); expected CIFAR-10's binary "
+            f"{path}: not a whole {kind} ({brief(error)}); expected CIFAR-10's binary "
             "or Python archive, or a folder that one is unpacked in"
         ) from error
+
+
+def _find_nearby(folder: Path) -> str:
+    """Says what a folder without batches has instead: an archive, or a folder of it."""
+    with contextlib.suppress(OSError):
+        for path in sorted(folder.glob("cifar-10*")):
+            if path.is_file() and (is_gzip(path) or _is_tar(path)):
+                return f"; {brief(path.name)} in it is an archive: give that"
+        for form in FORMS:
+            for path in sorted(folder.glob(f"*/{form.folder}")):
+                return f"; {brief(path.relative_to(folder))} is in it: give that"
+    return ""
 
 
 def _find_batches(folder: Path) -> tuple[Form, Path]:
@@ -187,6 +221,7 @@ def _find_batches(folder: Path) -> tuple[Form, Path]:
         raise UserError(
             f"{folder}: found no batches of CIFAR-10, expected {BATCHES[0]} or "
             f"{BATCHES[0]}.bin and so on, or a folder {PYTHON_FOLDER} or {FOLDER}"
+            f"{_find_nearby(folder)}"
         )
     first, second = (
         f"{BATCHES[0]}{form.suffix} and so on"
@@ -276,21 +311,21 @@ def read_images(path: str | Path) -> Images:
 
     The form is recognised by the names in it. Pickles are not run (`decode_batch`). At
     most `UNPACKED` bytes of an archive are decompressed. It is read to its end, where
-    gzip's checksum (CRC-32) is verified.
+    gzip's checksum (CRC-32) is verified; a tar without gzip has none.
 
     Args:
-        path: cifar-10-binary.tar.gz or cifar-10-python.tar.gz, under any name; a folder
-            that one is unpacked in, as by Keras or torchvision; or the folder of
-            batches itself.
+        path: cifar-10-binary.tar.gz or cifar-10-python.tar.gz, under any name, with or
+            without gzip; a folder that one is unpacked in, as by Keras or torchvision;
+            or the folder of batches itself.
 
     Returns:
         The images in the order of the batches, which is the same in every form.
 
     Raises:
-        UserError: The archive is truncated, not a tar.gz or far too large; the folder
-            holds no batches, or more than one copy; one of the six batches is missing,
-            there twice, the same as another, not a regular file, of the wrong size or
-            not a batch; a label is not 0 to 9; a file may not be read.
+        UserError: The archive is truncated, not a tar.gz or tar, or far too large; the
+            folder holds no batches, or more than one copy; one of the six batches is
+            missing, there twice, the same as another, not a regular file, of the wrong
+            size or not a batch; a label is not 0 to 9; a file cannot be read.
     """
     path = Path(path)
     batches = _read_files(path) if path.is_dir() else _read_members(path)

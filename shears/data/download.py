@@ -15,7 +15,13 @@ import tenacity
 import urllib3
 from tqdm import tqdm
 
-from shears.data.cifar10 import BINARY, KERAS_FOLDER, read_images, write_archive
+from shears.data.cifar10 import (
+    BINARY,
+    KERAS_FOLDER,
+    is_gzip,
+    read_images,
+    write_archive,
+)
 from shears.runtime.errors import UserError, brief
 from shears.runtime.files import checksum, whole_file
 from shears.runtime.paths import expand_of
@@ -40,29 +46,63 @@ ARCHIVES = (
 DIGITS = {"sha256": 64, "md5": 32}  # length of each algorithm's checksums
 
 
+def _find_checksum(text: str, digits: int, name: str) -> tuple[str, bool]:
+    """Finds a file's checksum in the text of a checksum file.
+
+    The lines are ``sha256sum``'s (``CHECKSUM  NAME``, ``CHECKSUM *NAME``), BSD's
+    (``SHA256 (NAME) = CHECKSUM``), OpenSSL's, or a checksum alone.
+
+    Args:
+        text: One line or a list.
+        digits: The length of the checksum in hexadecimal.
+        name: The file's name.
+
+    Returns:
+        The checksum, empty if there is none, and whether its line names the file. A
+        checksum that stands alone counts under any name, since files are renamed.
+    """
+    value = f"([0-9a-fA-F]{{{digits}}})"
+    lines = re.compile(
+        rf"\\?{value}(?:\s+\*?(?P<after>.*))?|[\w-]+ ?\((?P<inside>.*)\) ?= ?{value}"
+    )
+    found = [match for line in text.splitlines() if (match := lines.fullmatch(line))]
+    for match in found:
+        if os.path.basename(match["after"] or match["inside"] or "") == name:
+            return (match[1] or match[4]).lower(), True
+    return ((found[0][1] or found[0][4]).lower() if len(found) == 1 else ""), False
+
+
 def expected_checksum(archive: Path) -> tuple[str, str, Path] | None:
     """Reads the checksum file beside an archive, if there is one.
 
     Args:
-        archive: The archive; its checksum file has its name and ".sha256" or ".md5".
+        archive: The archive; its checksum file has its name and ".sha256" or ".md5", or
+            is a list with its name: ``SHA256SUMS`` or ``MD5SUMS``.
 
     Returns:
         Algorithm, checksum in hexadecimal and the checksum file, or None.
 
     Raises:
-        UserError: The file holds no checksum.
+        UserError: The file holds no checksum of the archive.
     """
     for algorithm, digits in DIGITS.items():
         path = archive.with_name(f"{archive.name}.{algorithm}")
         if path.exists():
-            words = path.read_text(encoding="utf-8", errors="replace").split()
-            value = words[0].lower() if words else ""
-            if not re.fullmatch(f"[0-9a-f]{{{digits}}}", value):
+            text = path.read_text(encoding="utf-8", errors="replace")
+            value, _ = _find_checksum(text, digits, archive.name)
+            if not value:
                 raise UserError(
-                    f"{path}: found no {algorithm} checksum ({digits} hexadecimal "
-                    "digits) at its start: correct or delete the file"
+                    f"{path}: found no {algorithm} checksum of {archive.name} "
+                    f"({digits} hexadecimal digits): correct it or move it away"
                 )
             return algorithm, value, path
+    for algorithm, digits in DIGITS.items():
+        path = archive.with_name(f"{algorithm.upper()}SUMS")
+        if path.is_file():
+            text = path.read_text(encoding="utf-8", errors="replace")
+            value, named = _find_checksum(text, digits, archive.name)
+            if named:
+                return algorithm, value, path
     return None
 
 
@@ -79,18 +119,25 @@ def _verify(archive: Path, sha256: str) -> None:
         actual = checksum(archive, algorithm)
         if actual != value:
             raise UserError(
-                f"{archive}: its {algorithm} is {actual}, but {path.name} says "
-                f"{value}: the archive is damaged or a different one; get it again"
+                f"{archive} (CIFAR10_ARCHIVE): its {algorithm} is {actual}, but "
+                f"{path.name} says {value}: the archive or its checksum file is "
+                "damaged or a different one; get both again"
             )
     elif not _is_official(archive, sha256):
-        log.warning("%s is not the official file and has no checksum file", archive)
+        log.warning(
+            "%s is not the official file and has no checksum file: its sha256 is %s, "
+            "expected %s (data: sha256)",
+            archive,
+            checksum(archive),
+            sha256,
+        )
 
 
 def copy_archive(source: str | Path, target: str | Path, *, sha256: str) -> None:
     """Verifies a local copy and puts a binary archive where the workflow keeps it.
 
-    A binary archive is copied as it is. The Python archive and folders are converted:
-    the same images give the same bytes, whichever form they come in.
+    A binary archive is copied as it is. Every other form is converted: the same images
+    give the same bytes, whichever form they come in.
 
     Args:
         source: What CIFAR10_ARCHIVE names: an archive or a folder (`read_images`). It
@@ -113,7 +160,7 @@ def copy_archive(source: str | Path, target: str | Path, *, sha256: str) -> None
     if source.is_file():
         _verify(source, sha256)
     images = read_images(source)
-    copied = source.is_file() and images.form is BINARY
+    copied = images.form is BINARY and source.is_file() and is_gzip(source)
     with whole_file(target) as temporary:
         if copied:
             shutil.copyfile(source, temporary)
@@ -163,7 +210,7 @@ def _reason(error: BaseException) -> str:
     """Returns the innermost cause, which requests wraps in three layers of its own."""
     while error.__context__ is not None:
         error = error.__context__
-    return brief(error)
+    return brief(error, 250)
 
 
 def _is_passing(error: BaseException) -> bool:
@@ -263,7 +310,9 @@ def _fetch(
             _stream(url, partial, timeout, largest)
             actual = checksum(partial)
         if actual != sha256:
-            raise _WrongFile(f"the file has sha256 {actual}, expected {sha256}")
+            raise _WrongFile(
+                f"its sha256 is {actual}, expected {sha256} (data: sha256)"
+            )
     except _WrongFile:
         partial.unlink(missing_ok=True)
         raise

@@ -22,6 +22,7 @@ from shears.data.cifar10 import (
     PYTHON,
     PYTHON_FOLDER,
     TEST_MEMBER,
+    TRAINING_MEMBERS,
     read_archive,
     read_images,
     write_archive,
@@ -120,9 +121,13 @@ BAD = {
         lambda w, m, g, d: gzipped(b"text" * 999, d / "a"),
         "not a whole tar.gz",
     ),
-    "not compressed": (
-        lambda w, m, g, d: write(d / "a", gzip.decompress(g.read_bytes())),
-        "not a whole tar.gz (Not a gzipped file",
+    "unpacked and cut off": (
+        lambda w, m, g, d: write(d / "a", gzip.decompress(g.read_bytes())[:-99_999]),
+        "not a whole tar (unexpected end of data",
+    ),
+    "one of the batches": (
+        lambda w, m, g, d: write(d / "data_batch_1.bin", m[TRAINING_MEMBERS[0]]),
+        "found one batch, expected the folder with all six",
     ),
     "an empty folder": (lambda w, m, g, d: d, "found no batches of CIFAR-10, expected"),
     "no file": (lambda w, m, g, d: d / "none", "No such file"),
@@ -250,8 +255,12 @@ def test_no_header_makes_reading_crash(changes, tmp_path):
     content = bytearray(header + member("a", size=3).tobuf() + bytes(2048))
     for place, value in changes.items():
         content[place] = value
-    with pytest.raises(UserError):
-        read_archive(gzipped(bytes(content), tmp_path / "a"))
+    for path in (
+        gzipped(bytes(content), tmp_path / "a"),
+        write(tmp_path / "a.tar", bytes(content)),
+    ):
+        with pytest.raises(UserError):
+            read_archive(path)
 
 
 ROWS = 20
@@ -259,8 +268,8 @@ SPLITS = np.random.default_rng(0).integers(0, 256, (6, ROWS, 3073), np.uint8)
 SPLITS[:, :, 0] = np.arange(ROWS) % 10  # labels
 
 
-def pack(folder: Path, path: Path) -> Path:
-    with tarfile.open(path, "w:gz") as archive:
+def pack(folder: Path, path: Path, mode: str = "w:gz") -> Path:
+    with tarfile.open(path, mode) as archive:
         archive.add(folder, folder.name)
     return path
 
@@ -307,6 +316,14 @@ def linked_folder(small: Path) -> Path:
 
 FORMS = {
     "the binary archive": (lambda d: pack(d / "bin" / FOLDER, d / "a.tar.gz"), BINARY),
+    "the binary archive, unpacked by a browser": (
+        lambda d: pack(d / "bin" / FOLDER, d / "a.tar", "w"),
+        BINARY,
+    ),
+    "the Python archive, unpacked by a browser": (
+        lambda d: pack(d / "py" / PYTHON_FOLDER, d / "a", "w"),
+        PYTHON,
+    ),
     "its folder": (lambda d: d / "bin", BINARY),
     "its batches": (lambda d: d / "bin" / FOLDER, BINARY),
     "the Python archive": (lambda d: pack(d / "py" / PYTHON_FOLDER, d / "a"), PYTHON),
@@ -413,7 +430,29 @@ def sparse(path: Path) -> None:
         file.truncate(1 << 40)
 
 
+def one_level_above(d: Path) -> Path:
+    write(d / "top/notes.txt", b"")
+    shutil.copytree(d / "py", d / "top/unpacked")
+    return d / "top"
+
+
+def of_archives(d: Path) -> Path:
+    write(d / "top/cifar-10-notes.txt", b"")
+    pack(d / "py" / PYTHON_FOLDER, d / "top/cifar-10-python.tar.gz")
+    return d / "top"
+
+
 BAD_FOLDERS = {
+    "a folder above": (
+        one_level_above,
+        "top",
+        f"; unpacked/{PYTHON_FOLDER} is in it: give that",
+    ),
+    "a folder of archives": (
+        of_archives,
+        "top",
+        "; cifar-10-python.tar.gz in it is an archive: give that",
+    ),
     "empty": (emptied, "py", "found no batches of CIFAR-10"),
     "a batch missing": (without("data_batch_3"), "py", "data_batch_3 is missing"),
     "the test batch missing": (without("test_batch"), "py", "test_batch is missing"),
@@ -503,3 +542,14 @@ def test_what_may_not_be_read_is_refused_in_a_line(name, small, monkeypatch):
     monkeypatch.setattr(name, forbidden)
     with refused(small / "py", ": Permission denied"):
         read_archive(small / "py")
+
+
+def test_a_failing_disk_is_not_called_a_bad_archive(small, monkeypatch):
+    path = pack(small / "bin" / FOLDER, small / "a.tar.gz")
+
+    def fail(*_):
+        raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    monkeypatch.setattr("gzip.GzipFile.read", fail)
+    with refused(path, ": Input/output error"):
+        read_archive(path)

@@ -1,5 +1,6 @@
 """The downloader against real servers on loopback."""
 
+import gzip
 import hashlib
 import io
 import os
@@ -18,15 +19,23 @@ import pytest
 
 from scripts.download_cifar10 import download_cifar10
 from shears.data import cifar10, download
-from shears.data.cifar10 import BATCHES, BINARY, PYTHON_FOLDER, read_images
+from shears.data.cifar10 import (
+    BATCHES,
+    BINARY,
+    PYTHON_FOLDER,
+    read_images,
+    write_archive,
+)
 from shears.data.download import (
     ARCHIVES,
     copy_archive,
     download_archive,
+    expected_checksum,
     log_local_archives,
 )
 from shears.runtime.errors import UserError
 from shears.runtime.files import checksum
+from tests.conftest import refused
 from tests.unit.data.pickled import python_2_batch
 
 BODY = bytes(range(256)) * 20_000  # 5 MB
@@ -247,9 +256,9 @@ def test_a_bad_earlier_attempt_is_started_over(tmp_path, left):
 
 
 BAD = {
-    "an error page with status 200": (error_page, "the file has sha256", 1),
-    "another file": (another_file, "the file has sha256", 1),
-    "cut without a length": (cut_without_length, "the file has sha256", 1),
+    "an error page with status 200": (error_page, "its sha256 is", 1),
+    "another file": (another_file, "its sha256 is", 1),
+    "cut without a length": (cut_without_length, "its sha256 is", 1),
     "not found": (status(404), "404 Client Error", 1),
     "forbidden": (status(403), "403 Client Error", 1),
     "gone": (status(410), "410 Client Error", 1),
@@ -369,6 +378,91 @@ def test_the_path_of_the_archive_is_expanded(good_archive, tmp_path, monkeypatch
     message = "CIFAR10_ARCHIVE: found .PLACE/a, but the environment variable PLACE is"
     with pytest.raises(UserError, match=message):
         copy_archive("$PLACE/a", target, sha256=SHA256)
+
+
+SUM = "0123456789abcdef" * 4
+OTHER = "f" * 64
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        SUM,
+        f"{SUM.upper()}\n",
+        f"{SUM}  a.tar.gz\n",
+        f"{SUM} *a.tar.gz\n",
+        f"{SUM}  ./another name.tar.gz\r\n",
+        f"\\{SUM}  a\\\\b.tar.gz\n",
+        f"SHA256 (a.tar.gz) = {SUM}\n",
+        f"SHA2-256(downloads/a.tar.gz)= {SUM}\n",
+        f"# of CIFAR-10\n{OTHER}  b.tar.gz\n{SUM}  a.tar.gz\n{'0' * 32}  a.tar.gz\n",
+        f"SHA256 (b) = {OTHER}\nSHA256 (x/a.tar.gz) = {SUM}\n",
+    ],
+)
+def test_every_form_of_a_checksum_file_is_read(tmp_path, text):
+    archive = tmp_path / "a.tar.gz"
+    beside = tmp_path / "a.tar.gz.sha256"
+    beside.write_text(text)
+    assert expected_checksum(archive) == ("sha256", SUM, beside)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        SUM[:-1],
+        f"SHA1 (a.tar.gz) = {SUM[:40]}",
+        f"{SUM}  b\n{OTHER}  c\n",
+        "<html>",
+    ],
+)
+def test_a_checksum_file_without_the_archives_is_refused(tmp_path, text):
+    beside = tmp_path / "a.tar.gz.sha256"
+    beside.write_text(text)
+    with refused(
+        beside, "found no sha256 checksum of a.tar.gz (64 hexadecimal digits)"
+    ):
+        expected_checksum(tmp_path / "a.tar.gz")
+
+
+def test_lists_of_checksums_beside_the_archive_are_read(tmp_path):
+    archive = tmp_path / "a.tar.gz"
+    assert expected_checksum(archive) is None
+    (tmp_path / "SHA256SUMS").write_text(f"{OTHER}  b.tar.gz\n")
+    assert expected_checksum(archive) is None  # a list of other files
+    sums = tmp_path / "MD5SUMS"
+    sums.write_text(f"MD5 (a.tar.gz) = {SUM[:32]}\n")
+    assert expected_checksum(archive) == ("md5", SUM[:32], sums)
+
+
+def test_checksums_that_differ_are_named_whole_with_the_key(
+    good_archive, tmp_path, caplog
+):
+    source, actual = tmp_path / "a.tar.gz", checksum(good_archive)
+    source.symlink_to(good_archive)
+    copy_archive(source, tmp_path / "copy", sha256=OTHER)
+    assert f"its sha256 is {actual}, expected {OTHER} (data: sha256)" in caplog.text
+    (tmp_path / "a.tar.gz.sha256").write_text(f"SHA256 (a.tar.gz) = {SUM}")
+    message = f"its sha256 is {actual}, but a.tar.gz.sha256 says {SUM}"
+    with refused(source, message) as caught:
+        copy_archive(source, tmp_path / "copy", sha256=OTHER)
+    assert "CIFAR10_ARCHIVE" in str(caught.value)
+    with serving() as (url, _), pytest.raises(UserError) as failed:
+        download_archive(tmp_path / "b", urls=[url], sha256=OTHER, wait=0)
+    message = f"its sha256 is {SHA256}, expected {OTHER} (data: sha256)"
+    assert message in str(failed.value)
+
+
+def test_an_archive_that_the_browser_unpacked_is_packed_again(
+    good_archive, tmp_path, caplog
+):
+    source, target = tmp_path / "cifar-10-binary.tar", tmp_path / "copy.tar.gz"
+    source.write_bytes(gzip.decompress(good_archive.read_bytes()))
+    caplog.set_level("INFO", "shears")
+    copy_archive(source, target, sha256=SHA256)
+    assert f"converted {source}" in caplog.text
+    write_archive(tmp_path / "expected.tar.gz", read_images(good_archive))
+    assert target.read_bytes() == (tmp_path / "expected.tar.gz").read_bytes()
 
 
 def test_a_missing_archive_is_refused(tmp_path):

@@ -402,7 +402,7 @@ OTHER = "f" * 64
 def test_every_form_of_a_checksum_file_is_read(tmp_path, text):
     archive = tmp_path / "a.tar.gz"
     beside = tmp_path / "a.tar.gz.sha256"
-    beside.write_text(text)
+    beside.write_text(text, encoding="utf-8")
     assert expected_checksum(archive) == ("sha256", SUM, beside)
 
 
@@ -418,7 +418,7 @@ def test_every_form_of_a_checksum_file_is_read(tmp_path, text):
 )
 def test_a_checksum_file_without_the_archives_is_refused(tmp_path, text):
     beside = tmp_path / "a.tar.gz.sha256"
-    beside.write_text(text)
+    beside.write_text(text, encoding="utf-8")
     with refused(
         beside, "found no sha256 checksum of a.tar.gz (64 hexadecimal digits)"
     ):
@@ -428,10 +428,10 @@ def test_a_checksum_file_without_the_archives_is_refused(tmp_path, text):
 def test_lists_of_checksums_beside_the_archive_are_read(tmp_path):
     archive = tmp_path / "a.tar.gz"
     assert expected_checksum(archive) is None
-    (tmp_path / "SHA256SUMS").write_text(f"{OTHER}  b.tar.gz\n")
+    (tmp_path / "SHA256SUMS").write_text(f"{OTHER}  b.tar.gz\n", encoding="utf-8")
     assert expected_checksum(archive) is None  # a list of other files
     sums = tmp_path / "MD5SUMS"
-    sums.write_text(f"MD5 (a.tar.gz) = {SUM[:32]}\n")
+    sums.write_text(f"MD5 (a.tar.gz) = {SUM[:32]}\n", encoding="utf-8")
     assert expected_checksum(archive) == ("md5", SUM[:32], sums)
 
 
@@ -442,7 +442,9 @@ def test_checksums_that_differ_are_named_whole_with_the_key(
     source.symlink_to(good_archive)
     copy_archive(source, tmp_path / "copy", sha256=OTHER)
     assert f"its sha256 is {actual}, expected {OTHER} (data: sha256)" in caplog.text
-    (tmp_path / "a.tar.gz.sha256").write_text(f"SHA256 (a.tar.gz) = {SUM}")
+    (tmp_path / "a.tar.gz.sha256").write_text(
+        f"SHA256 (a.tar.gz) = {SUM}", encoding="utf-8"
+    )
     message = f"its sha256 is {actual}, but a.tar.gz.sha256 says {SUM}"
     with refused(source, message) as caught:
         copy_archive(source, tmp_path / "copy", sha256=OTHER)

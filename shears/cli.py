@@ -110,8 +110,7 @@ def _lines(about: Mapping[str, Any]) -> list[str]:
         f"file       {about['file']}",
         f"           {about['bytes']:,} bytes, {about['gzip_bytes']:,} by gzip; sha256 "
         f"{about['sha256']}",
-        f"           {about['layout']}, written by "
-        + (f"Keras {about['writer']}" if about["writer"] else "an unknown Keras"),
+        f"           {about['layout']}, written by Keras {about['writer']}",
         f"sparsity   {about['sparsity']:.6f} ({about['zeros']:,} of "
         f"{about['parameters']:,} weights are zero)",
         f"loads in   {loads[0]}",

@@ -55,6 +55,7 @@ ARCHIVES = {
     "layers": "Keras 3 model",
     "_layer_checkpoint_dependencies": "TensorFlow 2.13 model",
 }
+UNKNOWN = "of an unknown version"  #: of Keras, if a file does not say what wrote it
 ADVICE = "save the network with Keras as .h5 or .keras"
 MODEL_WEIGHTS = "model_weights"  # the group of the layers in a whole model of Keras 2
 MOST_NOTED = 5  # arrays that are listed though no layer names them
@@ -67,7 +68,7 @@ class WeightsFile(NamedTuple):
         parameters: float32, finite, without denormals.
         layout: "Keras 2 weights", "Keras 2 model", or one of
             `shears.weight_files.layouts.KERAS_3` or `ARCHIVES`.
-        writer: The version of Keras that wrote it; empty if it does not say.
+        writer: The version of Keras that wrote it, or `UNKNOWN`.
         described: Whether it describes its model, which is then the fixed network.
         ignored: Other contents, which do not count for the fixed network.
         weights_in: The graders whose ``load_weights`` gives these weights, if the
@@ -140,7 +141,7 @@ def _read_keras_2(
     return WeightsFile(
         Parameters.from_arrays(read.arrays),
         "Keras 2 model" if path else "Keras 2 weights",
-        brief(version or ""),
+        brief(version or UNKNOWN),
         description is not None,
         source.ignored + (description.passed_over if description else []),
         read.graders,
@@ -182,7 +183,7 @@ def _read_archive(archive: KerasArchive) -> WeightsFile:
     return WeightsFile(
         Parameters.from_arrays(read.arrays),
         ARCHIVES[root],
-        brief(archive.writer),
+        brief(archive.writer or UNKNOWN),
         True,
         source.ignored + description.passed_over,
         read.graders,

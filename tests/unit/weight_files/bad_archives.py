@@ -203,7 +203,6 @@ BAD_ARCHIVES: dict[str, tuple[Callable[[bytes], bytes], str]] = {
         in_list(38, "<L", 0o120777 << 16),
         "model.weights.h5: found a link, expected the data itself",
     ),
-    "no version": (with_member(METADATA, b"{}"), "metadata.json: found no keras_vers"),
     "metadata of another kind": (
         with_member(METADATA, b"[" * 50_000),
         "metadata.json: found no JSON",

@@ -24,6 +24,7 @@ from tests.unit.weight_files.bad_archives import (
     BAD_ARCHIVES,
     pack_archive,
     unpack_archive,
+    with_member,
     with_weights,
 )
 from tests.unit.weight_files.bad_files import flip_bits
@@ -89,6 +90,16 @@ def test_an_archive_that_was_packed_again_is_read(tmp_path, content):
     np.testing.assert_array_equal(
         read_weights_file(path).parameters.vector, expected.vector
     )
+
+
+@pytest.mark.parametrize("metadata", [b"{}", b"[]", b'{"keras_version": 3}'])
+def test_an_archive_need_not_say_what_wrote_it(tmp_path, content, metadata):
+    path = tmp_path / "anonymous.keras"
+    path.write_bytes(with_member("metadata.json", metadata)(content))
+    contents = read_weights_file(path)
+    assert contents.writer == "of an unknown version"
+    assert loaders(contents, path)["Keras 3.15"] == ["load_weights", "load_model"]
+    keras.models.load_model(path)
 
 
 def test_tensorflow_2_13s_names_are_read_and_load_in_keras_3(tmp_path, content):

@@ -211,6 +211,7 @@ def test_what_every_loader_takes_is_read(tmp_path, good, kind):
         expected = expected.astype(int).astype("f4")
     assert contents.parameters.vector.tobytes() == expected.tobytes()
     assert contents.ignored == notes
+    assert (contents.writer == "of an unknown version") == (kind == "no version")
     for grader, ways in loaders(contents, path).items():
         fail = {way for way, graders in failing.items() if grader in graders}
         assert {*ways} == {"load_weights", "load_model"} - fail

@@ -123,8 +123,8 @@ def read_weights(path: str | Path) -> Parameters:
     if contents.layout != "Keras 2 weights":
         reason = f"found the layout {contents.layout}, expected Keras 2 weights"
         raise damaged(path, reason)
-    if contents.ignored:
-        raise damaged(path, f"found {contents.ignored[0]}, expected weights only")
     if not contents.described:
         raise damaged(path, "found no model_config")
+    if contents.ignored:
+        raise damaged(path, f"found {contents.ignored[0]}, expected weights only")
     return contents.parameters

@@ -36,7 +36,7 @@ class KerasArchive(NamedTuple):
     """What a ``.keras`` file holds.
 
     Attributes:
-        writer: The version of Keras that wrote it.
+        writer: The version of Keras that wrote it; empty if it does not say.
         config: The description of its model, JSON.
         weights: Its weights, an HDF5 file.
     """
@@ -165,9 +165,4 @@ def _read_version(content: bytes) -> str:
             f"{METADATA}: found no JSON ({brief(error)}), expected Keras' metadata"
         ) from None
     version = metadata.get("keras_version") if isinstance(metadata, dict) else None
-    if not isinstance(version, str) or not version:
-        raise UserError(
-            f"{METADATA}: found no keras_version, expected one: it says what wrote the "
-            "file"
-        )
-    return version
+    return version if isinstance(version, str) else ""  # loaders do not ask for it

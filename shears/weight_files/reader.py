@@ -11,29 +11,39 @@ Keras writers since TensorFlow 2.1 use one of these layouts:
 - Keras 3, whole model (``.keras``): a zip archive of such a file and of the model's
   description (`shears.weight_files.keras_archive`).
 
-A file's contents decide which one it is, not its name. Anything else in the file is
-refused, unless every loader ignores it: the state of an optimizer, of metrics or of
-random numbers.
+A file's contents decide which one it is, not its name. What no loader reads is passed
+over and listed: the state of an optimizer, of metrics or of random numbers, arrays that
+no layer names, layers that do nothing at inference. Anything else is refused.
 """
 
 import io
+import json
 import os
-import re
-from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-import h5py
 import numpy as np
 
-from shears.model.architecture import LAYERS, SHAPES
 from shears.model.parameters import Parameters
 from shears.runtime.errors import UserError, brief
 from shears.runtime.hdf5 import open_hdf5
 from shears.weight_files import keras_archive
 from shears.weight_files.keras_archive import KerasArchive
-from shears.weight_files.model_config import check_model_config
-from shears.weight_files.untrusted_hdf5 import InspectedFile, read_text, read_texts
+from shears.weight_files.layouts import (
+    GRADERS,
+    KERAS_3,
+    find_root,
+    read_keras_2,
+    read_keras_3,
+)
+from shears.weight_files.load_model import NONE, model_graders
+from shears.weight_files.model_config import ModelDescription, check_model_config
+from shears.weight_files.untrusted_hdf5 import (
+    InspectedFile,
+    attribute_keys,
+    has_unicode,
+    read_text,
+)
 
 # Groups at the root that no weights loader reads.
 PASSED_OVER = {
@@ -41,17 +51,15 @@ PASSED_OVER = {
     "optimizer": "the optimizer's state",  # Keras 3's
     "metrics": "the metrics' state",
 }
-#: The layouts that a group at the root identifies, in a file of weights.
-KERAS_3 = {
-    "layers": "Keras 3 weights",
-    "_layer_checkpoint_dependencies": "TensorFlow 2.13 weights",
-}
-#: The layout of a ``.keras`` file, by the same group.
+#: The layout of a ``.keras`` file, by a group at the root of its weights.
 ARCHIVES = {
     "layers": "Keras 3 model",
     "_layer_checkpoint_dependencies": "TensorFlow 2.13 model",
 }
+UNKNOWN = "of an unknown version"  #: of Keras, if a file does not say what wrote it
 ADVICE = "save the network with Keras as .h5 or .keras"
+MODEL_WEIGHTS = "model_weights"  # the group of the layers in a whole model of Keras 2
+MOST_NOTED = 5  # arrays that are listed though no layer names them
 
 
 class WeightsFile(NamedTuple):
@@ -59,210 +67,128 @@ class WeightsFile(NamedTuple):
 
     Attributes:
         parameters: float32, finite, without denormals.
-        layout: "Keras 2 weights", "Keras 2 model", or one of `KERAS_3` or `ARCHIVES`.
-        writer: The version of Keras that wrote it.
-        described: The classes of the layers in its description (which is then the fixed
-            network's); empty if it has none.
-        ignored: Other contents, which no weights loader reads.
+        layout: "Keras 2 weights", "Keras 2 model", or one of
+            `shears.weight_files.layouts.KERAS_3` or `ARCHIVES`.
+        writer: The version of Keras that wrote it, or `UNKNOWN`.
+        described: Whether it describes its model, which is then the fixed network.
+        ignored: Other contents, which do not count for the fixed network.
+        weights_in: The graders whose ``load_weights`` gives these weights, if the
+            file's name suits its layout.
+        model_in: The graders whose ``load_model`` does.
     """
 
     parameters: Parameters
     layout: str
     writer: str
-    described: list[str]
+    described: bool
     ignored: list[str]
+    weights_in: frozenset[str]
+    model_in: frozenset[str]
 
 
-def _keras_2_places(group: h5py.Group, path: str) -> Iterator[tuple[str, str]]:
-    """Lists the layer and the path of each array, in the order of the names."""
-    where = f"{path}: " if path else ""
-    names = read_texts(group, "layer_names", where)
-    if names is None:
-        raise UserError(
-            f"{where}found no attribute layer_names, expected the list of layers"
-        )
-    prefix = f"{path}/" if path else ""
-    for layer in names:
-        if not isinstance(group.get(layer), h5py.Group):
-            raise UserError(
-                f"{prefix}{layer}: found no group, expected one: layer_names lists it"
-            )
-        arrays = read_texts(group[layer], "weight_names", f"{prefix}{layer}: ")
-        if arrays is None:
-            raise UserError(
-                f"{prefix}{layer}: found no attribute weight_names, expected the list "
-                "of its arrays"
-            )
-        for array in arrays:
-            yield layer, f"{prefix}{layer}/{array}"
+def _note_unused(source: InspectedFile, used: set[str]) -> None:
+    """Notes the arrays that no loader of Keras 2's layout reads."""
+    unused = [place for place in source.data if place not in used]
+    for place in unused[:MOST_NOTED]:
+        source.ignored.append(f"the array {brief(place, 120)}, which no layer names")
+    if len(unused) > MOST_NOTED:
+        source.ignored.append(f"{len(unused) - MOST_NOTED:,} more such arrays")
+
+
+def _same(some: list[np.ndarray], others: list[np.ndarray]) -> bool:
+    """Returns whether two lists of arrays are equal."""
+    return all(np.array_equal(a, b) for a, b in zip(some, others, strict=True))
 
 
 def _read_keras_2(
-    source: InspectedFile, path: str
-) -> tuple[list[np.ndarray], set[str]]:
-    """Reads the arrays below the root ("") or a group; returns their paths, too."""
-    group = source.file[path] if path else source.file
-    places = list(_keras_2_places(group, path))
-    for _, place in places:
-        if place not in source.data:
-            raise UserError(
-                f"{place}: found no array, expected one: weight_names lists it"
+    source: InspectedFile, description: ModelDescription | None
+) -> WeightsFile:
+    """Reads a file in Keras 2's layout.
+
+    ``load_weights`` reads the root if it has layers, otherwise ``model_weights``;
+    ``load_model`` always reads the latter.
+    """
+    file = source.file
+    nested = MODEL_WEIGHTS in source.groups
+    path = MODEL_WEIGHTS if nested and "layer_names" not in file.attrs else ""
+    read = read_keras_2(source, path)
+    used, in_model = set(read.used), NONE
+    if nested and description is not None:
+        try:
+            other = read if path else read_keras_2(source, MODEL_WEIGHTS)
+        except UserError as error:  # load_model refuses it, too
+            source.ignored.append(f"what load_model would refuse ({error})")
+            used |= {p for p in source.data if p.startswith(f"{MODEL_WEIGHTS}/")}
+        else:
+            if not _same(read.arrays, other.arrays):
+                raise UserError(
+                    f"{MODEL_WEIGHTS}: found weights that differ from those at the "
+                    "root, expected the same: load_model and load_weights would "
+                    "disagree"
+                )
+            used |= other.used
+            training = read_text(file, "training_config", "")
+            in_model = other.graders & model_graders(
+                description, training, archive=False
             )
-    shapes = [source.data[place].shape for _, place in places]
-    kernels = [shape for shape in shapes if len(shape) > 1]
-    expected = [layer.kernel for layer in LAYERS]
-    if kernels != expected and sorted(kernels) == sorted(expected):
-        order = ", ".join(dict.fromkeys(layer for layer, _ in places))
-        raise UserError(
-            f"{path or 'layer_names'}: found the layers in another order "
-            f"({brief(order)}), expected kernels of shapes "
-            f"{', '.join(map(str, expected))}"
-        )
-    if len(places) != len(SHAPES):
-        raise UserError(
-            f"{path or 'layer_names'}: found {len(places)} arrays, expected "
-            f"{len(SHAPES)}: kernel and bias of four convolutions and two dense layers"
-        )
-    for number, (_, place) in enumerate(places):
-        kind = ("kernel", "bias")[number % 2]
-        actual = place.rsplit("/", 1)[-1].split(":")[0]
-        if actual != kind:
-            raise UserError(
-                f"{place}: found {actual!r} as array {number + 1}, expected {kind!r}"
-            )
-    arrays = [
-        source.take(place, shape)
-        for (_, place), shape in zip(places, SHAPES, strict=True)
-    ]
-    return arrays, {place for _, place in places}
-
-
-def _find_root(source: InspectedFile) -> str:
-    """Finds the group that holds the layers in Keras 3's own layout."""
-    root = next((name for name in KERAS_3 if name in source.file), None)
-    if root is None:
-        raise UserError(
-            "found no attribute layer_names and no group layers, expected a weights "
-            "file as Keras 2 or 3 writes it"
-        )
-    return root
-
-
-def _read_keras_3(
-    source: InspectedFile, root: str
-) -> tuple[list[np.ndarray], set[str]]:
-    """Reads the arrays of Keras 3's own layout; returns the paths it used, too."""
-    # A name is the class and a rising number; TensorFlow 2.13 skips some numbers.
-    layers: dict[str, list[tuple[int, str]]] = {"conv2d": [], "dense": []}
-    for place in source.data:
-        name = re.fullmatch(rf"{root}/((conv2d|dense)(?:_(\d+))?)/vars/0", place)
-        if name:
-            layers[name[2]].append((int(name[3] or 0), name[1]))
-    expected = {"conv2d": 4, "dense": 2}
-    for kind, numbered in layers.items():
-        if len(numbered) != expected[kind]:
-            raise UserError(
-                f"{root}: found {len(numbered)} {kind} layers with weights, expected "
-                f"{expected[kind]}, as in the fixed network"
-            )
-    names = [name for numbered in layers.values() for _, name in sorted(numbered)]
-    places = [f"{root}/{name}/vars/{i}" for name in names for i in range(2)]
-    for place in places:
-        if place not in source.data:
-            raise UserError(f"{place}: found no array, expected the layer's bias")
-    arrays = [
-        source.take(place, shape) for place, shape in zip(places, SHAPES, strict=True)
-    ]
-    used = set(places)
-    for place in source.data:  # dropout's random-number state
-        if place.startswith(f"{root}/") and "/seed_generator/vars/" in place:
-            source.ignored.append(f"the random-number state in {place}")
-            used.add(place)
-    return arrays, used
+            texts = ("model_config", "training_config")
+            if any(has_unicode(file, key) for key in texts):
+                in_model -= {GRADERS[0]}
+    _note_unused(source, used)
+    owner = source.groups[path] if path else file
+    version = read_text(owner, "keras_version", "") or read_text(
+        file, "keras_version", ""
+    )
+    return WeightsFile(
+        Parameters.from_arrays(read.arrays),
+        "Keras 2 model" if path else "Keras 2 weights",
+        brief(version or UNKNOWN),
+        description is not None,
+        source.ignored + (description.passed_over if description else []),
+        read.graders,
+        in_model,
+    )
 
 
 def _read(source: InspectedFile) -> WeightsFile:
     """Reads an inspected file."""
-    file = source.file
-    config = read_text(file, "model_config", "")
-    described = [] if config is None else check_model_config(config)
-    if "layer_names" in file.attrs or "model_weights" in file:
-        both = ["" if "layer_names" in file.attrs else None]
-        both.append("model_weights" if "model_weights" in file else None)
-        paths = [path for path in both if path is not None]
-        layout = "Keras 2 weights" if paths[0] == "" else "Keras 2 model"
-        reads = [_read_keras_2(source, path) for path in paths]
-        weights, used = reads[0][0], set().union(*(used for _, used in reads))
-        for other, _ in reads[1:]:
-            if any(
-                not np.array_equal(a, b) for a, b in zip(weights, other, strict=True)
-            ):
-                raise UserError(
-                    "model_weights: found weights that differ from those at the root, "
-                    "expected the same: load_model and load_weights would disagree"
-                )
-        owner = file[paths[0]] if paths[0] else file
-        for key in ("backend", "keras_version"):
-            value = read_text(owner, key, "") or read_text(file, key, "")
-            if not value:
-                raise UserError(
-                    f"found no attribute {key}, expected one: it says what wrote the "
-                    "file"
-                )
-            if key == "backend" and value == "theano":
-                raise UserError(
-                    "backend: found 'theano', expected 'tensorflow': loaders would "
-                    "flip its kernels"
-                )
-            if key == "keras_version" and value.startswith("1."):
-                raise UserError(
-                    f"keras_version: found {brief(value)!r}, expected 2 or 3: loaders "
-                    "would convert the weights"
-                )
-        writer = read_text(owner, "keras_version", "") or read_text(
-            file, "keras_version", ""
-        )
-    else:
-        root = _find_root(source)
-        weights, used = _read_keras_3(source, root)
-        layout, writer = KERAS_3[root], "3" if root == "layers" else "2.13"
-    _check_unused(source, used)
+    config = read_text(source.file, "model_config", "")
+    description = None if config is None else check_model_config(config)
+    keras_2 = attribute_keys(source.file, "layer_names")
+    if keras_2 or MODEL_WEIGHTS in source.file:
+        return _read_keras_2(source, description)
+    root = find_root(source)
+    read = read_keras_3(source, root)
     return WeightsFile(
-        Parameters.from_arrays(weights),
-        layout,
-        brief(writer),
-        described,
-        source.ignored,
+        Parameters.from_arrays(read.arrays),
+        KERAS_3[root],
+        "3" if root == "layers" else "2.13",
+        description is not None,
+        source.ignored + (description.passed_over if description else []),
+        read.graders,
+        NONE,
     )
-
-
-def _check_unused(source: InspectedFile, used: set[str]) -> None:
-    """Checks that a file has no arrays besides those that were read."""
-    for place in source.data:
-        if place not in used:
-            raise UserError(
-                f"{place}: found an array that no layer of the fixed network has, "
-                "expected none"
-            )
 
 
 def _read_archive(archive: KerasArchive) -> WeightsFile:
     """Reads what a ``.keras`` file holds."""
-    described = check_model_config(archive.config, keras_archive.CONFIG)
+    description = check_model_config(archive.config, keras_archive.CONFIG)
     try:
         with open_hdf5(io.BytesIO(archive.weights)) as file:
             source = InspectedFile(file, PASSED_OVER)
-            root = _find_root(source)
-            weights, used = _read_keras_3(source, root)
-            _check_unused(source, used)
+            root = find_root(source)
+            read = read_keras_3(source, root)
     except UserError as error:
         raise UserError(f"{keras_archive.WEIGHTS}: {error}") from None
+    training = json.dumps(description.model.get("compile_config"))
     return WeightsFile(
-        Parameters.from_arrays(weights),
+        Parameters.from_arrays(read.arrays),
         ARCHIVES[root],
-        brief(archive.writer),
-        described,
-        source.ignored,
+        brief(archive.writer or UNKNOWN),
+        True,
+        source.ignored + description.passed_over,
+        read.graders,
+        model_graders(description, training, archive=True) & read.graders,
     )
 
 
@@ -320,7 +246,7 @@ def read_weights_file(path: str | Path) -> WeightsFile:
 
 
 def loaders(contents: WeightsFile, path: str | Path) -> dict[str, list[str]]:
-    """Determines which graders load a file, as measured in docs/scorer.md.
+    """Predicts which graders load a file (`make test-graders` compares).
 
     Args:
         contents: What the file holds.
@@ -331,39 +257,20 @@ def loaders(contents: WeightsFile, path: str | Path) -> dict[str, list[str]]:
         For each grader, which of ``load_weights`` and ``load_model`` give these
         weights.
     """
-    named_keras = str(path).endswith(".keras")
-    named_3 = str(path).endswith(".weights.h5")
-    archive = contents.layout in ARCHIVES.values()
-    layout_3 = contents.layout in KERAS_3.values()
-    numbers = re.match(r"(\d+)\.(\d+)", contents.writer)
-    version = tuple(map(int, numbers.groups())) if numbers else (3, 0)
-    old = not layout_3 and not archive
-    fits = archive == named_keras
-    if "2.13" in contents.layout:  # only versions near 2.13 read it
-        fits = False
-    new = fits and named_3 == layout_3
-    # TensorFlow 2.2 wrote HDF5 under the name .keras, too. Keras 2 still reads it.
-    still = old and named_keras
-    graders = (
-        # Knows neither the keys nor the class Functional of later versions.
-        ("TensorFlow 2.2", old, not archive and version <= (2, 3)),
-        ("TensorFlow 2.15", new or still, (fits or still) and version <= (2, 15)),
-        ("tf_keras 2.21", new or still, (fits or still) and version < (3, 0)),
-        # Builds no model from an input shape that is given by the first layer, and none
-        # from a .keras file of Keras 2.
-        (
-            "Keras 3.15",
-            new,
-            fits
-            and contents.described[:1] == ["InputLayer"]
-            and (version >= (3, 0) or not archive),
-        ),
-    )
+    name = str(path)
+    new = set(GRADERS[1:])
+    if contents.layout in ARCHIVES.values():
+        by_weights = by_model = new if name.endswith(".keras") else set()
+    elif contents.layout in KERAS_3.values():
+        by_weights, by_model = new if name.endswith(".weights.h5") else set(), set()
+    else:  # Keras 2 knows HDF5 by any name, Keras 3 by its own
+        by_model = set(GRADERS if name.endswith((".h5", ".hdf5")) else GRADERS[:-1])
+        by_weights = by_model - new if name.endswith(".weights.h5") else by_model
+    ways = {
+        "load_weights": contents.weights_in & by_weights,
+        "load_model": contents.model_in & by_model,
+    }
     return {
-        grader: [
-            way
-            for way, works in (("load_weights", weights), ("load_model", model))
-            if works and (way == "load_weights" or contents.described)
-        ]
-        for grader, weights, model in graders
+        grader: [way for way, graders in ways.items() if grader in graders]
+        for grader in GRADERS
     }

@@ -4,6 +4,7 @@ Nothing in it is executed. Errors give the place in the file, what was found and
 was expected, but not the file's name.
 """
 
+import itertools
 from collections.abc import Mapping, Sequence
 
 import h5py
@@ -18,6 +19,8 @@ FILTERS = {
     h5py.h5z.FILTER_FLETCHER32: "fletcher32",
     h5py.h5z.FILTER_LZF: "lzf",
 }
+NUMBERS = "fiu"  # kinds of what an array may hold
+MOST_BYTES = 8  # of a number
 MOST_OBJECTS = 10_000
 MOST_TEXT = 1 << 20  # bytes of an attribute; a model_config has about 5,000
 MOST_CHUNK = 1 << 26  # bytes that a compressed chunk may expand to
@@ -29,6 +32,7 @@ class InspectedFile:
     Attributes:
         file: The file.
         data: Its data sets by path.
+        groups: Its groups by path.
         ignored: Its contents that no weights loader reads.
     """
 
@@ -45,6 +49,7 @@ class InspectedFile:
         """
         self.file = file
         self.data: dict[str, h5py.Dataset] = {}
+        self.groups: dict[str, h5py.Group] = {}
         self.ignored: list[str] = []
         self._passed_over = passed_over
         self._objects = 0
@@ -80,6 +85,7 @@ class InspectedFile:
                 address = h5py.h5o.get_info(item.id).addr
                 if address in above:
                     raise UserError(f"{where}: found a group that contains itself")
+                self.groups[where] = item
                 self._inspect(item, where, (*above, address))
             else:
                 raise UserError(
@@ -95,13 +101,14 @@ class InspectedFile:
             shape: The shape it must have.
 
         Returns:
-            float32, finite, without denormals.
+            float32, finite, without denormals. Other numbers are rounded to float32, as
+            every loader does.
 
         Raises:
             UserError: It is not such an array.
         """
         item = self.data[where]
-        if item.dtype != np.dtype("<f4"):
+        if item.dtype.kind not in NUMBERS or item.dtype.itemsize > MOST_BYTES:
             raise UserError(f"{where}: found dtype {item.dtype}, expected float32")
         if item.shape != shape:
             raise UserError(f"{where}: {_shape_advice(item.shape, shape)}")
@@ -116,7 +123,8 @@ class InspectedFile:
                     f"{where}: found the filter {number} ({name}), expected none or "
                     f"{', '.join(FILTERS.values())}"
                 )
-        if item.chunks and np.prod(item.chunks, dtype=float) * 4 > MOST_CHUNK:
+        chunk = np.prod(item.chunks or (), dtype=float) * item.dtype.itemsize
+        if chunk > MOST_CHUNK:
             raise UserError(
                 f"{where}: found chunks of {item.chunks}, expected at most "
                 f"{MOST_CHUNK >> 20} MiB each"
@@ -127,8 +135,13 @@ class InspectedFile:
         return self._arrays[address]
 
     def _read(self, where: str, item: h5py.Dataset) -> np.ndarray:
-        """Reads an array and checks its values."""
-        array = item[()]
+        """Reads an array as float32 and checks its values."""
+        with np.errstate(over="ignore"):  # what is too large is refused below
+            array = item[()].astype(np.float32, copy=False)
+        if item.dtype.newbyteorder("=") != np.float32:
+            note = f"the dtype {item.dtype.name} of arrays, read as float32"
+            if note not in self.ignored:
+                self.ignored.append(note)
         if not np.isfinite(array).all():
             index = tuple(map(int, np.argwhere(~np.isfinite(array))[0]))
             raise UserError(
@@ -164,10 +177,48 @@ def read_text(owner: h5py.Group, key: str, where: str) -> str | None:
 
 
 def read_texts(owner: h5py.Group, key: str, where: str) -> list[str] | None:
-    """Reads an attribute that holds a list of strings; None if it is missing."""
-    values = _attribute(owner, key, where)
-    if values is None:
+    """Reads a list of strings; None if it is missing.
+
+    It is an attribute, or several that are numbered from 0, if it was too long for one.
+    """
+    keys = attribute_keys(owner, key)
+    if not keys:
         return None
+    texts: list[str] = []
+    for part in keys:
+        texts += _read_list(owner, part, where)
+        if len(texts) > MOST_OBJECTS:
+            raise UserError(
+                f"{where}attribute {key}: found more than {MOST_OBJECTS:,} names"
+            )
+    return texts
+
+
+def attribute_keys(owner: h5py.Group, key: str) -> list[str]:
+    """Lists the attributes that hold a list, as every loader looks for them."""
+    if key in owner.attrs:
+        return [key]
+    numbers = itertools.takewhile(
+        lambda number: f"{key}{number}" in owner.attrs, itertools.count()
+    )
+    return [f"{key}{number}" for number in numbers]
+
+
+def has_unicode(owner: h5py.Group, key: str) -> bool:
+    """Returns whether an attribute has type str for h5py 2, where others are bytes."""
+    if key not in owner.attrs:
+        return False
+    kind = owner.attrs.get_id(key).get_type()
+    return (
+        isinstance(kind, h5py.h5t.TypeStringID)
+        and kind.is_variable_str()
+        and kind.get_cset() == h5py.h5t.CSET_UTF8
+    )
+
+
+def _read_list(owner: h5py.Group, key: str, where: str) -> list[str]:
+    """Reads an attribute that holds a list of strings."""
+    values = _attribute(owner, key, where)
     if not isinstance(values, np.ndarray) or values.ndim != 1:
         raise UserError(
             f"{where}attribute {key}: found no list, expected a list of names"

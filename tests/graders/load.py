@@ -1,13 +1,16 @@
-"""Loads a weights file as a grader does, with the TensorFlow that is installed.
+"""Loads weights files as a grader does, with the TensorFlow that is installed.
 
-    PYTHON tests/graders/load.py WEIGHTS IMAGES OUTPUTS
+    PYTHON tests/graders/load.py FOLDER IMAGES OUTCOMES
 
-Writes the weights and the outputs for IMAGES (.npy) to OUTPUTS (.npz), once by
-`load_weights` into the assignment's network and once by `load_model`. It needs nothing
-from this project but tools/keras_files.py, and no newer syntax than Python 3.6.
+Loads every file of FOLDER by `load_weights` into the assignment's network and by
+`load_model`. Writes to OUTCOMES (JSON), by file and by way: the SHA-256 of the loaded
+weights and the outputs for IMAGES (.npy), or the error. It needs nothing from this
+project but tools/keras_files.py, and no newer syntax than Python 3.6.
 """
 
+import hashlib
 import importlib.util
+import json
 import os
 import sys
 
@@ -20,16 +23,39 @@ spec = importlib.util.spec_from_file_location(
 keras_files = importlib.util.module_from_spec(spec)
 spec.loader.exec_module(keras_files)
 
-weights, images, target = sys.argv[1:]
+
+def digest(arrays):
+    content = b"".join(np.asarray(array, np.float32).tobytes() for array in arrays)
+    return hashlib.sha256(content).hexdigest()
+
+
+folder, images, target = sys.argv[1:]
 images = np.load(images)
-outputs = {}
-for way in ("load_weights", "load_model"):
-    if way == "load_weights":
-        model = keras_files.sequential()
-        model.load_weights(weights)
-    else:
-        model = keras_files.get_keras().models.load_model(weights)
-    for i, array in enumerate(model.get_weights()):
-        outputs["%s_%02d" % (way, i)] = array  # noqa: UP031
-    outputs[way] = model.predict(images)
-np.savez(target, **outputs)
+network = keras_files.sequential()
+nothing = [np.zeros_like(array) for array in network.get_weights()]
+outcomes = {}
+outputs = {}  # of the assignment's network, by its weights
+for name in sorted(os.listdir(folder)):
+    path = os.path.join(folder, name)
+    outcomes[name] = {}
+    for way in ("load_weights", "load_model"):
+        try:
+            if way == "load_weights":
+                model = network
+                model.set_weights(nothing)  # so that nothing stays of the last file
+                model.load_weights(path)
+            else:
+                model = keras_files.get_keras().models.load_model(path)
+            weights = digest(model.get_weights())
+            if model is not network or weights not in outputs:
+                predicted = np.asarray(model(images, training=False)).tolist()
+                if model is network:
+                    outputs[weights] = predicted
+            else:
+                predicted = outputs[weights]
+            outcome = {"weights": weights, "outputs": predicted}
+        except Exception as error:
+            outcome = {"error": "%s: %s" % (type(error).__name__, error)}  # noqa: UP031
+        outcomes[name][way] = outcome
+with open(target, "w", encoding="utf-8") as file:
+    json.dump(outcomes, file)

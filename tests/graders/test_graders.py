@@ -1,49 +1,183 @@
-"""The packaged file in genuine TensorFlow versions. `make test-graders`."""
+"""Weights files in genuine TensorFlow versions. `make test-graders`.
 
+Each version starts once and loads everything: the packaged files and generated ones.
+"""
+
+import hashlib
+import json
+import shutil
 import subprocess
+from functools import cache
 from pathlib import Path
+from typing import Any, NamedTuple
 
 import numpy as np
 import pytest
 
+from shears.runtime.errors import UserError
 from shears.weight_files.canonical import read_weights, write_weights
+from shears.weight_files.reader import loaders, read_weights_file
 from tests import ROOT
 from tests.conftest import make_parameters
 from tests.graders.environments import GRADERS, install
+from tests.graders.layouts import write_files
+
+SEED, DRAWN = 22, 175
+LABELS = {
+    "tensorflow-2.2": "TensorFlow 2.2",
+    "tensorflow-2.15": "TensorFlow 2.15",
+    "tf_keras": "tf_keras 2.21",
+    "keras": "Keras 3.15",
+}
+WAYS = ("load_weights", "load_model")
+
+
+class Verdict(NamedTuple):
+    """What our reader says about a file.
+
+    Attributes:
+        weights: The SHA-256 of the arrays; None if the file is refused.
+        loads_in: As `loaders` returns it.
+        exact: Whether its layers compute in float32, as the fixed network's do.
+        error: Why it is refused.
+    """
+
+    weights: str | None
+    loads_in: dict[str, list[str]]
+    exact: bool
+    error: str
+
+
+class Files(NamedTuple):
+    """Files of a run, and where they are."""
+
+    folder: Path
+    submissions: list[str]
+    generated: dict[str, bool | None]
+    verdicts: dict[str, Verdict]
+
+
+def judge(path: Path) -> Verdict:
+    """Reads a file as `shears inspect` does."""
+    try:
+        contents = read_weights_file(path)
+    except UserError as error:
+        return Verdict(None, {label: [] for label in LABELS.values()}, True, str(error))
+    content = b"".join(array.tobytes() for array in contents.parameters.arrays)
+    exact = not any("precision" in note for note in contents.ignored)
+    digest = hashlib.sha256(content).hexdigest()
+    return Verdict(digest, loaders(contents, path), exact, "")
 
 
 @pytest.fixture(scope="module")
-def submissions(tmp_path_factory):
-    """Writes a weights file and images; adds the reference run's weights file."""
+def files(tmp_path_factory) -> Files:
+    """Writes a submission, adds the reference run's, and generates files."""
     folder = tmp_path_factory.mktemp("graders")
+    generated = write_files(folder, SEED, DRAWN)
     write_weights(folder / "written.h5", make_parameters(0, zeros=0.98))
-    files = [folder / "written.h5", *ROOT.glob("reference/my_model_weights.h5")]
-    images = np.random.default_rng(0).random((16, 32, 32, 3)).astype(np.float32)
-    np.save(folder / "images.npy", images)
-    return folder, files
+    submissions = ["written.h5"]
+    for file in ROOT.glob("reference/my_model_weights.h5"):
+        submissions.append(shutil.copyfile(file, folder / file.name).name)
+    verdicts = {name: judge(folder / name) for name in [*generated, *submissions]}
+    return Files(folder, submissions, generated, verdicts)
 
 
-def load(name: str, file: Path, folder: Path) -> dict[str, np.ndarray]:
-    """Loads a file with a grader; returns its weights and outputs."""
-    python, environment = install(name)
-    target = folder / f"{name}.npz"
-    command = [python, "tests/graders/load.py", file, folder / "images.npy", target]
-    subprocess.run(command, cwd=ROOT, env=environment, check=True)
-    with np.load(target) as outputs:
-        return dict(outputs)
+@pytest.fixture(scope="module")
+def outcomes(files, tmp_path_factory):
+    """Returns a function that loads all files with a grader, once.
+
+    It returns for each file, for each way, what tests/graders/load.py says.
+    """
+    place = tmp_path_factory.mktemp("outcomes")
+    images = np.random.default_rng(0).random((8, 32, 32, 3)).astype(np.float32)
+    np.save(place / "images.npy", images)
+
+    @cache
+    def load(name: str) -> dict[str, dict[str, dict[str, Any]]]:
+        python, environment = install(name)
+        target = place / f"{name}.json"
+        command = [python, "tests/graders/load.py", str(files.folder)]
+        command += [str(place / "images.npy"), str(target)]
+        environment |= {"TF_CPP_MIN_LOG_LEVEL": "3"}
+        subprocess.run(
+            command, cwd=ROOT, env=environment, check=True, capture_output=True
+        )
+        loaded[name] = json.loads(target.read_text())
+        return loaded[name]
+
+    loaded: dict[str, Any] = {}
+    load.loaded = loaded  # type: ignore[attr-defined]
+    return load
+
+
+def test_there_are_many_generated_files_of_each_kind(files):
+    assert len(files.generated) >= 200
+    accepted = [name for name in files.generated if files.verdicts[name].weights]
+    assert 80 < len(accepted) < len(files.generated) - 50
 
 
 @pytest.mark.parametrize("name", GRADERS)
 def test_both_ways_of_loading_give_every_bit_and_the_same_predictions(
-    submissions, name
+    files, outcomes, name
 ):
-    folder, files = submissions
-    for file in files:
-        expected = load("keras", file, folder)["load_weights"]
-        actual = load(name, file, folder)
-        for way in ("load_weights", "load_model"):
-            for i, array in enumerate(read_weights(file).arrays):
-                assert actual[f"{way}_{i:02}"].tobytes() == array.tobytes()
+    actual, expected = outcomes(name), outcomes("keras")
+    for file in files.submissions:
+        arrays = read_weights(files.folder / file).arrays
+        content = b"".join(array.tobytes() for array in arrays)
+        outputs = np.array(expected[file]["load_weights"]["outputs"])
+        for way in WAYS:
+            outcome = actual[file][way]
+            assert outcome["weights"] == hashlib.sha256(content).hexdigest()
             # Versions sum in different orders, so outputs are equal up to rounding.
-            np.testing.assert_allclose(actual[way], expected, rtol=1e-4, atol=1e-6)
-            np.testing.assert_array_equal(actual[way].argmax(1), expected.argmax(1))
+            np.testing.assert_allclose(outcome["outputs"], outputs, 1e-4, 1e-6)
+            predictions = np.argmax(outcome["outputs"], 1)
+            np.testing.assert_array_equal(predictions, outputs.argmax(1))
+
+
+@pytest.mark.parametrize("name", GRADERS)
+def test_loaders_do_what_the_reader_says(files, outcomes, name):
+    """A loader gives the reader's weights exactly where the reader says so."""
+    actual = outcomes(name)
+    fixed = {
+        outcome["load_weights"].get("weights"): outcome["load_weights"].get("outputs")
+        for outcome in actual.values()
+    }
+    wrong = []
+    for file in files.generated:
+        verdict = files.verdicts[file]
+        for way in WAYS:
+            outcome = actual[file][way]
+            same = verdict.weights is not None and outcome.get("weights") == (
+                verdict.weights
+            )
+            promised = way in verdict.loads_in[LABELS[name]]
+            if promised != same:
+                found = outcome.get("error", "loads")
+                wrong.append(f"{file}: {way}: promised {promised}, but {found}")
+            elif same and verdict.exact:
+                outputs = fixed[verdict.weights]
+                if not np.allclose(outcome["outputs"], outputs, 1e-4, 1e-6):
+                    wrong.append(f"{file}: {way}: gives other predictions")
+    assert not wrong, "\n".join(wrong)
+
+
+def test_other_networks_are_refused(files):
+    wrong = [name for name, fixed in files.generated.items() if fixed is False]
+    assert len(wrong) > 10
+    assert not [name for name in wrong if files.verdicts[name].weights]
+
+
+def test_nothing_that_every_loader_takes_is_refused(files, outcomes):
+    """Uses the graders that ran before; -k may have left some out."""
+    ran = outcomes.loaded
+    if len(ran) < 2:
+        pytest.skip("fewer than two graders ran")
+    wrong = []
+    for file, fixed in files.generated.items():
+        if files.verdicts[file].weights or fixed is not True:
+            continue
+        weights = {ran[name][file]["load_weights"].get("weights") for name in ran}
+        models = {ran[name][file]["load_model"].get("weights") for name in ran}
+        if len(weights) == 1 and None not in weights and models <= {*weights, None}:
+            wrong.append(files.verdicts[file].error)
+    assert not wrong, "\n".join(wrong)

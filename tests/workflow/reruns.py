@@ -327,6 +327,8 @@ MODULES = {
     "weight_files/__init__": BASELINE,
     "weight_files/canonical": BASELINE,
     "weight_files/keras_archive": BASELINE,
+    "weight_files/layouts": BASELINE,
+    "weight_files/load_model": BASELINE,
     "weight_files/untrusted_hdf5": BASELINE,
     "weight_files/model_config": BASELINE,
     "weight_files/reader": BASELINE,

@@ -203,7 +203,6 @@ BAD_ARCHIVES: dict[str, tuple[Callable[[bytes], bytes], str]] = {
         in_list(38, "<L", 0o120777 << 16),
         "model.weights.h5: found a link, expected the data itself",
     ),
-    "no version": (with_member(METADATA, b"{}"), "metadata.json: found no keras_vers"),
     "metadata of another kind": (
         with_member(METADATA, b"[" * 50_000),
         "metadata.json: found no JSON",
@@ -250,9 +249,9 @@ BAD_ARCHIVES: dict[str, tuple[Callable[[bytes], bytes], str]] = {
     ),
     "NaN": (with_weights(set_value(np.nan)), f"{KERNEL}: found nan at [7, 7]"),
     "a denormal": (with_weights(set_value(1e-40)), "found the denormal"),
-    "float64": (
-        with_weights(replace_kernel(np.zeros((2304, 512)))),
-        f"model.weights.h5: {KERNEL}: found dtype float64",
+    "complex numbers": (
+        with_weights(replace_kernel(np.zeros((2304, 512), "c8"))),
+        f"model.weights.h5: {KERNEL}: found dtype complex64",
     ),
     "transposed": (
         with_weights(replace_kernel(np.zeros((512, 2304), "f4"))),

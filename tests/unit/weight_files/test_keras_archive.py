@@ -3,6 +3,7 @@ import zipfile
 from pathlib import Path
 
 import h5py
+import keras
 import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -23,6 +24,7 @@ from tests.unit.weight_files.bad_archives import (
     BAD_ARCHIVES,
     pack_archive,
     unpack_archive,
+    with_member,
     with_weights,
 )
 from tests.unit.weight_files.bad_files import flip_bits
@@ -90,7 +92,17 @@ def test_an_archive_that_was_packed_again_is_read(tmp_path, content):
     )
 
 
-def test_tensorflow_2_13s_names_are_read_and_load_nowhere(tmp_path, content):
+@pytest.mark.parametrize("metadata", [b"{}", b"[]", b'{"keras_version": 3}'])
+def test_an_archive_need_not_say_what_wrote_it(tmp_path, content, metadata):
+    path = tmp_path / "anonymous.keras"
+    path.write_bytes(with_member("metadata.json", metadata)(content))
+    contents = read_weights_file(path)
+    assert contents.writer == "of an unknown version"
+    assert loaders(contents, path)["Keras 3.15"] == ["load_weights", "load_model"]
+    keras.models.load_model(path)
+
+
+def test_tensorflow_2_13s_names_are_read_and_load_in_keras_3(tmp_path, content):
     def rename(file: h5py.File) -> None:
         file.move("layers", "_layer_checkpoint_dependencies")
 
@@ -98,7 +110,14 @@ def test_tensorflow_2_13s_names_are_read_and_load_nowhere(tmp_path, content):
     path.write_bytes(with_weights(rename)(content))
     contents = read_weights_file(path)
     assert contents.layout == "TensorFlow 2.13 model"
-    assert not any(loaders(contents, path).values())
+    assert {grader for grader, ways in loaders(contents, path).items() if ways} == {
+        "Keras 3.15"
+    }
+    model = keras.models.load_model(path)
+    for ours, theirs in zip(
+        contents.parameters.arrays, model.get_weights(), strict=True
+    ):
+        np.testing.assert_array_equal(ours, theirs)
 
 
 @pytest.mark.parametrize("kind", BAD_ARCHIVES)

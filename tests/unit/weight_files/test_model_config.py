@@ -9,7 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from shears.runtime.errors import UserError
-from shears.weight_files.model_config import check_model_config
+from shears.weight_files.load_model import model_graders
+from shears.weight_files.model_config import TRAINING_ONLY, check_model_config
 from shears.weight_files.reader import read_weights_file
 from tests.any_values import paths, replaced, values
 from tests.conftest import refused
@@ -75,15 +76,34 @@ BAD_MODELS = {
         lambda m: layer_of(m, "Dense", 0).update(units=256),
         "units: found 256, expected 512",
     ),
-    "half precision": (
-        lambda m: layer_of(m, "Dense", 0).update(dtype="float16"),
-        'dtype: found "float16", expected "float32"',
+    "a dtype that is no precision": (
+        lambda m: layer_of(m, "Dense", 0).update(dtype="int8"),
+        'dtype: found "int8", expected "float32"',
     ),
-    "mixed precision": (
+    "a quantised layer": (
         lambda m: layer_of(m, "Dense", 0).update(
-            dtype={"class_name": "Policy", "config": {"name": "mixed_bfloat16"}}
+            dtype={"class_name": "QuantizedDTypePolicy", "config": {"mode": "int8"}}
         ),
-        'dtype: found "mixed_bfloat16"',
+        "dtype: found null",
+    ),
+    "images of twice the range": (
+        lambda m: insert(m, 1, "Rescaling", scale=2.0, offset=0.0),
+        'layers[1] (Rescaling): found "Rescaling", expected "Conv2D"',
+    ),
+    "images with another zero": (
+        lambda m: insert(m, 1, "Rescaling", scale=1.0, offset=-0.5),
+        'layers[1] (Rescaling): found "Rescaling", expected "Conv2D"',
+    ),
+    "smaller images": (
+        lambda m: insert(m, 1, "CenterCrop", height=28, width=28),
+        'layers[1] (CenterCrop): found "CenterCrop", expected "Conv2D"',
+    ),
+    "a capped ReLU": (
+        lambda m: (
+            layer_of(m, "Conv2D").update(activation="linear"),
+            insert(m, 2, "ReLU", max_value=6.0),
+        ),
+        "layers[2] (ReLU): max_value: found 6.0, expected null",
     ),
     "another input": (
         lambda m: layer_of(m, "InputLayer").update(batch_input_shape=[None, 28, 28, 1]),
@@ -167,7 +187,9 @@ def config_of(path: Path) -> dict:
 
 
 def test_the_layers_are_listed_in_order(good):
-    kinds = check_model_config(json.dumps(config_of(good)))
+    description = check_model_config(json.dumps(config_of(good)))
+    kinds = [kind for kind, _ in description.layers]
+    assert description.passed_over == []
     convolutions = ["Conv2D", "Conv2D", "MaxPooling2D", "Dropout"]
     dense = ["Flatten", "Dense", "Dropout", "Dense"]
     assert kinds == ["InputLayer", *convolutions, *convolutions, *dense]
@@ -180,7 +202,71 @@ def test_what_inference_does_not_compute_may_be_anything(good):
     layer_of(model, "Dropout").update(rate=0.9)
     layer_of(model, "Dense").update(kernel_regularizer="l2", kernel_initializer=None)
     insert(model, 3, "Dropout", rate=0.5)
+    assert check_model_config(json.dumps(model)).passed_over == []
+
+
+@pytest.mark.parametrize(
+    ("kind", "config"),
+    [
+        *((kind, {}) for kind in sorted(TRAINING_ONLY - {"Dropout"})),
+        ("Rescaling", {"scale": 1.0, "offset": 0.0}),
+        ("Rescaling", {"scale": 1}),
+        ("Resizing", {"height": 32, "width": 32}),
+        ("CenterCrop", {"height": 32, "width": 32}),
+        ("Activation", {"activation": "linear"}),
+    ],
+)
+def test_layers_that_do_nothing_at_inference_are_passed_over(good, kind, config):
+    model = config_of(good)
+    insert(model, 1, kind, **config)
+    note = f"the layer {kind}, which does nothing at inference"
+    assert check_model_config(json.dumps(model)).passed_over == [note]
+
+
+@pytest.mark.parametrize(
+    "dtype",
+    [
+        "float16",
+        {"class_name": "Policy", "config": {"name": "mixed_float16"}},
+        {"class_name": "DTypePolicy", "config": {"name": "mixed_bfloat16"}},
+    ],
+)
+def test_the_precision_of_layers_is_passed_over(good, dtype):
+    model = config_of(good)
+    for kind, number in (("Conv2D", 0), ("Dense", 1)):
+        layer_of(model, kind, number).update(dtype=dtype)
+    name = dtype if isinstance(dtype, str) else dtype["config"]["name"]
+    note = f"the precision {name} of its layers"
+    assert check_model_config(json.dumps(model)).passed_over == [note]
+
+
+@pytest.mark.parametrize("name", [n for n in GENUINE if "functional.save.h5" in n])
+@pytest.mark.parametrize("value", [True, 1, "yes"])
+def test_arguments_of_a_call_are_refused_in_one_line(tmp_path, name, value):
+    model = config_of(unpack(name, tmp_path))
+    layers = model["config"]["layers"]
+    dropout = next(layer for layer in layers if layer["class_name"] == "Dropout")
+    (node,) = dropout["inbound_nodes"]
+    arguments = node["kwargs"] if isinstance(node, dict) else node[0][3]
+    arguments["training"] = False
     check_model_config(json.dumps(model))
+    arguments["training"] = value
+    with pytest.raises(UserError, match="expected no arguments of its call"):
+        check_model_config(json.dumps(model))
+    if isinstance(node, dict):
+        arguments["training"] = None
+        node["args"].append(value)
+        with pytest.raises(UserError, match="expected no arguments of its call"):
+            check_model_config(json.dumps(model))
+
+
+def test_relu_and_softmax_may_be_layers(good):
+    model = config_of(good)
+    layer_of(model, "Conv2D").update(activation="linear")
+    layer_of(model, "Dense", 1).update(activation="linear")
+    insert(model, 2, "ReLU", max_value=None, negative_slope=0.0, threshold=0.0)
+    insert(model, 14, "Softmax", axis=-1)
+    assert check_model_config(json.dumps(model)).passed_over == []
 
 
 def test_an_activation_may_be_a_layer_of_its_own(good):
@@ -222,7 +308,8 @@ def test_any_value_anywhere_is_accepted_or_refused_in_one_line(
     model = data.draw(st.sampled_from(descriptions))
     place = data.draw(st.sampled_from(paths(model)))
     try:
-        check_model_config(json.dumps(replaced(model, place, value)))
+        description = check_model_config(json.dumps(replaced(model, place, value)))
+        model_graders(description, json.dumps(value), archive=False)
     except UserError as error:
         assert str(error).startswith("model_config: ")
         assert "\n" not in str(error)

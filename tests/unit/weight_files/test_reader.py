@@ -13,7 +13,14 @@ from shears.model.parameters import Parameters
 from shears.runtime.errors import UserError
 from shears.weight_files.reader import loaders, read_weights_file
 from tests.conftest import make_parameters, refused
-from tests.unit.weight_files.bad_files import BAD, NOT_HDF5, flip_bits
+from tests.unit.weight_files.bad_files import (
+    BAD,
+    NOT_HDF5,
+    arrays_of,
+    flip_bits,
+    names_of,
+    set_layers,
+)
 from tests.unit.weight_files.genuine_files import FOLDER, GENUINE, unpack
 from tools.keras_files import pattern
 
@@ -77,6 +84,158 @@ def test_bad_files_are_refused_in_one_line(tmp_path, good, kind):
         spoil(file)
     with refused(path, message):
         read_weights_file(path)
+
+
+def every_array(change):
+    def edit(file: h5py.File) -> None:
+        for name in names_of(file):
+            for path, array in arrays_of(file, name).items():
+                del file[name][path]
+                file[name].create_dataset(path, data=change(array))
+
+    return edit
+
+
+def without_attributes(*keys: str):
+    def edit(file: h5py.File) -> None:
+        for group in (file, file["model_weights"]):
+            for key in keys:
+                del group.attrs[key]
+
+    return edit
+
+
+def with_other_names(file: h5py.File) -> None:
+    """Names layers and arrays as nobody does, and lists layers without arrays."""
+    layers = {}
+    for number, name in enumerate(names_of(file)):
+        arrays = arrays_of(file, name).values()
+        layers[f"z{9 - number}"] = {f"a/{i}": x for i, x in enumerate(arrays)}
+        layers[f"empty_{number}"] = {}
+    set_layers(file, layers)
+
+
+def with_long_lists(file: h5py.File) -> None:
+    """Stores lists as Keras 2 does if they are too long for one attribute."""
+    del file["model_weights"]
+    names = names_of(file)
+    del file.attrs["layer_names"]
+    for number, name in enumerate(names):
+        file.attrs[f"layer_names{number}"] = np.array([name], "S")
+        arrays = file[name].attrs["weight_names"]
+        del file[name].attrs["weight_names"]
+        for part, array in enumerate(arrays):
+            file[name].attrs[f"weight_names{part}"] = np.array([array])
+
+
+def with_unicode(file: h5py.File) -> None:
+    """Stores names as h5py stores str: TensorFlow 2.2 does not decode them."""
+    names = np.array(names_of(file), h5py.string_dtype())
+    for group in (file, file["model_weights"]):
+        group.attrs["layer_names"] = names
+
+
+def with_more_arrays(file: h5py.File) -> None:
+    for number in range(7):
+        file[f"dense/more/{number}"] = np.ones(3, np.float32)
+
+
+def without_model_weights(file: h5py.File) -> None:
+    del file["model_weights"]
+
+
+def with_bad_model_weights(file: h5py.File) -> None:
+    """Leaves the layers at the root, which load_weights reads, as they are."""
+    del file["model_weights"]
+    file.create_group("model_weights").attrs["layer_names"] = np.array([], "S")
+
+
+# How an open file is changed, what is said about it, and which ways of loading fail.
+OLD, ALL = ["TensorFlow 2.2"], [*GRADERS]
+LOADS = {
+    "no version": (without_attributes("keras_version"), [], {}),
+    "no backend": (without_attributes("backend"), [], {}),
+    "Keras 1": (
+        lambda f: f.attrs.__setitem__("keras_version", np.bytes_("1.2.2")),
+        [],
+        {},
+    ),
+    "other names": (with_other_names, [], {"load_model": ALL}),
+    "long lists": (with_long_lists, [], {"load_model": ALL}),
+    "unicode": (with_unicode, [], {"load_weights": OLD, "load_model": OLD}),
+    "float16": (
+        every_array(lambda array: array.astype("f2")),
+        ["the dtype float16 of arrays, read as float32"],
+        {},
+    ),
+    "float64": (
+        every_array(lambda array: array.astype("f8") * (1 + 1e-12)),
+        ["the dtype float64 of arrays, read as float32"],
+        {},
+    ),
+    "another byte order": (every_array(lambda array: array.astype(">f4")), [], {}),
+    "integers": (
+        every_array(lambda array: array.astype(int)),
+        ["the dtype int64 of arrays, read as float32"],
+        {},
+    ),
+    "more arrays": (
+        with_more_arrays,
+        [
+            *(f"the array dense/more/{i}, which no layer names" for i in range(5)),
+            "9 more such arrays",
+        ],
+        {},
+    ),
+    "no model_weights": (without_model_weights, [], {"load_model": ALL}),
+    "bad model_weights": (
+        with_bad_model_weights,
+        [
+            "what load_model would refuse (model_weights: found 0 layers with arrays "
+            "(none), expected 6: four convolutions and two dense layers)"
+        ],
+        {"load_model": ALL},
+    ),
+}
+
+
+@pytest.mark.parametrize("kind", LOADS)
+def test_what_every_loader_takes_is_read(tmp_path, good, kind):
+    change, notes, failing = LOADS[kind]
+    path = Path(shutil.copyfile(good, tmp_path / "other.h5"))
+    with h5py.File(path, "r+") as file:
+        change(file)
+    contents = read_weights_file(path)
+    expected = WRITTEN.vector
+    if kind == "float16":
+        expected = expected.astype("f2").astype("f4")
+    elif kind == "integers":
+        expected = expected.astype(int).astype("f4")
+    assert contents.parameters.vector.tobytes() == expected.tobytes()
+    assert contents.ignored == notes
+    assert (contents.writer == "of an unknown version") == (kind == "no version")
+    for grader, ways in loaders(contents, path).items():
+        fail = {way for way, graders in failing.items() if grader in graders}
+        assert {*ways} == {"load_weights", "load_model"} - fail
+
+
+@pytest.mark.parametrize(
+    ("suffix", "weights", "model"),
+    [
+        (".h5", ALL, ALL),
+        (".hdf5", ALL, ALL),
+        (".weights.h5", OLD, ALL),
+        (".keras", ALL[:3], ALL[:3]),
+        (".bin", ALL[:3], ALL[:3]),
+        ("", ALL[:3], ALL[:3]),
+    ],
+)
+def test_which_loaders_take_a_name_is_known(good, suffix, weights, model):
+    found = loaders(read_weights_file(good), f"my_weights{suffix}")
+    assert [grader for grader, ways in found.items() if "load_weights" in ways] == (
+        weights
+    )
+    assert [grader for grader, ways in found.items() if "load_model" in ways] == model
 
 
 BAD_3 = {
@@ -153,8 +312,15 @@ def test_no_damage_crashes_reading(tmp_path, good, data):
 def test_names_in_a_file_cannot_control_the_terminal(tmp_path, good):
     path = tmp_path / "bad.h5"
     path.write_bytes(good.read_bytes())
+    name = "a\x1b[2Jb\nc\u202e" + 500 * "d"
     with h5py.File(path, "a") as file:
-        file["a\x1b[2Jb\nc\u202e" + 500 * "d"] = np.zeros(3, np.float32)
+        file[name] = np.zeros(3, np.float32)
+    (note,) = read_weights_file(path).ignored
+    assert note.startswith(r"the array a\x1b[2Jb c\u202eddd")
+    assert len(note) < 200
+    with h5py.File(path, "a") as file:
+        del file[name]
+        file[name] = h5py.SoftLink("/nowhere")
     with refused(path, r"a\x1b[2Jb c\u202eddd"):
         read_weights_file(path)
 

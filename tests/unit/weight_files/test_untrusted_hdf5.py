@@ -17,6 +17,8 @@ from shears.weight_files.reader import read_weights_file
 from shears.weight_files.untrusted_hdf5 import (
     MOST_TEXT,
     InspectedFile,
+    attribute_keys,
+    has_unicode,
     read_text,
     read_texts,
 )
@@ -76,19 +78,24 @@ def test_an_array_is_read_bit_for_bit_or_refused_for_one_of_its_values(array):
 @given(
     shape=arrays_of.array_shapes(max_dims=3, max_side=3),
     expected=arrays_of.array_shapes(max_dims=3, max_side=3),
-    dtype=st.sampled_from(["<f4", ">f4", "f8", "f2", "i4", "S4"]),
+    dtype=st.sampled_from(["<f4", ">f4", "f8", "f2", "i4", "u1", "?", "S4", "c8"]),
 )
 def test_another_shape_or_type_is_refused(shape, expected, dtype):
+    numbers = dtype not in ("?", "S4", "c8")
     with new_file() as file:
         file["kernel"] = np.zeros(shape, dtype)
         source = InspectedFile(file, {})
-        if dtype == "<f4" and shape == expected:
-            assert not source.take("kernel", expected).any()
+        if numbers and shape == expected:
+            array = source.take("kernel", expected)
+            assert array.dtype == np.float32
+            assert not array.any()
+            read = f"the dtype {np.dtype(dtype).name} of arrays, read as float32"
+            assert source.ignored == ([] if dtype in ("<f4", ">f4") else [read])
             return
         with pytest.raises(UserError, match="^kernel: found (dtype|shape)") as caught:
             source.take("kernel", expected)
     transposed = shape != expected and sorted(shape) == sorted(expected)
-    if dtype == "<f4":
+    if numbers:
         assert ("looks transposed" in str(caught.value)) == transposed
 
 
@@ -143,6 +150,30 @@ def test_text_is_read_in_either_way_that_keras_writes_it(names, text):
         assert read_texts(file, "variable", "") == names
         assert read_text(file, "one fixed", "") == text
         assert read_text(file, "one variable", "") == text
+
+
+def test_a_long_list_may_be_in_several_attributes():
+    with new_file() as file:
+        for number, name in enumerate("abc"):
+            file.attrs[f"names{number}"] = np.array([name], "S")
+        file.attrs["names7"] = np.array(["z"], "S")
+        assert attribute_keys(file, "names") == ["names0", "names1", "names2"]
+        assert read_texts(file, "names", "") == ["a", "b", "c"]
+        file.attrs["names"] = np.array(["d"], "S")
+        assert read_texts(file, "names", "") == ["d"]
+
+
+def test_text_that_old_h5py_does_not_read_as_bytes_is_known():
+    with new_file() as file:
+        file.attrs["fixed"] = np.bytes_("a")
+        file.attrs["text"] = "a"
+        file.attrs["bytes"] = b"a"
+        file.attrs.create("texts", ["a"], dtype=h5py.string_dtype("utf-8"))
+        file.attrs.create("ascii", ["a"], dtype=h5py.string_dtype("ascii"))
+        file.attrs["numbers"] = [1.0]
+        unicode = [key for key in file.attrs if has_unicode(file, key)]
+        assert sorted(unicode) == ["text", "texts"]
+        assert not has_unicode(file, "missing")
 
 
 def test_a_missing_attribute_is_none_and_an_empty_list_is_empty():

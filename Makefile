@@ -42,7 +42,11 @@ env: $(READY)
 
 # The marker is written last, so an interrupted installation starts again.
 $(READY): $(LOCK)
-	@found=; \
+	@if [ ! -w . ]; then \
+	  echo "$(CURDIR): $$(id -un) may not write to this folder, and $(VENV) is installed" \
+	    "in it: work in a copy of your own" >&2; exit 1; \
+	fi; \
+	found=; \
 	for python in $(or $(PYTHON),python3 python3.13 python3.12 python3.11); do \
 	  if "$$python" -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' \
 	    2>/dev/null; then found=$$python; break; fi; \

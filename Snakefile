@@ -8,7 +8,7 @@ import sys
 from snakemake.utils import min_version
 
 from shears.runtime.errors import plain_errors
-from shears.runtime.files import check_room
+from shears.runtime.files import check_room, check_writable
 from shears.runtime.lock import hold_lock, look_at_lock
 from shears.runtime.yaml_files import check_yaml
 from shears.training.checkpoint import remove_finished
@@ -38,6 +38,17 @@ include: "rules/optimizers.smk"
 include: "rules/report.smk"
 include: "rules/memory.smk"
 
+
+# Planning already writes Snakemake's records, and its own error would be a traceback.
+RECORDS = Path(".snakemake")
+with plain_errors():
+    check_writable(
+        [
+            *(Path.cwd(), RECORDS, *RECORDS.glob("*"), *RECORDS.glob("iocache/*")),
+            *(folder / ".shears.lock" for folder in (Path.cwd(), BASE)),
+            *(RESULTS, LOGS, BENCHMARKS, CHECKPOINTS),
+        ]
+    )
 
 # Before planning: anything that another run does from now on makes the plan stale.
 LOCKS = {

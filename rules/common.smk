@@ -13,6 +13,7 @@ from shears.optimizer_study.fill import fill_file
 from shears.plan import plan
 from shears.runtime.code_digest import code_digest
 from shears.runtime.errors import UserError, plain_errors
+from shears.runtime.paths import expand_of
 from shears.runtime.yaml_files import typed
 from shears.weight_files.reader import read_weights_file
 
@@ -139,6 +140,8 @@ def imported_file(wildcards) -> Path:
 
 def check_jobs_files(jobs) -> None:
     """Checks the user's files that these jobs read, before anything trains."""
+    if any(job.name == "download_cifar10" for job in jobs):
+        expand_of("CIFAR10_ARCHIVE", os.environ.get("CIFAR10_ARCHIVE", ""))
     if any(job.name == "fill_notebook" for job in jobs):
         fill_file(PLAN.notebook)
     names = {job.wildcards.baseline for job in jobs if job.name == "import_baseline"}

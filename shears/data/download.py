@@ -152,9 +152,10 @@ def copy_archive(source: str | Path, target: str | Path, *, sha256: str) -> None
     """
     source = Path(expand_of("CIFAR10_ARCHIVE", str(source))).absolute()
     if not (source.is_file() or source.is_dir()):
+        kind = "regular" if source.exists() else "such"
         raise UserError(
-            f"CIFAR10_ARCHIVE={source}: no such file or folder; set it to the path of "
-            "CIFAR-10's binary or Python archive, or of a folder that has one "
+            f"CIFAR10_ARCHIVE={source}: no {kind} file or folder; set it to the path "
+            "of CIFAR-10's binary or Python archive, or of a folder that has one "
             "unpacked, or unset it to download the archive"
         )
     if source.is_file():

@@ -12,6 +12,7 @@ import hashlib
 import io
 import json
 import os
+import pwd
 import re
 import shutil
 from collections.abc import Iterable, Iterator, Mapping
@@ -85,6 +86,38 @@ def check_room(folder: str | Path) -> None:
             f"{folder}: {free:,} bytes are free on its disk, expected at least "
             f"{ROOM:,}: make room and run again"
         )
+
+
+def check_writable(places: Iterable[str | Path]) -> None:
+    """Checks before a run is planned that it may write where it will.
+
+    Args:
+        places: Files and folders; for one that does not exist yet, the folder that it
+            would be created in is checked.
+
+    Raises:
+        UserError: One may not be written.
+    """
+    for place in places:
+        place = Path(place).absolute()
+        place = next(p for p in (place, *place.parents) if os.path.exists(p))
+        kind, needed = "a file", os.W_OK
+        if os.path.isdir(place):
+            kind, needed = "a folder", os.W_OK | os.X_OK
+        if not os.access(place, needed):
+            user, owner = _user(os.geteuid()), _user(os.stat(place).st_uid)
+            raise UserError(
+                f"{place}: found {kind} of {owner} that {user} may not write, expected "
+                "one that a run can write: work in a copy of your own"
+            )
+
+
+def _user(number: int) -> str:
+    """Returns a user's name; containers often have users without one."""
+    try:
+        return pwd.getpwuid(number).pw_name
+    except KeyError:
+        return f"user {number}"
 
 
 def _seal(path: Path) -> Path:

@@ -7,6 +7,8 @@ import os
 import re
 import shutil
 import signal
+import subprocess
+import sys
 import time
 from collections.abc import Collection
 from pathlib import Path
@@ -15,7 +17,12 @@ import psutil
 import pytest
 
 from shears.training.checkpoint import Checkpoint, State
-from tests.file_systems import without_locks
+from tests import ROOT
+from tests.file_systems import (
+    read_only,
+    without_locks,
+    without_write_permission,
+)
 from tests.workflow.edits import reworded
 from tests.workflow.project import copy_project, jobs, snakemake, start, wait_for
 from tools.full_disk import full_disk_runs
@@ -190,6 +197,49 @@ def test_without_locks_every_job_that_reads_hdf5_works_and_the_run_says_so(
     told = f"{copy}: its file system has no locks, so nothing keeps a second run out"
     assert run.stdout.count(told) == 1
     assert "damaged" not in run.stdout
+
+
+@pytest.mark.parametrize("begun", [False, True])
+def test_a_read_only_folder_is_named_before_anything_is_planned(tmp_path, begun):
+    project = copy_project(tmp_path / "project")
+    if begun:  # somebody else's run has left its records
+        assert snakemake(project, "-n").returncode == 0
+    folder = project / ".snakemake" if begun else project
+    before = set(project.rglob("*"))
+    for arguments in (["-n"], []):
+        command = [sys.executable, "-m", "snakemake", "--cores", "1", *arguments]
+        with read_only(folder):
+            run = subprocess.run(
+                without_write_permission(command),
+                cwd=project,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+                text=True,
+            )
+        assert run.returncode == 1
+        lines = run.stdout.splitlines()
+        assert lines[-1].startswith(f"error: {folder}: found a folder of ")
+        assert lines[-1].endswith(": work in a copy of your own")
+        assert "Traceback" not in run.stdout and "Building DAG" not in run.stdout
+        assert {p for p in project.rglob("*") if "__pycache__" not in p.parts} == before
+
+
+def test_make_names_a_folder_that_it_may_not_install_in(tmp_path):
+    folder = tmp_path / "clone"
+    (folder / "envs").mkdir(parents=True)
+    shutil.copy2(ROOT / "Makefile", folder)
+    shutil.copy2(ROOT / "envs/requirements.lock", folder / "envs")
+    with read_only(folder):
+        run = subprocess.run(
+            without_write_permission(["make", "demo"]),
+            cwd=folder,
+            capture_output=True,
+            text=True,
+        )
+    first, second = run.stderr.splitlines()
+    assert f"{folder}: " in first and "may not write to this folder" in first
+    assert second.startswith("make: *** ")
+    assert run.returncode == 2
 
 
 def test_a_full_disk_is_reported_and_the_run_resumes_when_there_is_room():

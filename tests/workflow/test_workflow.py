@@ -310,6 +310,12 @@ def test_a_folder_may_be_named_by_a_variable_or_by_the_home_folder(project, tmp_
     assert run.returncode == 1
     assert "error: directory: found $SHEARS_NONE/x, but the environment" in run.stdout
     assert not list(project.glob("[$~]*"))
+    run = snakemake(
+        project, "resources/cifar-10-binary.tar.gz", CIFAR10_ARCHIVE="$SHEARS_NONE/x"
+    )
+    assert run.returncode == 1
+    assert "error: CIFAR10_ARCHIVE: found $SHEARS_NONE/x, but the envi" in run.stdout
+    assert "Fetching the CIFAR-10 archive" not in run.stdout
 
 
 def test_the_archive_becomes_the_data_set_through_the_workflow(tmp_path, good_archive):

@@ -506,7 +506,7 @@ def test_what_is_no_copy_is_not_converted(tmp_path):
     with pytest.raises(UserError, match="empty: found no batches of CIFAR-10"):
         copy_archive(tmp_path / "empty", tmp_path / "copy", sha256=SHA256)
     os.mkfifo(tmp_path / "pipe")
-    with pytest.raises(UserError, match="CIFAR10_ARCHIVE=.*pipe: no such file"):
+    with pytest.raises(UserError, match="CIFAR10_ARCHIVE=.*pipe: no regular file"):
         copy_archive(tmp_path / "pipe", tmp_path / "copy", sha256=SHA256)
     assert {path.name for path in tmp_path.iterdir()} == {"empty", "pipe"}
 

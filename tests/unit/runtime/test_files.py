@@ -1,7 +1,12 @@
 import hashlib
+import os
+import pwd
 import re
 import resource
 import subprocess
+import sys
+import tempfile
+from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -9,6 +14,7 @@ from hypothesis import strategies as st
 
 from shears.runtime.errors import UserError
 from shears.runtime.files import (
+    check_writable,
     read_csv,
     read_json,
     verify,
@@ -17,7 +23,9 @@ from shears.runtime.files import (
     write_csv,
     write_json,
 )
+from tests import ROOT
 from tests.conftest import refused
+from tests.file_systems import read_only, without_write_permission
 
 
 def test_a_failed_write_leaves_the_old_file_and_nothing_else(tmp_path):
@@ -153,3 +161,66 @@ def test_files_are_as_readable_as_the_umask_says(tmp_path):
     (tmp_path / "plain").write_text("", encoding="utf-8")
     write_bytes(tmp_path / "whole", b"")
     assert (tmp_path / "whole").stat().st_mode == (tmp_path / "plain").stat().st_mode
+
+
+CHECK = """
+import sys
+from shears.runtime.errors import plain_errors
+from shears.runtime.files import check_writable
+with plain_errors():
+    check_writable(sys.argv[1:])
+"""
+
+
+def check(*places: Path) -> str:
+    """What the check says in a process that has no privileges."""
+    command = without_write_permission([sys.executable, "-c", CHECK, *map(str, places)])
+    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True).stderr
+
+
+@pytest.mark.parametrize("name", ["", "a", "none", "none/none"])
+def test_a_place_that_may_not_be_written_is_named_before_a_run(tmp_path, name):
+    (folder := tmp_path / "folder").mkdir()
+    (folder / "a").write_text("x")
+    place = folder / name
+    assert check(place) == ""
+    with read_only(folder):
+        printed = check(tmp_path, place)
+    existing, kind = (place, "a file") if name == "a" else (folder, "a folder")
+    user = pwd.getpwuid(os.geteuid()).pw_name
+    assert printed == (
+        f"error: {existing}: found {kind} of {user} that {user} may not write, "
+        "expected one that a run can write: work in a copy of your own\n"
+    )
+    assert check(place) == ""
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root may become another user")
+def test_another_users_folder_is_named_with_both_users(tmp_path):
+    """A child really becomes another user, without a name where there is none."""
+    folder = tempfile.mkdtemp()  # pytest's own is closed to others
+    os.chmod(folder, 0o755)
+    receiver, sender = os.pipe()
+    child = os.fork()
+    if not child:
+        try:
+            os.setgroups([])
+            os.setgid(64_123)
+            os.setuid(64_123)
+            check_writable([f"{folder}/results"])
+        except UserError as error:
+            os.write(sender, str(error).encode())
+        finally:
+            os._exit(0)
+    os.close(sender)
+    os.waitpid(child, 0)
+    with open(receiver) as file:
+        printed = file.read()
+    os.rmdir(folder)
+    message = f"{folder}: found a folder of root that user 64123 may not write"
+    assert printed.startswith(message)
+
+
+def test_a_link_to_nowhere_does_not_stop_a_run(tmp_path):
+    (tmp_path / "link").symlink_to(tmp_path / "none")
+    check_writable([tmp_path / "link"])

@@ -27,7 +27,10 @@ from shears.runtime.settings import EACH_ONCE, List, Seed, Settings, UniqueList
 from shears.training.recipe import Recipe
 
 TRAINING_IMAGES = {"cifar10": 50_000, "digits": 1_500}  # validation included
-Name = Annotated[str, Field(pattern="^[a-z][a-z0-9_]*$")]  # of a folder
+# Names of folders may have 255 bytes; a sweep's have two of these.
+Name = Annotated[str, Field(pattern="^[a-z][a-z0-9_]{0,99}$")]
+# No path or address has them: Snakemake's patterns end at a line, and a terminal obeys.
+CONTROLS = r"\x00-\x1f\x7f-\x9f"
 DataSet = Literal[
     "diabetes", "condition_1", "condition_100", "condition_10000", "sparse"
 ]
@@ -46,7 +49,13 @@ class DataSettings(Settings):
     """Images to train on; 0 for all that validation leaves."""
 
     urls: Annotated[
-        List[Annotated[str, Field(pattern="^https?://[^/]")]], Field(min_length=1)
+        List[
+            Annotated[
+                str,
+                Field(pattern=rf"^https?://[^/ {CONTROLS}][^ {CONTROLS}]*$"),
+            ]
+        ],
+        Field(min_length=1),
     ] = (
         "https://www.cs.toronto.edu/~kriz/cifar-10-binary.tar.gz",
         "https://cave.cs.toronto.edu/kriz/cifar-10-binary.tar.gz",
@@ -86,7 +95,7 @@ class BaselineSettings(Settings):
     teacher: Literal["none", "strong"] = "none"
     """The teacher that it is distilled from."""
 
-    weights: Annotated[str, Field(pattern="^[^{}]*$")] = ""
+    weights: Annotated[str, Field(pattern=rf"^[^{{}}{CONTROLS}]*$")] = ""
     """File of the network (.h5 or .keras) to import instead of training one."""
 
 
@@ -161,7 +170,7 @@ def _check_gpus(value: object) -> object:
 class Configuration(Settings):
     """The configuration of Shears. config.yaml explains each key in detail."""
 
-    directory: Annotated[str, Field(pattern="^[^{}~]+$")] = "."
+    directory: Annotated[str, Field(pattern=rf"^[^{{}}~{CONTROLS}]+$")] = "."
     """Folder that results, logs and benchmarks are written to."""
 
     seeds: Annotated[
@@ -217,7 +226,7 @@ class Configuration(Settings):
     optimizers: OptimizerStudySettings = OptimizerStudySettings()
     """Part A: how optimizers are compared on linear regression."""
 
-    notebook: Annotated[str, Field(pattern="^[^{}]*$")] = ""
+    notebook: Annotated[str, Field(pattern=rf"^[^{{}}{CONTROLS}]*$")] = ""
     """Your download of the course's notebook, to fill and hand in in place of ours."""
 
     @field_serializer("baselines")
@@ -294,7 +303,7 @@ def _explain(problem: Mapping[str, Any]) -> str:
     context = dict(problem.get("ctx", {}))
     if kind == "unknown_key":
         key, known = context["key"], context["known"]
-        close = difflib.get_close_matches(key, known, 1)
+        close = difflib.get_close_matches(str(key), known, 1)
         hint = f"did you mean {close[0]}?" if close else f"known: {', '.join(known)}"
         return f"{_where(path)}: unknown key {show_value(key)}; {hint}"
     if kind == "missing":

@@ -80,6 +80,12 @@ def test_candidates_are_listed_for_each_seed_and_round_baselines_first():
     ]
 
 
+def test_a_hundred_methods_may_take_masks_from_each_other():
+    chain = {f"m{i}": {"mask_of": f"m{i + 1}"} for i in range(99)}
+    config = merge(CONFIG, {"methods": {**chain, "m99": {}}, "run": ["m0"]})
+    assert list(check_all(config).methods) == [f"m{i}" for i in reversed(range(100))]
+
+
 def import_config(weights: str, **changes) -> dict:
     """The shipped configuration with an imported baseline."""
     imported = {"baselines": {"mine": {"weights": weights}}}

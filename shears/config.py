@@ -29,6 +29,8 @@ from shears.runtime.settings import EACH_ONCE, List, Seed, Settings, UniqueList
 from shears.training.recipe import Recipe
 
 TRAINING_IMAGES = {"cifar10": 50_000, "digits": 1_500}  # validation included
+# No path or address has them: Snakemake's patterns end at a line, and a terminal obeys.
+CONTROLS = r"\x00-\x1f\x7f-\x9f"
 
 
 def _expand(text: str) -> str:
@@ -37,20 +39,21 @@ def _expand(text: str) -> str:
         path = expand(text)
     except UserError as error:
         raise PydanticCustomError("path", "{reason}", {"reason": str(error)}) from None
-    if set("{}") & set(path):
-        reason = f"found {brief(path)}, expected a path without {{ and }}"
+    if re.search(f"[{{}}{CONTROLS}]", path):
+        reason = (
+            f"found {brief(path)}, expected a path without {{, }} and control "
+            "characters"
+        )
         raise PydanticCustomError("path", "{reason}", {"reason": reason})
     return path
 
 
 # Every path that a person writes into the configuration, empty for none.
-GivenPath = Annotated[
-    str, Field(pattern=r"^([^{}]|\$\{\w+\})*$"), AfterValidator(_expand)
-]
-GivenFolder = Annotated[
-    str, Field(pattern=r"^([^{}]|\$\{\w+\})+$"), AfterValidator(_expand)
-]
-Name = Annotated[str, Field(pattern="^[a-z][a-z0-9_]*$")]  # of a folder
+_CHARACTER = rf"([^{{}}{CONTROLS}]|\$\{{\w+\}})"
+GivenPath = Annotated[str, Field(pattern=f"^{_CHARACTER}*$"), AfterValidator(_expand)]
+GivenFolder = Annotated[str, Field(pattern=f"^{_CHARACTER}+$"), AfterValidator(_expand)]
+# Names of folders may have 255 bytes; a sweep's have two of these.
+Name = Annotated[str, Field(pattern="^[a-z][a-z0-9_]{0,99}$")]
 DataSet = Literal[
     "diabetes", "condition_1", "condition_100", "condition_10000", "sparse"
 ]
@@ -69,7 +72,13 @@ class DataSettings(Settings):
     """Images to train on; 0 for all that validation leaves."""
 
     urls: Annotated[
-        List[Annotated[str, Field(pattern="^https?://[^/]")]], Field(min_length=1)
+        List[
+            Annotated[
+                str,
+                Field(pattern=rf"^https?://[^/ {CONTROLS}][^ {CONTROLS}]*$"),
+            ]
+        ],
+        Field(min_length=1),
     ] = (
         "https://www.cs.toronto.edu/~kriz/cifar-10-binary.tar.gz",
         "https://cave.cs.toronto.edu/kriz/cifar-10-binary.tar.gz",
@@ -317,7 +326,7 @@ def _explain(problem: Mapping[str, Any]) -> str:
     context = dict(problem.get("ctx", {}))
     if kind == "unknown_key":
         key, known = context["key"], context["known"]
-        close = difflib.get_close_matches(key, known, 1)
+        close = difflib.get_close_matches(str(key), known, 1)
         hint = f"did you mean {close[0]}?" if close else f"known: {', '.join(known)}"
         return f"{_where(path)}: unknown key {show_value(key)}; {hint}"
     if kind == "path":

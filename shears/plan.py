@@ -5,7 +5,6 @@ that prune it) or "lamp/seed_0/round_1".
 """
 
 import os
-import reprlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -20,11 +19,12 @@ from shears.config import (
 from shears.model.architecture import KERNEL_SIZES, PARAMETERS
 from shears.pruning.masks import MaskSettings, floor_counts, zeros_for
 from shears.pruning.rounds import RoundSpec
-from shears.runtime.errors import UserError, brief
+from shears.runtime.errors import UserError, brief, show_value, unknown_name
 from shears.runtime.paths import check_file
 from shears.training.recipe import Recipe
 
 RESERVED = {"teacher", "submission", "optimizers", "figures"}  # folders of results
+LONGEST_CHAIN = 100  #: methods, each with the masks of the next
 
 
 @dataclass(frozen=True)
@@ -200,14 +200,17 @@ def _find_methods(config: Configuration) -> dict[str, Method]:
 
     def add(name: str, where: str, path: tuple[str, ...], recipe: str | None) -> None:
         if name not in config.methods:
-            raise UserError(
-                f"{where}: found {name!r}, expected one of the methods: "
-                f"{', '.join(sorted(config.methods))}"
-            )
+            raise unknown_name(where, name, "methods", config.methods)
         if name in path:
+            cycle = brief(" -> ".join((*path, name)))
             raise UserError(
-                f"methods: {name}: mask_of: found a cycle ({' -> '.join(path)} -> "
-                f"{name}), expected a method with masks of its own at the end"
+                f"methods: {name}: mask_of: found a cycle ({cycle}), expected a method "
+                "with masks of its own at the end"
+            )
+        if len(path) == LONGEST_CHAIN:
+            raise UserError(
+                f"methods: {path[0]}: mask_of: found a chain of more than "
+                f"{LONGEST_CHAIN} methods, expected the one whose masks all of them use"
             )
         settings = config.pruning.changed_by(config.methods[name])
         suffix = f"-{recipe}" if recipe else ""
@@ -261,10 +264,7 @@ def _check_data(config: Configuration) -> None:
 def _find_recipe(config: Configuration, name: str, where: str) -> Recipe:
     """Finds a recipe by its name."""
     if name not in config.recipes:
-        raise UserError(
-            f"{where}: recipe: found {name!r}, expected one of the recipes: "
-            f"{brief(', '.join(sorted(config.recipes)), 400)}"
-        )
+        raise unknown_name(f"{where}: recipe", name, "recipes", config.recipes)
     return config.recipes[name]
 
 
@@ -274,19 +274,20 @@ def _check_recipe(
     """Checks a recipe where it is used."""
     recipe = _find_recipe(config, name, where)
     epochs = epochs or recipe.epochs
+    key = f"recipes: {brief(name)}"
     if recipe.warmup_epochs >= epochs:
         raise UserError(
-            f"recipes: {name}: warmup_epochs: found {recipe.warmup_epochs:g}, "
+            f"{key}: warmup_epochs: found {recipe.warmup_epochs:g}, "
             f"expected less than the {epochs} epochs of {where}"
         )
     if recipe.batch_norm and recipe.batch_size < 2:
         raise UserError(
-            f"recipes: {name}: batch_size: found {recipe.batch_size}, expected at "
+            f"{key}: batch_size: found {recipe.batch_size}, expected at "
             "least 2 with batch_norm: one image has no variance"
         )
     if recipe.learning_rate * recipe.weight_decay >= 1:
         raise UserError(
-            f"recipes: {name}: weight_decay: found {recipe.weight_decay:g}, "
+            f"{key}: weight_decay: found {recipe.weight_decay:g}, "
             f"expected less than {1 / recipe.learning_rate:g}, 1 / learning_rate"
         )
 
@@ -299,9 +300,9 @@ def _check_baseline(config: Configuration, name: str) -> None:
         return
     for key in sorted({"recipe", "teacher"} & baseline.model_fields_set):
         raise UserError(
-            f"baselines: {name}: {key}: found {getattr(baseline, key)!r}, expected no "
-            f"{key} beside weights: an imported network is not trained; give it a name "
-            "of its own"
+            f"baselines: {name}: {key}: found "
+            f"{show_value(getattr(baseline, key))}, expected no {key} beside weights: "
+            "an imported network is not trained; give it a name of its own"
         )
 
 
@@ -345,10 +346,8 @@ def _check_method(planned: Plan, method: Method) -> None:
 
     _check_rounds(settings.rounds, where("rounds"))
     if settings.baseline not in config.baselines:
-        raise UserError(
-            f"{where('baseline')}: baseline: found {settings.baseline!r}, expected one "
-            f"of the baselines: {', '.join(sorted(config.baselines))}"
-        )
+        key = f"{where('baseline')}: baseline"
+        raise unknown_name(key, settings.baseline, "baselines", config.baselines)
     if settings.start == "initial" and config.baselines[settings.baseline].weights:
         raise UserError(
             f"{where('start', 'baseline')}: start: found 'initial', expected trained "
@@ -386,7 +385,7 @@ def _check_method(planned: Plan, method: Method) -> None:
         )
         if own != theirs:
             raise UserError(
-                f"{where('rounds')}: rounds: found sparsities {reprlib.repr(own)}, "
+                f"{where('rounds')}: rounds: found sparsities {show_value(own)}, "
                 f"expected those of {settings.mask_of}, whose masks are used: "
-                f"{reprlib.repr(theirs)}"
+                f"{show_value(theirs)}"
             )

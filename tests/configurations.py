@@ -53,6 +53,37 @@ BAD = {
         "pruning: {rounds: [{sparsity: 0.9, epochs: 1, lr: 1}]}",
         "pruning: rounds[0]: unknown key 'lr'; known: sparsity, epochs",
     ),
+    **{
+        f"a key that is {key}": (f"{key}: 1", f"configuration: unknown key {shown}; kn")
+        for key, shown in {
+            "~": "null",
+            "1": "1",
+            "true": "true",
+            ".nan": "nan",
+            "-.inf": "-inf",
+            "2020-01-31": "2020-01-31",
+        }.items()
+    },
+    "a key of a section that is null": (
+        "teacher: {~: 1}",
+        "teacher: unknown key null; known: recipe, width, seed",
+    ),
+    "a recipe without a name": (
+        "recipes: {~: {learning_rate: 0.1}}",
+        "recipes: found null, expected text - Named ways to train",
+    ),
+    "a recipe whose name is a number": (
+        "recipes: {1: {learning_rate: 0.1}}",
+        "recipes: found 1, expected text - Named ways to train",
+    ),
+    "a method whose name is a date": (
+        "methods: {2020-01-31: {}}",
+        "methods: found 2020-01-31, expected text - Ways to prune",
+    ),
+    "a date for a number": (
+        "seeds: [2020-01-31]",
+        "seeds[0]: found 2020-01-31, expected a whole number",
+    ),
     "wrong type": ("seeds: [one]", "seeds[0]: found 'one', expected a whole number"),
     "boolean as --config reads it": (
         "tensorboard: 'true'",
@@ -60,6 +91,14 @@ BAD = {
     ),
     "boolean": ("seeds: [true]", "seeds[0]: found true, expected a whole number"),
     "one seed, no list": ("seeds: 0", "seeds: found 0, expected a list"),
+    "a seed with a fraction of 0": (
+        "seeds: [1.0]",
+        "seeds[0]: found 1.0, expected a whole number",
+    ),
+    "epochs with a fraction of 0": (
+        "recipes: {teacher: {epochs: 2.0}}",
+        "recipes: teacher: epochs: found 2.0, expected a whole number",
+    ),
     "a seed twice": ("seeds: [1, 1]", "seeds: found [1, 1], expected each item once"),
     "a boolean for a number of GPUs": (
         "gpus: true",
@@ -168,6 +207,18 @@ BAD = {
         "{methods: {a: {mask_of: b}, b: {mask_of: a}}, run: [a]}",
         "methods: a: mask_of: found a cycle (a -> b -> a), expected a method with",
     ),
+    "masks taken through 1,500 methods": (
+        "{methods: {"
+        + "".join(f"m{i}: {{mask_of: m{i + 1}}}, " for i in range(1500))
+        + "m1500: {}}, run: [m0]}",
+        "methods: m0: mask_of: found a chain of more than 100 methods, expected the",
+    ),
+    "masks taken in a circle of 90": (
+        "{methods: {"
+        + "".join(f"m{i}: {{mask_of: m{(i + 1) % 90}}}, " for i in range(90))
+        + "}, run: [m0]}",
+        "methods: m0: mask_of: found a cycle (m0 -> m1 -> m2 -> m3",
+    ),
     "masks of other sparsities": (
         "{methods: {a: {mask_of: lamp, rounds: [{sparsity: 0.5, epochs: 1}]}}, "
         "run: [a]}",
@@ -188,6 +239,14 @@ BAD = {
     "a method called like a folder": (
         "methods: {submission: {}}",
         "methods: found the name 'submission', expected another: the folder",
+    ),
+    "a name that ends a line": (
+        'methods: {"x\\n": {}}',
+        r"methods: found 'x\n', expected text that matches ^[a-z][a-z0-9_]{0,99}$",
+    ),
+    "a name too long for a folder": (
+        f"baselines: {{{'a' * 256}: {{}}}}",
+        "baselines: found 'aaaaaaaaaaaa...aaaaaaaaaaaaa', expected text that matches",
     ),
     "a name with a slash": (
         "methods: {a/b: {}}",
@@ -275,6 +334,18 @@ BAD = {
         "recipes: {finetune: {batch_size: 1}}",
         "recipes: finetune: batch_size: found 1, expected at least 2 with batch_norm",
     ),
+    **{
+        f"a {key} that cannot work in a recipe that a terminal would obey": (
+            f'{{recipes: {{"\\e[31m": {{learning_rate: 1, {key}: {value}}}}}, '
+            'baselines: {dense: {recipe: "\\e[31m"}}}',
+            rf"recipes: \x1b[31m: {key}: found",
+        )
+        for key, value in {
+            "warmup_epochs": "99",
+            "weight_decay": "9",
+            "batch_size": "1, batch_norm: true",
+        }.items()
+    },
     "too much decay": (
         "recipes: {strong: {weight_decay: 10, learning_rate: 1}}",
         "weight_decay: found 10, expected less than 1, 1 / learning_rate",
@@ -282,6 +353,10 @@ BAD = {
     "a server that is none": (
         "data: {urls: [ftp://host/a.tar.gz]}",
         "data: urls[0]: found 'ftp://host/a.tar.gz', expected text that matches",
+    ),
+    "a server with a line feed": (
+        'data: {urls: ["http://host/\\n"]}',
+        r"data: urls[0]: found 'http://host/\n', expected text that matches",
     ),
     "no server": ("data: {urls: []}", "data: urls: found [], expected at least 1"),
     "a short checksum": (
@@ -350,6 +425,22 @@ BAD = {
     "an empty directory": (
         "directory: ''",
         "directory: found '', expected text that matches",
+    ),
+    "a file name that ends a line": (
+        'baselines: {mine: {weights: "x.keras\\n"}}',
+        r"baselines: mine: weights: found 'x.keras\n', expected text that matches",
+    ),
+    "a notebook that a terminal would obey": (
+        'notebook: "\\e[31m.ipynb"',
+        r"notebook: found '\x1b[31m.ipynb', expected text that matches",
+    ),
+    "a folder that ends a line": (
+        'directory: "runs\\n"',
+        r"directory: found 'runs\n', expected text that matches",
+    ),
+    "a folder that no system has": (
+        'directory: "a\\0b"',
+        r"directory: found 'a\x00b', expected text that matches",
     ),
     "no recipes": ("recipes: {}", "recipes: found {}, expected at least 1 item"),
 }

@@ -29,6 +29,7 @@ def refused(path: Path, message: str) -> Iterator[pytest.ExceptionInfo[UserError
     assert text.startswith(str(path))
     assert message in text
     assert text.count("\n") <= 1
+    assert text.replace("\n", "").isprintable()  # a terminal would obey the rest
     assert len(text.replace(str(path), "")) < 350
 
 

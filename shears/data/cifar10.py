@@ -7,7 +7,6 @@ import io
 import os
 import stat
 import tarfile
-import zlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import BinaryIO, NamedTuple
@@ -27,6 +26,7 @@ TEST_MEMBER = f"{FOLDER}/{BATCHES[-1]}.bin"
 ROWS = 10_000  #: of each batch
 ROW_BYTES = 1 + 3 * 32 * 32  # a label, then pixels: channel, row, column
 UNPACKED = 256 << 20  #: bytes; the archives have 184 and 186 million
+MOST_PAST_END = 8  # reads; a whole archive needs two
 NOT_BINARY = "this is not CIFAR-10's binary version"
 
 
@@ -112,9 +112,16 @@ class _Limited:
 
     def __init__(self, file: gzip.GzipFile | BinaryIO, path: Path):
         self.file, self.path, self.left = file, path, UNPACKED
+        self.reads_past_end = 0
 
     def read(self, size: int) -> bytes:
         data = self.file.read(size)
+        if size and not data:
+            # To skip a member, tarfile reads as often as its header says: a header of
+            # 10^20 bytes would keep it at the end for years.
+            self.reads_past_end += 1
+            if self.reads_past_end > MOST_PAST_END:
+                raise EOFError("a member is longer than the archive")
         self.left -= len(data)
         if self.left < 0:
             raise UserError(
@@ -172,7 +179,14 @@ def _read_members(path: Path) -> Iterator[_Batch]:
                         yield _Batch(form, batch, where, split)
             while content.read(1 << 20):  # the padding, up to the checksum
                 pass
-    except (tarfile.TarError, EOFError, zlib.error, OSError, ValueError) as error:
+    except (UserError, MemoryError):
+        raise
+    except RecursionError:
+        raise UserError(
+            f"{path}: found hundreds of headers that belong to one member, expected "
+            "CIFAR-10's binary or Python archive, or a folder that one is unpacked in"
+        ) from None
+    except Exception as error:  # tarfile raises nearly anything at a bad header
         if isinstance(error, OSError) and error.errno is not None:
             raise UserError(f"{path}: {error.strerror}") from None
         if path.name.removesuffix(BINARY.suffix) in BATCHES:

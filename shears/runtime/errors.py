@@ -3,8 +3,9 @@
 import reprlib
 import signal
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from datetime import date
 
 
 class UserError(Exception):
@@ -34,8 +35,18 @@ def show_value(value: object) -> str:
     """Formats a value roughly as in YAML, shortened."""
     if value is None or isinstance(value, bool):
         return {None: "null", True: "true", False: "false"}[value]
+    if isinstance(value, date):
+        return str(value)
     text = reprlib.repr(value)  # looks at a few items only, however large the value
     return text if len(text) <= 60 else f"{text[:57]}..."
+
+
+def unknown_name(key: str, name: str, kind: str, known: Iterable[str]) -> UserError:
+    """Makes the error for a name under `key` that is not among those of its kind."""
+    names = brief(", ".join(sorted(known)), 400)
+    return UserError(
+        f"{key}: found {show_value(name)}, expected one of the {kind}: {names}"
+    )
 
 
 @contextmanager

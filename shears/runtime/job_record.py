@@ -76,9 +76,13 @@ def find_records(folder: str | Path) -> Iterator[JobRecord]:
         folder: Where to look, at any depth.
 
     Raises:
-        UserError: A record cannot be read.
+        UserError: The folder or a record cannot be read.
     """
-    for path in sorted(Path(folder).rglob(".*.job.json")):
+    try:
+        paths = sorted(Path(folder).rglob(".*.job.json"))
+    except OSError as error:
+        raise UserError(f"{folder}: {error.strerror}") from None
+    for path in paths:
         try:
             record = JobRecord.model_validate_json(path.read_bytes())
         except OSError as error:

@@ -49,8 +49,8 @@ class Settings(BaseModel):
         # first one, with the keys that may have been meant.
         for key in values if isinstance(values, dict) else ():
             if key not in cls.model_fields:
-                # pydantic cannot hold what is not UTF-8.
-                name = str(key).encode(errors="backslashreplace").decode()
-                context = {"key": name, "known": list(cls.model_fields)}
+                if isinstance(key, str):  # pydantic cannot hold what is not UTF-8
+                    key = key.encode(errors="backslashreplace").decode()
+                context = {"key": key, "known": list(cls.model_fields)}
                 raise PydanticCustomError("unknown_key", "unknown key", context)
         return values

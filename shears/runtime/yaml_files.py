@@ -10,22 +10,77 @@ import yaml
 
 from shears.runtime.errors import UserError, brief, show_value
 
+MOST_VALUES = 100_000  #: in a file; the longest sweep needs a few thousand
+DEEPEST = 100  #: levels of mappings and lists; a configuration has five
+#: Types that no key has.
+NO_VALUES = {f"tag:yaml.org,2002:{kind}" for kind in ("set", "omap", "pairs", "binary")}
+
 
 class _Loader(yaml.SafeLoader):
-    """Reads YAML and refuses duplicate keys, which PyYAML accepts."""
+    """Reads YAML and refuses what PyYAML accepts or fails at.
+
+    These are duplicate keys, values that their type cannot have (``!!bool x``), types
+    that no key has (`NO_VALUES`), and anchors that unpack to more than `MOST_VALUES`
+    values or `DEEPEST` levels, as one that contains itself does.
+    """
+
+    def get_single_data(self) -> object:
+        node = self.get_single_node()
+        if node is None:
+            return None
+        _check_size(node)
+        return self.construct_document(node)
+
+    def construct_object(self, node: yaml.Node, deep: bool = False) -> object:
+        try:
+            if node.tag in NO_VALUES:
+                self.construct_undefined(node)
+            return super().construct_object(node, deep)
+        except (yaml.YAMLError, RecursionError):
+            raise
+        except Exception as error:  # PyYAML lets any error of Python's pass
+            kind = node.tag.rpartition(":")[2]
+            plain = isinstance(error, ValueError | OverflowError)
+            reason = f": {brief(error, 60)}" if plain else ""
+            raise yaml.constructor.ConstructorError(
+                problem=f"{show_value(node.value)} cannot be read as {kind}{reason}",
+                problem_mark=node.start_mark,
+            ) from None
 
     def construct_mapping(
         self, node: yaml.MappingNode, deep: bool = False
     ) -> dict[Hashable, Any]:
         seen: set[str | None] = set()
-        for key, _ in node.value:
+        pairs = node.value if node.id == "mapping" else ()  # `!!map x` has none
+        for key, _ in pairs:
             name = key.value if isinstance(key, yaml.ScalarNode) else None
-            if name in seen and name != "<<":
+            if name in seen and name not in (None, "<<"):
                 raise yaml.constructor.ConstructorError(
                     problem=f"duplicate key {name!r}", problem_mark=key.start_mark
                 )
             seen.add(name)
         return super().construct_mapping(node, deep)
+
+
+def _check_size(root: yaml.Node) -> None:
+    """Checks how much a document unpacks to, without unpacking it."""
+    left, open_nodes = MOST_VALUES, [(root, 1)]
+    while open_nodes:
+        node, level = open_nodes.pop()
+        if isinstance(node, yaml.ScalarNode):
+            continue
+        inner = node.value
+        if isinstance(node, yaml.MappingNode):
+            inner = [part for pair in node.value for part in pair]
+        left -= len(inner)
+        problem = f"more than {MOST_VALUES:,} values" if left < 0 else ""
+        if level > DEEPEST:
+            problem = f"more than {DEEPEST} levels of lists and mappings"
+        if problem:
+            raise yaml.constructor.ConstructorError(
+                problem=f"found {problem}", problem_mark=node.start_mark
+            )
+        open_nodes += [(part, level + 1) for part in inner]
 
 
 def _read(text: str) -> object:
@@ -51,12 +106,12 @@ def check_yaml(path: str | Path) -> None:
         mark = error.problem_mark
         line, column = (mark.line + 1, mark.column + 1) if mark else (1, 1)
         raise UserError(
-            f"{path}: line {line}, column {column}: {error.problem}: "
+            f"{path}: line {line}, column {column}: {brief(error.problem)}: "
             "not valid YAML; correct it there or just above"
         ) from None
     except (UnicodeDecodeError, yaml.YAMLError):
         raise UserError(f"{path}: not a text file in UTF-8, expected YAML") from None
-    except (ValueError, OverflowError, RecursionError) as error:  # dates, huge numbers
+    except (ValueError, RecursionError) as error:  # JSON's huge numbers
         raise UserError(
             f"{path}: a value in it cannot be read: {brief(error)}; correct the value"
         ) from None
@@ -77,8 +132,8 @@ def typed(value: object) -> object:
     if isinstance(value, list):
         return [typed(inner) for inner in value]
     if isinstance(value, str):
-        with contextlib.suppress(yaml.YAMLError, ValueError):
-            scalar = yaml.safe_load(value)
+        with contextlib.suppress(yaml.YAMLError, RecursionError):
+            scalar = yaml.load(value, _Loader)
             if isinstance(scalar, bool | int | float):
                 return scalar
     return value

@@ -102,7 +102,7 @@ def outcomes(files, tmp_path_factory):
         subprocess.run(
             command, cwd=ROOT, env=environment, check=True, capture_output=True
         )
-        loaded[name] = json.loads(target.read_text())
+        loaded[name] = json.loads(target.read_text(encoding="utf-8"))
         return loaded[name]
 
     loaded: dict[str, Any] = {}

@@ -1,10 +1,15 @@
 import copy
+import re
+from collections.abc import Iterator
+from functools import reduce
+from operator import getitem
+from typing import Annotated
 
 import pytest
 import yaml
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from pydantic import BaseModel
+from pydantic import BaseModel, Field, TypeAdapter, ValidationError
 
 from shears.config import Configuration
 from shears.runtime.errors import UserError
@@ -84,6 +89,43 @@ def test_a_printed_configuration_says_the_same():
     assert after.candidates == before.candidates
     assert after.methods == before.methods
     assert printed == yaml.safe_dump(after.config.model_dump(mode="json"))
+
+
+WHOLE = check_all(CONFIG).config.model_dump(mode="json")
+COUNTS = [place for place in paths(WHOLE) if type(reduce(getitem, place, WHOLE)) is int]
+
+
+@pytest.mark.parametrize("place", COUNTS, ids=lambda place: "-".join(map(str, place)))
+def test_a_whole_float_is_no_integer_for_any_key_that_counts(place):
+    number = float(reduce(getitem, place, WHOLE))
+    with pytest.raises(UserError, match=f"found {number}, expected a whole number"):
+        check_all(replaced(WHOLE, place, number))
+
+
+def patterns(schema: object) -> Iterator[str]:
+    """Yields every pattern of a JSON Schema."""
+    if isinstance(schema, dict):
+        yield from schema.get("patternProperties", ())
+        if isinstance(schema.get("pattern"), str):
+            yield schema["pattern"]
+    for inner in schema.values() if isinstance(schema, dict) else schema:
+        if isinstance(inner, dict | list):
+            yield from patterns(inner)
+
+
+PATTERNS = sorted(set(patterns(Configuration.model_json_schema())))
+TEXTS = ("a", "http://a", "0" * 64)
+
+
+@pytest.mark.parametrize("pattern", PATTERNS)
+@given(place=st.integers(0, 64), character=st.characters(categories=["Cc"]))
+def test_no_pattern_lets_a_line_feed_or_an_escape_through(pattern, place, character):
+    text = next(text for text in TEXTS if re.search(pattern, text))
+    check = TypeAdapter(Annotated[str, Field(pattern=pattern)], config={"strict": True})
+    assert check.validate_python(text) == text
+    for changed in (text + character, text[:place] + character + text[place:]):
+        with pytest.raises(ValidationError):
+            check.validate_python(changed)
 
 
 @pytest.mark.parametrize("kind", BAD)

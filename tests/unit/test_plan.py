@@ -81,6 +81,12 @@ def test_candidates_are_listed_for_each_seed_and_round_baselines_first():
     ]
 
 
+def test_a_hundred_methods_may_take_masks_from_each_other():
+    chain = {f"m{i}": {"mask_of": f"m{i + 1}"} for i in range(99)}
+    config = merge(CONFIG, {"methods": {**chain, "m99": {}}, "run": ["m0"]})
+    assert list(check_all(config).methods) == [f"m{i}" for i in reversed(range(100))]
+
+
 def import_config(weights: str, **changes) -> dict:
     """The shipped configuration with an imported baseline."""
     imported = {"baselines": {"mine": {"weights": weights}}}
@@ -122,9 +128,10 @@ def test_every_path_is_expanded_and_normalised(monkeypatch, weights, path):
     assert os.path.normpath(planned.config.directory) == path
 
 
-def test_a_variable_brings_no_wildcard_in(monkeypatch):
-    monkeypatch.setenv("PLACE", "/a/{b}")
-    message = "directory: found /a/{b}, expected a path without { and }"
+@pytest.mark.parametrize(("value", "shown"), [("/a/{b}", "/a/{b}"), ("/a\n", "/a")])
+def test_a_variable_brings_no_wildcard_and_no_line_in(monkeypatch, value, shown):
+    monkeypatch.setenv("PLACE", value)
+    message = f"directory: found {shown}, expected a path without {{, }} and control"
     with pytest.raises(UserError, match=message):
         check_all({**CONFIG, "directory": "$PLACE"})
 

@@ -214,7 +214,7 @@ def test_a_read_only_folder_is_named_before_anything_is_planned(tmp_path, begun)
                 cwd=project,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.STDOUT,
-                text=True,
+                encoding="utf-8",
             )
         assert run.returncode == 1
         lines = run.stdout.splitlines()
@@ -234,7 +234,7 @@ def test_make_names_a_folder_that_it_may_not_install_in(tmp_path):
             without_write_permission(["make", "demo"]),
             cwd=folder,
             capture_output=True,
-            text=True,
+            encoding="utf-8",
         )
     first, second = run.stderr.splitlines()
     assert f"{folder}: " in first and "may not write to this folder" in first

@@ -61,6 +61,12 @@ def header(name: str, kind: bytes = tarfile.REGTYPE, **fields) -> bytes:
     return member(name, kind, **fields).tobuf(tarfile.GNU_FORMAT)
 
 
+def extended(header: bytes) -> bytes:
+    """Says in a sparse member's header that its map continues in the next block."""
+    header = header[:148] + b" " * 8 + header[156:482] + b"\1" + header[483:]
+    return header[:148] + b"%06o\0 " % sum(header) + header[156:]
+
+
 def gzipped(content: bytes, path: Path) -> Path:
     path.write_bytes(gzip.compress(content, 1))
     return path
@@ -212,6 +218,44 @@ BAD = {
     "a bomb after the end": (
         lambda w, m, g, d: gzipped(bytes(300 << 20), d / "a"),
         "unpacks to more than 268,435,456",
+    ),
+    **{
+        f"600 {kind} headers of one member": (
+            lambda w, m, g, d, type=type: gzipped(
+                (header("p", type, size=6) + b"6 a=b\n".ljust(512, b"\0")) * 600
+                + header("a")
+                + bytes(1024),
+                d / "a",
+            ),
+            "found hundreds of headers that belong to one member",
+        )
+        for kind, type in {
+            "pax": tarfile.XHDTYPE,
+            "global pax": tarfile.XGLTYPE,
+            "Solaris": tarfile.SOLARIS_XHDTYPE,
+            "GNU long name": tarfile.GNUTYPE_LONGNAME,
+            "GNU long link": tarfile.GNUTYPE_LONGLINK,
+        }.items()
+    },
+    "a member of 1e20 bytes": (
+        lambda w, m, g, d: gzipped(
+            header("x", tarfile.XHDTYPE, size=30)
+            + b"30 size=100000000000000000000\n".ljust(512, b"\0")
+            + header("a")
+            + bytes(1024),
+            d / "a",
+        ),
+        "not a whole tar.gz (a member is longer than the archive)",
+    ),
+    "a sparse member without its map": (
+        lambda w, m, g, d: gzipped(
+            extended(header("a", tarfile.GNUTYPE_SPARSE)), d / "a"
+        ),
+        "not a whole tar.gz (index out of range)",
+    ),
+    "a name that a terminal would obey": (
+        lambda w, m, g, d: w([("\x1b[2J\x1b[Hscore 1.00000\n\x1b[8m", b"x")]),
+        "data_batch_1.bin is missing",
     ),
     "a header of an absurd size": (
         lambda w, m, g, d: gzipped(

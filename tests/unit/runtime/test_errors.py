@@ -1,6 +1,7 @@
 import signal
 import subprocess
 import sys
+from datetime import date
 
 import pytest
 from hypothesis import given
@@ -12,6 +13,7 @@ from shears.runtime.errors import (
     ctrl_c_ends_at_once,
     plain_errors,
     show_value,
+    unknown_name,
 )
 from tests import ROOT
 from tests.any_values import values
@@ -42,9 +44,18 @@ def test_any_value_is_shown_in_at_most_60_characters(value):
     assert len(show_value(value)) <= 60
 
 
+def test_the_error_for_an_unknown_name_lists_the_known_ones_briefly():
+    error = unknown_name("run[0]", "c", "methods", ["b", "a"])
+    assert str(error) == "run[0]: found 'c', expected one of the methods: a, b"
+    names = [f"\x1b{i}" for i in range(1000)]
+    text = str(unknown_name("run[0]", "x" * 1000, "methods", names))
+    assert text.isprintable() and len(text) < 500
+
+
 def test_values_are_shown_as_in_yaml():
-    shown = [show_value(value) for value in (None, True, False, 0.5, "lamp", [1, 2])]
-    assert shown == ["null", "true", "false", "0.5", "'lamp'", "[1, 2]"]
+    given = (None, True, False, 0.5, "lamp", [1, 2], date(2020, 1, 31))
+    shown = ["null", "true", "false", "0.5", "'lamp'", "[1, 2]", "2020-01-31"]
+    assert [show_value(value) for value in given] == shown
 
 
 def test_a_users_error_ends_the_program_with_its_text_and_a_bug_passes_through():

@@ -175,13 +175,15 @@ with plain_errors():
 def check(*places: Path) -> str:
     """What the check says in a process that has no privileges."""
     command = without_write_permission([sys.executable, "-c", CHECK, *map(str, places)])
-    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True).stderr
+    return subprocess.run(
+        command, cwd=ROOT, capture_output=True, encoding="utf-8"
+    ).stderr
 
 
 @pytest.mark.parametrize("name", ["", "a", "none", "none/none"])
 def test_a_place_that_may_not_be_written_is_named_before_a_run(tmp_path, name):
     (folder := tmp_path / "folder").mkdir()
-    (folder / "a").write_text("x")
+    (folder / "a").write_bytes(b"x")
     place = folder / name
     assert check(place) == ""
     with read_only(folder):
@@ -214,7 +216,7 @@ def test_another_users_folder_is_named_with_both_users(tmp_path):
             os._exit(0)
     os.close(sender)
     os.waitpid(child, 0)
-    with open(receiver) as file:
+    with open(receiver, encoding="utf-8") as file:
         printed = file.read()
     os.rmdir(folder)
     message = f"{folder}: found a folder of root that user 64123 may not write"

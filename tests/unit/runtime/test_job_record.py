@@ -92,3 +92,9 @@ def test_an_unknown_key_is_refused(tmp_path):
     path.write_text(json.dumps(content), encoding="utf-8")
     with pytest.raises(UserError, match="found no record of a job"):
         list(find_records(tmp_path))
+
+
+def test_a_folder_that_cannot_be_searched_is_refused_in_a_line():
+    folder = "a" * 300
+    with pytest.raises(UserError, match=f"^{folder}: File name too long$"):
+        list(find_records(folder))

@@ -11,19 +11,13 @@ import h5py
 import numpy as np
 
 from shears.model.parameters import SMALLEST
-from shears.runtime.errors import UserError, brief
+from shears.runtime.errors import UserError
+from shears.weight_files.raw_data import read_raw
 
-FILTERS = {
-    h5py.h5z.FILTER_DEFLATE: "gzip",
-    h5py.h5z.FILTER_SHUFFLE: "shuffle",
-    h5py.h5z.FILTER_FLETCHER32: "fletcher32",
-    h5py.h5z.FILTER_LZF: "lzf",
-}
 NUMBERS = "fiu"  # kinds of what an array may hold
 MOST_BYTES = 8  # of a number
 MOST_OBJECTS = 10_000
 MOST_TEXT = 1 << 20  # bytes of an attribute; a model_config has about 5,000
-MOST_CHUNK = 1 << 26  # bytes that a compressed chunk may expand to
 
 
 class InspectedFile:
@@ -112,23 +106,6 @@ class InspectedFile:
             raise UserError(f"{where}: found dtype {item.dtype}, expected float32")
         if item.shape != shape:
             raise UserError(f"{where}: {_shape_advice(item.shape, shape)}")
-        if item.external or item.is_virtual:
-            raise UserError(f"{where}: its data is in another file, expected in this")
-        properties = item.id.get_create_plist()
-        for i in range(properties.get_nfilters()):
-            number, _, _, name = properties.get_filter(i)
-            if number not in FILTERS:
-                name = brief(name.decode(errors="replace") or "unnamed")
-                raise UserError(
-                    f"{where}: found the filter {number} ({name}), expected none or "
-                    f"{', '.join(FILTERS.values())}"
-                )
-        chunk = np.prod(item.chunks or (), dtype=float) * item.dtype.itemsize
-        if chunk > MOST_CHUNK:
-            raise UserError(
-                f"{where}: found chunks of {item.chunks}, expected at most "
-                f"{MOST_CHUNK >> 20} MiB each"
-            )
         address = h5py.h5o.get_info(item.id).addr  # linked data is read once
         if address not in self._arrays:
             self._arrays[address] = self._read(where, item)
@@ -136,8 +113,12 @@ class InspectedFile:
 
     def _read(self, where: str, item: h5py.Dataset) -> np.ndarray:
         """Reads an array as float32 and checks its values."""
+        try:
+            stored = read_raw(item)
+        except UserError as error:
+            raise UserError(f"{where}: {error}") from None
         with np.errstate(over="ignore"):  # what is too large is refused below
-            array = item[()].astype(np.float32, copy=False)
+            array = stored.astype(np.float32, copy=False)
         if item.dtype.newbyteorder("=") != np.float32:
             note = f"the dtype {item.dtype.name} of arrays, read as float32"
             if note not in self.ignored:

@@ -88,21 +88,35 @@ UNKNOWN: dict[str, tuple[str, dict[str, str]]] = {
             "Resizing": "fill_mode fill_value",
         },
     ),
-    KERAS_3: ("", {_IMAGES: "rng_type"}),
+    KERAS_3: (
+        "",
+        {_IMAGES: "rng_type", "SpatialDropout2D": "noise_shape trainable"},
+    ),
 }
-# What is compiled with the model: names and classes that every loader knows.
-TRAINING = {
-    *("Adam", "SGD", "RMSprop", "Custom>Adam", "Custom>SGD", "Custom>RMSprop"),
-    *("LossScaleOptimizer", "LossScaleOptimizerV3", "DynamicLossScale"),
+# What is compiled with a model: the classes and functions that every loader knows (but
+# AdamW).
+OPTIMIZERS = {
+    *("Adadelta", "Adagrad", "Adam", "AdamW", "Adamax", "Ftrl", "Nadam", "RMSprop"),
+    *("SGD", "LossScaleOptimizer", "LossScaleOptimizerV3", "DynamicLossScale"),
+    *("CosineDecay", "ExponentialDecay", "InverseTimeDecay"),
+    *("PiecewiseConstantDecay", "PolynomialDecay"),
+}
+LOSSES = {"SparseCategoricalCrossentropy", "CategoricalCrossentropy"}
+METRICS = {
+    *("accuracy", "acc", "MeanMetricWrapper"),
     *("sparse_categorical_crossentropy", "categorical_crossentropy"),
-    *("accuracy", "acc", "sparse_categorical_accuracy", "categorical_accuracy"),
-    *("MeanMetricWrapper", "SparseCategoricalAccuracy", "CategoricalAccuracy"),
+    *("sparse_categorical_accuracy", "SparseCategoricalAccuracy"),
+    *("categorical_accuracy", "CategoricalAccuracy"),
+    *("sparse_top_k_categorical_accuracy", "SparseTopKCategoricalAccuracy"),
+    *("top_k_categorical_accuracy", "TopKCategoricalAccuracy"),
 }
+TRAINING = OPTIMIZERS | LOSSES | METRICS
 NAMED = ("loss", "metrics", "weighted_metrics")  # where names of these stand
-# Initialisers and regularisers that every loader knows.
+# Initialisers and regularisers that every loader knows, and those of Keras 2.3 on.
 STARTING = {"Constant", "GlorotNormal", "GlorotUniform", "L1L2", "Ones", "Orthogonal"}
 STARTING |= {"RandomNormal", "RandomUniform", "TruncatedNormal", "VarianceScaling"}
 STARTING |= {"Zeros"}
+LATER = {"HeNormal", "HeUniform", "L1", "L2", "LecunNormal", "LecunUniform"}
 
 
 def _unknown_keys(grader: str, kind: str) -> Set[str]:
@@ -122,13 +136,14 @@ def _knows_layer(grader: str, kind: str, config: Mapping[str, Any]) -> bool:
         return False
     for key in _ARRAYS.split():
         value = config.get(key)
-        if isinstance(value, dict) and str(value.get("class_name")) not in STARTING:
+        name = str(value.get("class_name")) if isinstance(value, dict) else ""
+        known_value = STARTING if grader == TF_2_2 else STARTING | LATER
+        if name and name not in known_value:
             return False
     policy = config.get("dtype")
     if isinstance(policy, dict):
         old = policy.get("class_name") == "Policy"
-        name = (policy.get("config") or {}).get("name")
-        fails = grader == TF_2_2 and name == "mixed_bfloat16"
+        fails = grader == TF_2_2 and _config(policy).get("name") == "mixed_bfloat16"
         return old != (grader == KERAS_3) and not fails
     return policy is None or not policy.startswith("mixed_")
 
@@ -162,18 +177,48 @@ def _names(value: object, key: str = "") -> Iterator[object]:
         yield value
 
 
+def _config(value: object) -> Mapping[str, Any]:
+    """Returns the configuration of an object; empty if it has none."""
+    config = value.get("config") if isinstance(value, dict) else None
+    return config if isinstance(config, dict) else {}
+
+
 def _compilers(training: object, *, archive: bool) -> frozenset[str]:
     """Predicts which graders compile a model with its loss, metrics and optimizer."""
     if training is None:
         return frozenset(GRADERS)
     if not isinstance(training, dict):
         return NONE
-    if not all(isinstance(name, str) and name in TRAINING for name in _names(training)):
+    names = {str(name) for name in _names(training)}
+    if not {name.removeprefix("Custom>") for name in names} <= TRAINING:
         return NONE
     if not archive and not {"optimizer_config", "loss_weights"} <= training.keys():
         return NONE
-    old = archive or "sample_weight_mode" in training  # 2.2 asks for it
-    return frozenset(GRADERS if old else GRADERS[1:])
+    graders = {*GRADERS}
+    if "sample_weight_mode" not in training or "Custom>AdamW" in names:
+        graders -= {TF_2_2}
+    if "AdamW" in names and not archive:  # Keras 2 calls it Custom>AdamW there
+        graders &= {KERAS_3}
+    # Keras 3 does not know these of Keras 2, the latter not in a .keras file.
+    if _config(training.get("loss")).get("reduction") == "auto":
+        graders -= {KERAS_3}
+    if "is_legacy_optimizer" in _config(training.get("optimizer")):
+        graders -= {KERAS_3}
+    return frozenset(graders)
+
+
+def _archive_graders(description: ModelDescription) -> Set[str]:
+    """Predicts which graders know the form of a ``.keras`` file's description."""
+    (_, first), *others = description.layers
+    if "batch_shape" in first:
+        return {KERAS_3}
+    graders = {TF_2_15, TF_KERAS}
+    if description.model["class_name"] == "Sequential":
+        # Keras 3 overlooks the shape only in the form of a .h5 file.
+        again = any("batch_input_shape" in config for _, config in others)
+        return graders if again else graders | {KERAS_3}
+    module = str(description.model.get("module"))  # it has another place in each
+    return {TF_KERAS} if module.startswith("tf_keras.") else graders
 
 
 def model_graders(
@@ -203,10 +248,6 @@ def model_graders(
         graders -= {TF_2_2}
     if not _takes_images(description):
         graders -= {KERAS_3}
-    if archive:  # not read by 2.2, and by Keras 3 only if it is its own
-        new = "batch_shape" in description.layers[0][1]
-        graders &= {KERAS_3} if new else {TF_2_15, TF_KERAS}
-        module = str(description.model.get("module"))
-        if module.startswith("tf_keras."):
-            graders &= {TF_KERAS}
+    if archive:
+        graders &= _archive_graders(description)
     return frozenset(graders)

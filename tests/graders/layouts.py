@@ -48,6 +48,8 @@ NOTHING: list[tuple[str, dict[str, Any]]] = [
     ("Resizing", {"height": 32, "width": 32}),
     ("Resizing", {"height": 32, "width": 32, "crop_to_aspect_ratio": False}),
     ("SpatialDropout2D", {"rate": 0.5}),
+    ("SpatialDropout2D", {"rate": 0.5, "trainable": True}),
+    ("SpatialDropout2D", {"rate": 0.5, "noise_shape": None}),
 ]
 #: Such layers that only Keras 3 has, for images.
 AUGMENTATIONS: list[tuple[str, dict[str, Any]]] = [
@@ -79,6 +81,10 @@ def network() -> Arrays:
     arrays = pattern([(*layer.kernel,) for layer in LAYERS])
     biases = pattern([layer.kernel[-1:] for layer in LAYERS])
     return [array for pair in zip(arrays, biases, strict=True) for array in pair]
+
+
+def _choose(random: np.random.Generator, values: list) -> Any:
+    return values[int(random.integers(len(values)))]
 
 
 def _store(group: h5py.Group, name: str, array: np.ndarray) -> None:
@@ -303,10 +309,6 @@ def _insert(model: dict, random: np.random.Generator, layer: tuple) -> None:
     row.insert(int(random.integers(first, last + 1)), new)
 
 
-def _choose(random: np.random.Generator, values: list) -> Any:
-    return values[int(random.integers(len(values)))]
-
-
 def draw_description(
     random: np.random.Generator, texts: dict[str, str]
 ) -> tuple[str, bool]:
@@ -314,7 +316,8 @@ def draw_description(
     name = str(random.choice(sorted(texts)))
     model = json.loads(texts[name])
     row = model["config"]["layers"]
-    kind = random.choice(["plain", "nothing", "nothing", "something", "precision"])
+    kinds = ["plain", "nothing", "nothing", "something", "precision", "initialiser"]
+    kind = random.choice(kinds)
     in_a_row = model["class_name"] == "Sequential"
     if kind == "nothing" and in_a_row:
         for _ in range(int(random.integers(1, 3))):
@@ -330,6 +333,15 @@ def draw_description(
         else:
             node[0][3]["training"] = True
         return json.dumps(model), False
+    elif kind == "initialiser":
+        values = ["HeNormal", "TruncatedNormal", "L2", "L1L2", "Orthogonal", "Mine"]
+        value = _choose(random, values)
+        key = "kernel_regularizer" if "L" in value else "kernel_initializer"
+        convolution = next(layer for layer in row if layer["class_name"] == "Conv2D")
+        convolution["config"][key] = {"class_name": value, "config": {}}
+        if "module" in convolution:
+            module = {"module": f"keras.{key.partition('_')[2]}s"}
+            convolution["config"][key] |= {**module, "registered_name": None}
     elif kind == "precision":
         policy = str(random.choice(["float16", "float64", "mixed_float16"]))
         for layer in row:
@@ -349,12 +361,24 @@ def _training(random: np.random.Generator) -> str | None:
     """Draws what is compiled with a model."""
     if random.random() < 0.5:
         return None
+    losses: list[Any] = ["sparse_categorical_crossentropy", "my_loss"]
+    for reduction in ("auto", "sum_over_batch_size"):
+        config = {"from_logits": False, "reduction": reduction, "name": "loss"}
+        losses.append({"class_name": "CategoricalCrossentropy", "config": config})
+    optimizers = ["Adadelta", "Adagrad", "Adam", "AdamW", "Adamax", "Ftrl", "Nadam"]
     rate = {"name": "o", "learning_rate": 0.01}
-    loss = random.choice(["sparse_categorical_crossentropy", "my_loss"], p=[0.8, 0.2])
-    optimizer = random.choice(["Adam", "SGD", "RMSprop", "MyOptimizer"])
-    config = {"class_name": str(optimizer), "config": rate}
-    training = {"loss": str(loss), "metrics": ["accuracy"], "loss_weights": None}
-    return json.dumps({**training, "optimizer_config": config})
+    optimizer = _choose(random, [*optimizers, "RMSprop", "SGD", "MyOptimizer"])
+    training = {
+        "loss": _choose(random, losses),
+        "metrics": _choose(
+            random, [["accuracy"], ["sparse_top_k_categorical_accuracy"]]
+        ),
+        "loss_weights": None,
+        "optimizer_config": {"class_name": optimizer, "config": rate},
+    }
+    if random.random() < 0.5:
+        training["sample_weight_mode"] = None
+    return json.dumps(training)
 
 
 def _options(random: np.random.Generator) -> dict[str, Any]:

@@ -1,4 +1,5 @@
 import json
+import zipfile
 
 import h5py
 import keras
@@ -70,11 +71,20 @@ TRAINING = {
 }
 
 
+def loss(reduction: str) -> dict:
+    config = {"reduction": reduction}
+    return {"class_name": "CategoricalCrossentropy", "config": config}
+
+
 @pytest.mark.parametrize(
     ("change", "expected"),
     [
         ({}, {*GRADERS}),
         ({"loss": "mine"}, set()),
+        ({"loss": loss("sum_over_batch_size")}, {*GRADERS}),
+        ({"loss": loss("auto")}, {*GRADERS} - {KERAS_3}),
+        ({"optimizer_config": {"class_name": "AdamW"}}, {KERAS_3}),
+        ({"optimizer_config": {"class_name": "Custom>AdamW"}}, {*GRADERS} - {TF_2_2}),
         ({"metrics": [["mine"]]}, set()),
         ({"loss": {"class_name": "Mine", "config": {}}}, set()),
         ({"optimizer_config": {"class_name": "Mine", "config": {}}}, set()),
@@ -92,28 +102,29 @@ def test_tensorflow_2_2_asks_for_a_key_that_later_versions_do_not_write(models):
     assert graders(model, [training]) == set()
 
 
-def save(folder, name: str, layers: list, policy: str = "float32"):
+def save(folder, name: str, layers: list, policy: str, *, graph: bool):
     """Saves the fixed network with other layers, as Keras does."""
     kept = keras.mixed_precision.dtype_policy()
     keras.mixed_precision.set_dtype_policy(policy)
     try:
         new = keras.layers
-        model = keras.Sequential(
-            [
-                keras.Input((32, 32, 3)),
-                *layers,
-                new.Conv2D(32, 3, padding="same", activation="relu"),
-                new.Conv2D(32, 3, activation="relu"),
-                new.MaxPooling2D(),
-                new.Conv2D(64, 3, padding="same", activation="relu"),
-                new.Conv2D(64, 3, activation="relu"),
-                new.MaxPooling2D(),
-                new.Flatten(),
-                new.Dense(512, activation="relu"),
-                new.GaussianNoise(0.1),
-                new.Dense(10, activation="softmax"),
-            ]
-        )
+        row = [
+            *layers,
+            new.Conv2D(32, 3, padding="same", activation="relu"),
+            new.Conv2D(32, 3, activation="relu"),
+            new.MaxPooling2D(),
+            new.Conv2D(64, 3, padding="same", activation="relu"),
+            new.Conv2D(64, 3, activation="relu"),
+            new.MaxPooling2D(),
+            new.Flatten(),
+            new.Dense(512, activation="relu"),
+            new.GaussianNoise(0.1),
+            new.Dense(10, activation="softmax"),
+        ]
+        x = images = keras.Input((32, 32, 3))
+        for layer in row:
+            x = layer(x)
+        model = keras.Model(images, x) if graph else keras.Sequential([images, *row])
     finally:
         keras.mixed_precision.set_dtype_policy(kept)
     for variable, array in zip(model.weights, pattern(SHAPES), strict=True):
@@ -124,19 +135,20 @@ def save(folder, name: str, layers: list, policy: str = "float32"):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("suffix", [".h5", ".keras"])
-@pytest.mark.parametrize("kind", ["augmented", "mixed_bfloat16", "float16"])
+@pytest.mark.parametrize("kind", ["float32", "graph", "mixed_bfloat16", "float16"])
 def test_models_that_keras_saves_are_read_and_load(tmp_path, kind, suffix):
     new = keras.layers
     layers = [new.RandomFlip("horizontal"), new.RandomRotation(0.1), new.Rescaling(1.0)]
-    policy = "float32" if kind == "augmented" else kind
-    path = save(tmp_path, f"{kind}{suffix}", layers, policy)
+    graph = kind == "graph"
+    policy = "float32" if graph else kind
+    path = save(tmp_path, f"{kind}{suffix}", layers, policy, graph=graph)
     contents = read_weights_file(path)
     expected = [array.astype(np.float32) for array in pattern(SHAPES)]
     assert all(map(np.array_equal, contents.parameters.arrays, expected))
     notes = [note.split()[2] for note in contents.ignored if "layer " in note]
     assert notes == ["RandomFlip,", "RandomRotation,", "Rescaling,", "GaussianNoise,"]
-    precision = f"the precision {kind} of its layers" in contents.ignored
-    assert precision == (kind != "augmented")
+    precision = f"the precision {policy} of its layers" in contents.ignored
+    assert precision == (policy != "float32")
     assert loaders(contents, path)[KERAS_3] == ["load_weights", "load_model"]
     model = keras.models.load_model(path)
     assert all(map(np.array_equal, model.get_weights(), expected))
@@ -153,3 +165,26 @@ def test_keras_writes_no_other_keys():
         given = {key: needed[key] for key in keys & needed.keys() if needed[key]}
         written = layer(**given).get_config().keys() - {"name", "trainable", "dtype"}
         assert written <= keys, name
+
+
+@pytest.mark.parametrize(
+    ("name", "change", "expected"),
+    [
+        ("keras-3.15.functional", {}, {KERAS_3}),
+        ("tensorflow-2.15.sequential", {}, {TF_2_15, TF_KERAS}),
+        ("tensorflow-2.15.functional", {}, {TF_2_15, TF_KERAS}),
+        ("tf_keras-2.21.functional", {}, {TF_KERAS}),
+        # A sequence that begins with an Input, as in Keras 3.
+        ("tensorflow-2.15.sequential", {"batch_input_shape": None}, {*GRADERS[1:]}),
+    ],
+)
+def test_the_form_of_an_archive_tells_who_builds_its_model(
+    tmp_path, name, change, expected
+):
+    with zipfile.ZipFile(unpack(f"{name}.save.keras", tmp_path)) as archive:
+        model = json.loads(archive.read("config.json"))
+    for key in change:
+        del model["config"]["layers"][1]["config"][key]
+    assert graders(model, model["compile_config"], archive=True) == expected
+    legacy = {"optimizer": {"config": {"is_legacy_optimizer": False}}}
+    assert graders(model, legacy, archive=True) == expected - {KERAS_3}

@@ -16,10 +16,9 @@ test images.
 """
 
 import argparse
-import gzip
-import hashlib
 import json
 import os
+import zlib
 from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
@@ -31,22 +30,37 @@ from shears.data.cifar10 import read_archive
 from shears.data.dataset import Split, read_split
 from shears.model.architecture import NAMES, PARAMETERS
 from shears.notebook_cli import add_commands
-from shears.runtime.errors import RefusedFile, UserError
+from shears.runtime.errors import RefusedFile, UserError, printable
+from shears.runtime.files import checksum
 from shears.runtime.hdf5 import is_hdf5
 from shears.runtime.output import complain
 from shears.runtime.paths import expand_of
 from shears.version import VERSION
-from shears.weight_files.reader import WeightsFile, loaders, read_weights_file
+from shears.weight_files.reader import LIMITS, WeightsFile, loaders, read_weights_file
 
 PREPARED = "results/dataset.h5"
 ARCHIVE = "resources/cifar-10-binary.tar.gz"  # where the workflow keeps it
 
 
-def _read(path: str) -> WeightsFile:
+def _read(path: str, options: argparse.Namespace) -> WeightsFile:
+    limits = LIMITS._replace(
+        memory=options.max_memory << 20,
+        processor=options.max_seconds,
+        wall=3 * options.max_seconds,
+    )
     try:
-        return read_weights_file(path)
+        return read_weights_file(path, limits)
     except UserError as error:
         raise RefusedFile(str(error)) from None
+
+
+def _positive(text: str) -> int:
+    """Parses a limit."""
+    if not text.isdecimal() or not 0 < int(text) < 1_000_000:
+        raise argparse.ArgumentTypeError(
+            f"found {text}, expected a whole number from 1 to 999999"
+        )
+    return int(text)
 
 
 def _find_data(data: str | None) -> str:
@@ -91,15 +105,24 @@ def _read_test(data: str, *, given: bool) -> Split:
     raise RefusedFile(str(refusal)) if given else refusal
 
 
+def _gzip_size(path: str) -> int:
+    """Counts the bytes that a file has compressed by gzip."""
+    packer = zlib.compressobj(wbits=31)  # with gzip's header
+    with Path(path).open("rb") as file:
+        blocks = iter(partial(file.read, 1 << 20), b"")
+        return sum(len(packer.compress(block)) for block in blocks) + len(
+            packer.flush()
+        )
+
+
 def _describe(path: str, contents: WeightsFile) -> dict[str, Any]:
     """Describes what is known about a file without scoring it."""
     zeros = contents.parameters.count_zeros()
-    content = Path(path).read_bytes()
     return {
         "file": path,
-        "sha256": hashlib.sha256(content).hexdigest(),
-        "bytes": len(content),
-        "gzip_bytes": len(gzip.compress(content, mtime=0)),
+        "sha256": checksum(path),
+        "bytes": os.path.getsize(path),
+        "gzip_bytes": _gzip_size(path),
         "layout": contents.layout,
         "writer": contents.writer,
         "ignored": contents.ignored,
@@ -131,7 +154,7 @@ def _lines(about: Mapping[str, Any]) -> list[str]:
 
 def score(options: argparse.Namespace) -> tuple[dict[str, Any], list[str]]:
     """Scores a file on the test images."""
-    contents = _read(options.file)
+    contents = _read(options.file, options)
     data = _find_data(options.data)
     test = _read_test(data, given=bool(options.data))
     # TensorFlow takes seconds to import; a refusal need not wait for it.
@@ -151,7 +174,7 @@ def score(options: argparse.Namespace) -> tuple[dict[str, Any], list[str]]:
 
 def inspect(options: argparse.Namespace) -> tuple[dict[str, Any], list[str]]:
     """Shows the zeros of each array of a file."""
-    contents = _read(options.file)
+    contents = _read(options.file, options)
     about = _describe(options.file, contents)
     about["arrays"] = [
         {"name": name, "weights": array.size, "zeros": int((array == 0).sum())}
@@ -169,7 +192,8 @@ def inspect(options: argparse.Namespace) -> tuple[dict[str, Any], list[str]]:
 
 def compare(options: argparse.Namespace) -> tuple[dict[str, Any], list[str]]:
     """Compares the weights of two files."""
-    first, second = (_read(path).parameters for path in (options.first, options.second))
+    files = (options.first, options.second)
+    first, second = (_read(path, options).parameters for path in files)
     rows: list[dict[str, Any]] = []
     for name, a, b in zip(NAMES, first.arrays, second.arrays, strict=True):
         rows.append(
@@ -186,7 +210,7 @@ def compare(options: argparse.Namespace) -> tuple[dict[str, Any], list[str]]:
         )
     different = sum(row["different"] for row in rows)
     about: dict[str, Any] = {
-        "files": [options.first, options.second],
+        "files": list(files),
         "zeros": [parameters.count_zeros() for parameters in (first, second)],
         "zeros_in_both": sum(row["zeros_in_both"] for row in rows),
         "different": different,
@@ -231,6 +255,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
             path = partial(expand_of, name)
             subparser.add_argument(name, type=path, help="weights file (.h5 or .keras)")
         subparser.add_argument("--json", action="store_true", help="print JSON")
+        for name, value, unit in (
+            ("--max-memory", LIMITS.memory >> 20, "MiB of memory"),
+            ("--max-seconds", LIMITS.processor, "seconds of processor time"),
+        ):
+            subparser.add_argument(
+                name,
+                type=_positive,
+                default=value,
+                metavar="N",
+                help=f"{unit} that reading a file may take (default: {value})",
+            )
         if command is score:
             subparser.add_argument(
                 "--data",
@@ -254,5 +289,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except UserError as error:
         complain(f"error: {error}")
         return 1
-    print(json.dumps(about, indent=2) if options.json else "\n".join(lines))
+    shown = map(printable, lines)  # a file's name may be anything
+    print(json.dumps(about, indent=2) if options.json else "\n".join(shown))
     return 0 if about.get("passed", True) else 1

@@ -12,12 +12,25 @@ class UserError(Exception):
     """An error that the user can cause and fix.
 
     Its text is one or two lines: the file or key, what was found, what was expected and
-    what to do. It is shown without a traceback, and the exit code is 1.
+    what to do. It is shown without a traceback, and the exit code is 1. A terminal
+    cannot obey it, whatever it quotes.
     """
+
+    def __str__(self) -> str:
+        """Returns the text, printable."""
+        return printable(super().__str__())
 
 
 class RefusedFile(UserError):
     """A user's file is refused; the command line's exit code is 2."""
+
+
+def printable(text: str) -> str:
+    """Replaces characters that a terminal might obey by escape sequences.
+
+    Line feeds are left.
+    """
+    return "".join(c if c.isprintable() or c == "\n" else repr(c)[1:-1] for c in text)
 
 
 def brief(error: object, longest: int = 150) -> str:
@@ -27,7 +40,7 @@ def brief(error: object, longest: int = 150) -> str:
     might obey, become escape sequences. Text beyond `longest` characters is cut off.
     """
     text = " ".join(str(error).split()) or type(error).__name__
-    text = "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)
+    text = printable(text)
     return text if len(text) <= longest else f"{text[: longest - 3]}..."
 
 

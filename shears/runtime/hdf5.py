@@ -2,11 +2,12 @@
 
 import errno
 import fcntl
+import io
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 import h5py
 
@@ -30,6 +31,58 @@ def is_hdf5(path: str | Path) -> bool:
         return file.read(len(MAGIC)) == MAGIC
 
 
+class _WholeReads(io.RawIOBase):
+    """A file whose reads are whole or fail.
+
+    h5py does not look at how many bytes it got, and the rest would be whatever lay in
+    memory.
+    """
+
+    def __init__(self, file: BinaryIO) -> None:
+        self._file = file
+        self.failure: OSError | None = None
+
+    def readable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return True
+
+    def seek(self, place: int, whence: int = io.SEEK_SET) -> int:
+        return self._file.seek(place, whence)
+
+    def tell(self) -> int:
+        return self._file.tell()
+
+    def readinto(self, buffer: Any) -> int:
+        try:
+            content = self._file.read(len(buffer))
+        except OSError as error:
+            self.failure = error
+            raise
+        if len(content) != len(buffer):
+            raise EOFError(f"found {len(content):,} of {len(buffer):,} bytes")
+        buffer[:] = content
+        return len(content)
+
+
+def _lock(file: BinaryIO) -> None:
+    """Takes the lock that HDF5 would take, where there are locks.
+
+    Raises:
+        BlockingIOError: Another program has the file open for writing.
+    """
+    try:
+        fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError as error:
+        raise BlockingIOError(error.errno, WRITTEN) from None
+    except io.UnsupportedOperation:  # in memory
+        pass
+    except OSError as error:
+        if error.errno not in NO_LOCKS:
+            raise
+
+
 @contextmanager
 def open_hdf5(source: str | Path | BinaryIO) -> Iterator[h5py.File]:
     """Opens an HDF5 file for reading, and tells what is wrong from what failed.
@@ -47,29 +100,29 @@ def open_hdf5(source: str | Path | BinaryIO) -> Iterator[h5py.File]:
             has a number, a text and the file's name.
         ValueError: The contents are not HDF5's, by what HDF5 says of them.
     """
+    whole: _WholeReads | None = None
+    name = str(source) if isinstance(source, str | Path) else "an open file"
     try:
         if not isinstance(source, str | Path):
-            with h5py.File(source, "r") as file:
+            _lock(source)
+            whole = _WholeReads(source)
+            with h5py.File(whole, "r") as file:
                 yield file
             return
         with Path(source).open("rb") as lock:
-            try:
-                fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
-            except BlockingIOError as error:
-                raise BlockingIOError(error.errno, WRITTEN) from None
-            except OSError as error:
-                if error.errno not in NO_LOCKS:
-                    raise
+            _lock(lock)
             with h5py.File(source, "r", locking=False) as file:
                 yield file
-    except OSError as error:  # h5py's has a number only if the system's call failed
+    except OSError:  # h5py's has a number only if the system's call failed
+        if whole and whole.failure:
+            error = whole.failure
         if MARKED in str(error):
             text = f"{WRITTEN}, or ended while writing it"
-            raise BlockingIOError(errno.EAGAIN, text, str(source)) from error
+            raise BlockingIOError(errno.EAGAIN, text, name) from error
         if error.errno is None:
             raise ValueError(str(error)) from error
         if isinstance(error, BlockingIOError):
             text = error.strerror or WRITTEN
         else:
             text = os.strerror(error.errno)
-        raise OSError(error.errno, text, str(source)) from error
+        raise OSError(error.errno, text, name) from error

@@ -12,7 +12,6 @@ import json
 import stat
 import struct
 import zipfile
-from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
 from shears.runtime.errors import UserError, brief
@@ -46,13 +45,13 @@ class KerasArchive(NamedTuple):
     weights: bytes
 
 
-def is_archive(path: str | Path) -> bool:
+def is_archive(file: BinaryIO) -> bool:
     """Returns whether a file begins like a zip archive, whatever its name."""
-    with Path(path).open("rb") as file:
-        return file.read(len(MAGIC)) == MAGIC
+    file.seek(0)
+    return file.read(len(MAGIC)) == MAGIC
 
 
-def read_keras_archive(path: str | Path) -> KerasArchive:
+def read_keras_archive(file: BinaryIO) -> KerasArchive:
     """Reads the members of a ``.keras`` file; nothing in them is used yet.
 
     Raises:
@@ -61,11 +60,10 @@ def read_keras_archive(path: str | Path) -> KerasArchive:
         OSError: It is not readable.
     """
     try:
-        with Path(path).open("rb") as file:
-            _check_end(file)  # first, because zipfile reads a list of any length
-            with zipfile.ZipFile(file) as archive:
-                _check_members(archive.infolist())
-                contents = {name: _read_member(archive, name) for name in MOST}
+        _check_end(file)  # first, because zipfile reads a list of any length
+        with zipfile.ZipFile(file) as archive:
+            _check_members(archive.infolist())
+            contents = {name: _read_member(archive, name) for name in MOST}
     except (UserError, MemoryError):
         raise
     except OSError as error:

@@ -20,13 +20,15 @@ import io
 import json
 import os
 from pathlib import Path
-from typing import NamedTuple
+from typing import BinaryIO, NamedTuple
 
 import numpy as np
 
+from shears.model.architecture import PARAMETERS
 from shears.model.parameters import Parameters
 from shears.runtime.errors import UserError, brief
 from shears.runtime.hdf5 import open_hdf5
+from shears.runtime.walls import Limits, call, open_regular
 from shears.weight_files import keras_archive
 from shears.weight_files.keras_archive import KerasArchive
 from shears.weight_files.layouts import (
@@ -57,7 +59,11 @@ ARCHIVES = {
     "_layer_checkpoint_dependencies": "TensorFlow 2.13 model",
 }
 UNKNOWN = "of an unknown version"  #: of Keras, if a file does not say what wrote it
+EXPECTED = "a weights file"
 ADVICE = "save the network with Keras as .h5 or .keras"
+MOST_BYTES = 1 << 30  # of a file; the weights and an optimizer's state have 20 million
+#: What reading a stranger's file may take; a good one takes a tenth of a second.
+LIMITS = Limits(processor=10, wall=30)
 MODEL_WEIGHTS = "model_weights"  # the group of the layers in a whole model of Keras 2
 MOST_NOTED = 5  # arrays that are listed though no layer names them
 
@@ -192,27 +198,22 @@ def _read_archive(archive: KerasArchive) -> WeightsFile:
     )
 
 
-def read_contents(path: str | Path) -> WeightsFile:
-    """Reads a weights file of any Keras writer.
-
-    Raises:
-        UserError: It does not hold exactly the fixed network's weights. One line gives
-            the place, what was found and what was expected, but not the file's name.
-        OSError: It is missing or cannot be read, or another program has it open for
-            writing.
-    """
+def _read_open(file: BinaryIO) -> WeightsFile:
+    """Reads an open file as `read_contents` does."""
     try:
-        # h5py's own message for a folder is half a page long.
-        if Path(path).is_dir():
-            raise UserError(f"found a folder, expected a weights file: {ADVICE}")
-        if not Path(path).stat().st_size:
+        size = os.fstat(file.fileno()).st_size
+        if not size:
             raise UserError("found an empty file, expected a weights file")
-        if keras_archive.is_archive(path):
-            return _read_archive(keras_archive.read_keras_archive(path))
-        with open_hdf5(path) as file:
-            return _read(InspectedFile(file, PASSED_OVER))
+        if size > MOST_BYTES:
+            raise UserError(f"found {size:,} bytes, expected at most {MOST_BYTES:,}")
+        if keras_archive.is_archive(file):
+            contents = _read_archive(keras_archive.read_keras_archive(file))
+        else:
+            with open_hdf5(file) as opened:
+                contents = _read(InspectedFile(opened, PASSED_OVER))
+        # Notes quote names from the file, which may be any bytes of any length.
+        return contents._replace(ignored=[brief(x, 300) for x in contents.ignored])
     except UserError as error:
-        # The message quotes names from the file, which may be any bytes of any length.
         raise UserError(brief(error, 300)) from None
     except (MemoryError, OSError):  # the file's contents are not to blame
         raise
@@ -223,25 +224,99 @@ def read_contents(path: str | Path) -> WeightsFile:
         ) from error
 
 
-def read_weights_file(path: str | Path) -> WeightsFile:
-    """Reads a weights file as `read_contents` does, and names it in every error.
+def _open(path: str | Path) -> BinaryIO:
+    """Opens a weights file; a folder or a FIFO is none."""
+    try:
+        return open_regular(path)
+    except UserError as error:
+        raise UserError(f"{error}: {ADVICE}") from None
+
+
+def read_contents(path: str | Path) -> WeightsFile:
+    """Reads a weights file of any Keras writer in this process.
+
+    For files that the workflow has written; a stranger's is for `read_weights_file`.
 
     Raises:
-        UserError: It cannot be read, or does not hold exactly the fixed network's
-            weights.
+        UserError: It does not hold exactly the fixed network's weights. One line gives
+            the place, what was found and what was expected, but not the file's name.
+        OSError: It is missing or cannot be read, or another program has it open for
+            writing.
+    """
+    with _open(path) as file:
+        return _read_open(file)
+
+
+def answer(file: BinaryIO) -> bytes:
+    """Reads a stranger's file behind walls: what `read_weights_file` calls there.
+
+    Returns:
+        A line of JSON, then the parameters' bytes.
+
+    Raises:
+        UserError: As `read_contents` does, or the file cannot be read.
     """
     try:
-        return read_contents(path)
+        contents = _read_open(file)
+    except OSError as error:
+        raise UserError(f"{error.strerror or error}; expected {EXPECTED}") from None
+    about = contents._asdict()
+    vector = about.pop("parameters").vector
+    about |= {key: sorted(about[key]) for key in ("weights_in", "model_in")}
+    return json.dumps(about).encode() + b"\n" + vector.tobytes()
+
+
+def _parse(answered: bytes) -> WeightsFile:
+    """Parses what `answer` returned, without trusting it.
+
+    Raises:
+        ValueError: It is no network.
+    """
+    header, _, content = answered.partition(b"\n")
+    vector = np.frombuffer(content, np.float32).copy()
+    about = json.loads(header)
+    graders = {key: frozenset(about[key]) for key in ("weights_in", "model_in")}
+    if (
+        about.keys() != {*WeightsFile._fields} - {"parameters"}
+        or {type(about[key]) for key in ("layout", "writer")} != {str}
+        or type(about["described"]) is not bool
+        or not {*map(type, about["ignored"])} <= {str}
+        or not frozenset.union(*graders.values()) <= {*GRADERS}
+        or len(vector) != PARAMETERS
+        or not np.isfinite(vector).all()
+    ):
+        raise ValueError("no description of the fixed network")
+    return WeightsFile(Parameters(vector), **about | graders)
+
+
+def read_weights_file(path: str | Path, limits: Limits = LIMITS) -> WeightsFile:
+    """Reads a stranger's weights file behind walls (`shears.runtime.walls`).
+
+    Args:
+        path: The file.
+        limits: What reading may take.
+
+    Raises:
+        UserError: It cannot be read, does not hold exactly the fixed network's weights,
+            or reading it came to a limit. The error names it.
+    """
+    try:
+        with _open(path) as file:
+            return _parse(call(f"{__name__}:answer", file, limits))
     except UserError as error:
         raise UserError(f"{path}: {error}") from error
+    except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
+        raise UserError(
+            f"{path}: reading it gave no network: it is damaged or made to do harm"
+        ) from None
     except OSError as error:
         if os.path.exists(f"{path}.index"):
             raise UserError(
-                f"{path}: found a checkpoint of TensorFlow, expected a weights file: "
+                f"{path}: found a checkpoint of TensorFlow, expected {EXPECTED}: "
                 f"restore it and {ADVICE}"
             ) from None
         raise UserError(
-            f"{path}: {error.strerror or error}; expected a weights file"
+            f"{path}: {error.strerror or error}; expected {EXPECTED}"
         ) from None
 
 

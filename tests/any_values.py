@@ -4,23 +4,24 @@ import copy
 
 from hypothesis import strategies as st
 
-scalars = st.one_of(
-    st.none(),
-    st.booleans(),
-    st.integers(),
-    st.floats(),
-    st.text(max_size=8),
-    st.dates(),
-    st.datetimes(),
+_JSON = st.one_of(
+    st.none(), st.booleans(), st.integers(), st.floats(), st.text(max_size=8)
 )
-values = st.recursive(
-    scalars,
-    lambda inner: st.one_of(
-        st.lists(inner, max_size=3),
-        st.dictionaries(scalars, inner, max_size=3),
-    ),
-    max_leaves=5,
-)
+_YAML = _JSON | st.dates() | st.datetimes()
+
+
+def _nested(scalars: st.SearchStrategy, keys: st.SearchStrategy) -> st.SearchStrategy:
+    return st.recursive(
+        scalars,
+        lambda inner: st.one_of(
+            st.lists(inner, max_size=3), st.dictionaries(keys, inner, max_size=3)
+        ),
+        max_leaves=5,
+    )
+
+
+values = _nested(_JSON, st.text(max_size=8))
+yaml_values = _nested(_YAML, _YAML)  # keys of any type, too
 
 
 def paths(node: object, path: tuple = ()) -> list[tuple]:

@@ -193,6 +193,11 @@ def _client(
         subprocess.run(["rm", "-rf", folder], stderr=subprocess.DEVNULL)
 
 
+def _one_line(name: str, text: str) -> str:
+    """Describes the exception of a cell, whose text may be anything."""
+    return brief(COLOUR.sub("", f"{name}: {text}"))
+
+
 def execute(
     notebook: NotebookNode,
     limits: Limits = Limits(),
@@ -219,7 +224,8 @@ def execute(
             if client.watch.reason:
                 raise UserError(f"the notebook was stopped: {client.watch.reason}")
     except CellExecutionError as error:
-        raise UserError(f"the notebook fails: {error.ename}: {error.evalue}") from error
+        text = _one_line(error.ename, error.evalue)
+        raise UserError(f"the notebook fails: {text}") from error
     for cell in notebook.cells:
         if cell.cell_type == "code":
             cell.outputs = [o for o in cell.outputs if o.get("name") != "stderr"]
@@ -243,8 +249,7 @@ def run_cells(
         results = []
         for number, cell in enumerate(notebook.cells):
             errors = [o for o in cell.outputs if o.output_type == "error"]
-            text = f"{errors[0].ename}: {errors[0].evalue}" if errors else None
-            text = text and brief(COLOUR.sub("", text))
+            text = _one_line(errors[0].ename, errors[0].evalue) if errors else None
             # Cells without code are not sent to the kernel.
             finished = number in client.finished or not cell.source.strip()
             results.append(CellResult(finished, text))

@@ -12,6 +12,7 @@ from shears.runtime.errors import UserError, brief, show_value
 
 MOST_VALUES = 100_000  #: in a file; the longest sweep needs a few thousand
 DEEPEST = 100  #: levels of mappings and lists; a configuration has five
+TEMPLATE = "__use_yte__"  # a key that makes Snakemake evaluate the values (YTE)
 #: Types that no key has.
 NO_VALUES = {f"tag:yaml.org,2002:{kind}" for kind in ("set", "omap", "pairs", "binary")}
 
@@ -95,19 +96,22 @@ def check_yaml(path: str | Path) -> None:
     """Checks that a file is YAML or JSON with keys, before anything reads it.
 
     Raises:
-        UserError: It is neither, has a duplicate key, or is not a mapping of keys; with
-            the place and the reason.
+        UserError: It is neither, has a duplicate key or a value that its type cannot
+            have, is too large, is not a mapping of keys, or asks Snakemake to run code
+            in it; with the place and the reason.
     """
     try:
         content = _read(Path(path).read_text(encoding="utf-8"))
     except OSError as error:
-        raise UserError(f"{path}: {error.strerror}; it must exist") from None
+        raise UserError(f"{path}: {error.strerror}; expected a YAML file") from None
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark
         line, column = (mark.line + 1, mark.column + 1) if mark else (1, 1)
+        # A constructor's problem is with a value of valid YAML.
+        valid = isinstance(error, yaml.constructor.ConstructorError)
         raise UserError(
-            f"{path}: line {line}, column {column}: {brief(error.problem)}: "
-            "not valid YAML; correct it there or just above"
+            f"{path}: line {line}, column {column}: {brief(error.problem)}"
+            f"{'' if valid else ': not valid YAML'}; correct it there or just above"
         ) from None
     except (UnicodeDecodeError, yaml.YAMLError):
         raise UserError(f"{path}: not a text file in UTF-8, expected YAML") from None
@@ -118,6 +122,11 @@ def check_yaml(path: str | Path) -> None:
     if not isinstance(content, dict):
         raise UserError(
             f"{path}: found {show_value(content)}, expected a mapping of keys"
+        )
+    if TEMPLATE in content:
+        raise UserError(
+            f"{path}: found {TEMPLATE}, which makes Snakemake run code in the file, "
+            "expected only keys of the configuration"
         )
 
 

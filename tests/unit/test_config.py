@@ -10,12 +10,14 @@ import yaml
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from pydantic import BaseModel, Field, TypeAdapter, ValidationError
+from snakemake.cli import parse_config
+from snakemake.utils import update_config
 
 from shears.config import Configuration
 from shears.runtime.errors import UserError
-from shears.runtime.yaml_files import check_yaml
+from shears.runtime.yaml_files import check_yaml, typed
 from tests import ROOT
-from tests.any_values import paths, replaced, values
+from tests.any_values import paths, replaced, yaml_values
 from tests.configurations import BAD, CONFIG, check_all, merge
 
 
@@ -167,9 +169,35 @@ def test_any_text_typed_anywhere_is_accepted_or_refused_plainly(
 
 
 @settings(max_examples=150, deadline=None)
-@given(place=st.sampled_from(paths(CONFIG)), value=values)
+@given(place=st.sampled_from(paths(CONFIG)), value=yaml_values)
 def test_any_value_anywhere_is_accepted_or_refused_plainly(place, value):
     try:
         check_all(replaced(CONFIG, place, value))
     except UserError as error:
-        assert "\n" not in str(error)
+        assert str(error).isprintable()
+
+
+VALUES = st.lists(
+    st.sampled_from(
+        [*"[]{},: ~&*!?'\"0123e+-.\n\t\0\x1b", "lamp", "true", "1.0", ".nan", "2e3"]
+        + ["a: ", "seed", "rounds", "sparsity: 0.5", "epochs", "!!bool x", "2020-13-45"]
+    ),
+    max_size=12,
+).map("".join)
+
+
+@settings(max_examples=300)
+@given(key=st.sampled_from(list(Configuration.model_fields)), text=VALUES)
+def test_any_value_after_config_is_accepted_or_refused_plainly(key, text):
+    try:
+        given = parse_config([f"{key}={text}"])
+    except AssertionError:  # Snakemake's own: "#" is no value
+        return
+    config = copy.deepcopy(CONFIG)
+    value = given[key]  # what rules/common.smk does with it:
+    value = typed(value) if isinstance(value, list | dict) else value
+    update_config(config, {key: value})
+    try:
+        check_all(config)
+    except UserError as error:
+        assert str(error).isprintable()

@@ -48,11 +48,12 @@ def test_the_project_cannot_be_imported_while_it_runs(monkeypatch):
 
 
 def test_a_failing_cell_is_reported_in_a_line():
-    notebook = new_notebook(cells=[new_code_cell("assert 1 == 2, 'not so'")])
+    source = r"assert 1 == 2, '\x1b[31mnot\nso\x1b[2J'"
+    notebook = new_notebook(cells=[new_code_cell(source)])
     with pytest.raises(UserError) as caught:
         execute(notebook)
-    assert "the notebook fails: AssertionError: not so" in str(caught.value)
-    assert "\n" not in str(caught.value)
+    assert r"the notebook fails: AssertionError: not so\x1b[2J" in str(caught.value)
+    assert str(caught.value).isprintable()
 
 
 def test_a_notebook_is_given_variables():

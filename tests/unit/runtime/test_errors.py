@@ -16,7 +16,7 @@ from shears.runtime.errors import (
     unknown_name,
 )
 from tests import ROOT
-from tests.any_values import values
+from tests.any_values import yaml_values
 
 ANY_TEXT = st.text(st.characters(exclude_categories=()))  # surrogates too
 
@@ -39,7 +39,7 @@ def test_an_error_without_a_text_is_named_by_its_type():
     assert brief(ValueError()) == "ValueError"
 
 
-@given(value=values)
+@given(value=yaml_values)
 def test_any_value_is_shown_in_at_most_60_characters(value):
     assert len(show_value(value)) <= 60
 

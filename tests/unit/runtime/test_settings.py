@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from shears.runtime.settings import Crop, Fraction, Seed, Settings, UniqueList
-from tests.any_values import values
+from tests.any_values import yaml_values
 
 
 class Example(Settings):
@@ -57,7 +57,7 @@ def test_a_list_becomes_a_tuple_if_each_item_is_right_and_there_once(seeds):
 @pytest.mark.parametrize("key", Example.model_fields)
 @example(value=math.inf)
 @example(value=math.nan)
-@given(value=values)
+@given(value=yaml_values)
 def test_what_is_accepted_is_finite_typed_and_the_same_after_json(key, value):
     try:
         settings = Example(**{key: value})

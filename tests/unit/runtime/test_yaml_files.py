@@ -32,7 +32,7 @@ def test_text_after_config_that_yaml_cannot_read_stays_text(text):
 
 
 FILES = {
-    "no file": (None, "No such file or directory; it must exist"),
+    "no file": (None, "No such file or directory; expected a YAML file"),
     "empty": ("", "found null, expected a mapping of keys"),
     "a list": ("- seed\n", "found ['seed'], expected a mapping of keys"),
     "text": ("seed\n", "found 'seed', expected a mapping of keys"),
@@ -82,6 +82,10 @@ FILES = {
         }.items()
     },
     "a key that is no bool": ("!!bool x: 1", "line 1, column 1"),
+    "code": (
+        "__use_yte__: true\nseeds: ?[print('run')]",
+        "found __use_yte__, which makes Snakemake run code in the file",
+    ),
     "a long key twice": (f"{'a' * 999}: 0\n" * 2, "duplicate key 'aaaaaaaaaaaa"),
     "a mapping in itself": (
         "recipes: &a {x: *a}",

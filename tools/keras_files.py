@@ -9,8 +9,8 @@ needs nothing from this project, and no newer syntax than Python 3.6. `write` sa
 fixed network in every way that Keras offers, as FOLDER/NAME.*.xz, with the weights
 of `pattern`. `load` loads every such file and writes to FOLDER/NAME.loads.json which of
 `load_weights` and `load_model` give these weights. `table` lays that out in Markdown.
-tests/data/keras_files has the results; shears.weight_files.reader uses them to say
-which graders load a file.
+tests/data/keras_files has the results; the tests compare them with what
+shears.weight_files.reader predicts.
 """
 
 import glob

@@ -134,11 +134,11 @@ def _knows_layer(grader: str, kind: str, config: Mapping[str, Any]) -> bool:
     known = {*KEYS[kind].split(), *EVERYWHERE} - _unknown_keys(grader, kind)
     if kind in UNKNOWN[grader][0].split() or not config.keys() <= known:
         return False
+    functions = STARTING if grader == TF_2_2 else STARTING | LATER
     for key in _ARRAYS.split():
         value = config.get(key)
-        name = str(value.get("class_name")) if isinstance(value, dict) else ""
-        known_value = STARTING if grader == TF_2_2 else STARTING | LATER
-        if name and name not in known_value:
+        name = value.get("class_name") if isinstance(value, dict) else value
+        if name is not None and str(name) not in functions:
             return False
     policy = config.get("dtype")
     if isinstance(policy, dict):

@@ -321,7 +321,7 @@ def read_weights_file(path: str | Path, limits: Limits = LIMITS) -> WeightsFile:
 
 
 def loaders(contents: WeightsFile, path: str | Path) -> dict[str, list[str]]:
-    """Predicts which graders load a file (`make test-graders` compares).
+    """Predicts which graders load a file; tests/graders compares it with them.
 
     Args:
         contents: What the file holds.

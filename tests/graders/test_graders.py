@@ -7,7 +7,6 @@ import hashlib
 import json
 import shutil
 import subprocess
-from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -82,32 +81,33 @@ def files(tmp_path_factory) -> Files:
     return Files(folder, submissions, generated, verdicts)
 
 
-@pytest.fixture(scope="module")
-def outcomes(files, tmp_path_factory):
-    """Returns a function that loads all files with a grader, once.
+class Graders:
+    """Loads all files with a grader, once.
 
-    It returns for each file, for each way, what tests/graders/load.py says.
+    Attributes:
+        outcomes: What tests/graders/load.py says, by grader, file and way.
     """
-    place = tmp_path_factory.mktemp("outcomes")
-    images = np.random.default_rng(0).random((8, 32, 32, 3)).astype(np.float32)
-    np.save(place / "images.npy", images)
 
-    @cache
-    def load(name: str) -> dict[str, dict[str, dict[str, Any]]]:
-        python, environment = install(name)
-        target = place / f"{name}.json"
-        command = [python, "tests/graders/load.py", str(files.folder)]
-        command += [str(place / "images.npy"), str(target)]
-        environment |= {"TF_CPP_MIN_LOG_LEVEL": "3"}
-        subprocess.run(
-            command, cwd=ROOT, env=environment, check=True, capture_output=True
-        )
-        loaded[name] = json.loads(target.read_text(encoding="utf-8"))
-        return loaded[name]
+    def __init__(self, files: Files, place: Path) -> None:
+        self.files, self.place = files, place
+        self.outcomes: dict[str, dict[str, dict[str, dict[str, Any]]]] = {}
+        images = np.random.default_rng(0).random((8, 32, 32, 3)).astype(np.float32)
+        np.save(place / "images.npy", images)
 
-    loaded: dict[str, Any] = {}
-    load.loaded = loaded  # type: ignore[attr-defined]
-    return load
+    def load(self, name: str) -> dict[str, dict[str, dict[str, Any]]]:
+        if name not in self.outcomes:
+            python, environment = install(name)
+            target = self.place / f"{name}.json"
+            command = [python, "tests/graders/load.py", str(self.files.folder)]
+            command += [str(self.place / "images.npy"), str(target)]
+            subprocess.run(command, cwd=ROOT, env=environment, check=True)
+            self.outcomes[name] = json.loads(target.read_text())
+        return self.outcomes[name]
+
+
+@pytest.fixture(scope="module")
+def graders(files, tmp_path_factory) -> Graders:
+    return Graders(files, tmp_path_factory.mktemp("outcomes"))
 
 
 def test_there_are_many_generated_files_of_each_kind(files):
@@ -118,9 +118,9 @@ def test_there_are_many_generated_files_of_each_kind(files):
 
 @pytest.mark.parametrize("name", GRADERS)
 def test_both_ways_of_loading_give_every_bit_and_the_same_predictions(
-    files, outcomes, name
+    files, graders, name
 ):
-    actual, expected = outcomes(name), outcomes("keras")
+    actual, expected = graders.load(name), graders.load("keras")
     for file in files.submissions:
         arrays = read_weights(files.folder / file).arrays
         content = b"".join(array.tobytes() for array in arrays)
@@ -135,9 +135,9 @@ def test_both_ways_of_loading_give_every_bit_and_the_same_predictions(
 
 
 @pytest.mark.parametrize("name", GRADERS)
-def test_loaders_do_what_the_reader_says(files, outcomes, name):
+def test_loaders_do_what_the_reader_says(files, graders, name):
     """A loader gives the reader's weights exactly where the reader says so."""
-    actual = outcomes(name)
+    actual = graders.load(name)
     fixed = {
         outcome["load_weights"].get("weights"): outcome["load_weights"].get("outputs")
         for outcome in actual.values()
@@ -167,9 +167,9 @@ def test_other_networks_are_refused(files):
     assert not [name for name in wrong if files.verdicts[name].weights]
 
 
-def test_nothing_that_every_loader_takes_is_refused(files, outcomes):
+def test_nothing_that_every_loader_takes_is_refused(files, graders):
     """Uses the graders that ran before; -k may have left some out."""
-    ran = outcomes.loaded
+    ran = graders.outcomes
     if len(ran) < 2:
         pytest.skip("fewer than two graders ran")
     wrong = []

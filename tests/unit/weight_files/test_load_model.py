@@ -49,7 +49,9 @@ def test_the_description_tells_who_builds_the_model(models, name, expected):
 
 
 def test_an_unknown_key_or_class_of_a_value_is_known_to_nobody(models):
-    for key, value in (("new_key", 1), ("kernel_initializer", {"class_name": "Mine"})):
+    mine = {"class_name": "Mine"}
+    keys = ("kernel_initializer", "kernel_regularizer", "bias_constraint")
+    for key, value in [("new_key", 1), *((k, v) for k in keys for v in (mine, "mine"))]:
         model = json.loads(json.dumps(models["tensorflow-2.2.functional.save.h5"]))
         model["config"]["layers"][1]["config"][key] = value
         assert graders(model) == set()

@@ -271,6 +271,7 @@ MODULES = {
     "notebooks/files": NOTEBOOKS,
     "notebooks/source": NOTEBOOKS,
     "optimizer_study/__init__": PART_A,
+    "optimizer_study/arguments": PART_A,
     "optimizer_study/check": NOTHING,
     "optimizer_study/course_notebook": NOTEBOOK,
     "optimizer_study/fill": NOTEBOOK,

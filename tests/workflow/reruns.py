@@ -307,6 +307,7 @@ MODULES = {
     "runtime/machine": {**TRAINING, **CELLS},
     "runtime/output": NOTHING,
     "runtime/settings": TRAINING,
+    "runtime/slurm": NOTHING,
     "runtime/yaml_files": NOTHING,
     "training/__init__": TRAINING,
     "training/checkpoint": TRAINING,

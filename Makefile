@@ -34,18 +34,31 @@ endif
 override BIN := $(VENV)/bin
 override READY := $(VENV)/installed
 
-.PHONY: help env demo reproduce test test-fast hooks test-browser test-graders test-slurm lint bench bench-peer search results reliability scaling schema figures docs lock
+# Scripts name the folder of their environment: a clone that was moved or copied needs
+# its own. So does one whose Python is gone.
+ifneq ($(wildcard $(READY)),)
+PLACE := $(shell sed -n 's/^command = .* //p' $(VENV)/pyvenv.cfg 2>/dev/null)
+UNUSABLE := $(shell \
+  if [ ! "$(PLACE)" -ef $(VENV) ]; then \
+    echo "$(VENV) belongs to another place ($(PLACE)): this folder was moved or copied"; \
+  elif ! $(BIN)/python -c '' 2>/dev/null; then \
+    echo "$(BIN)/python does not run: the Python it was made with is gone"; \
+  fi)
+endif
+
+.PHONY: always help env demo reproduce test test-fast hooks test-browser test-graders test-slurm lint bench bench-peer search results reliability scaling schema figures docs lock
 help:
 	@sed -n 's/^#   //p' Makefile
 
 env: $(READY)
 
 # The marker is written last, so an interrupted installation starts again.
-$(READY): $(LOCK)
+$(READY): $(LOCK) $(if $(UNUSABLE),always)
 	@if [ ! -w . ]; then \
 	  echo "$(CURDIR): $$(id -un) may not write to this folder, and $(VENV) is installed" \
 	    "in it: work in a copy of your own" >&2; exit 1; \
 	fi; \
+	$(if $(UNUSABLE),echo "$(UNUSABLE). Making $(VENV) again.";) \
 	found=; \
 	for python in $(or $(PYTHON),python3 python3.13 python3.12 python3.11); do \
 	  if "$$python" -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' \

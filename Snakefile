@@ -79,6 +79,7 @@ onstart:
             check_room(folder)
             hold_lock(folder, seen)
         check_jobs_files(workflow.dag.jobs)
+        check_cluster(workflow.dag.needrun_jobs())
 
 
 onerror:

@@ -3,6 +3,7 @@
 import math
 
 from shears.runtime.machine import find_gpus
+from shears.runtime.slurm import check_slurm, end_on_signals, find_slurm_gpus
 
 # Images per second: less than half of 1,400, the speed of the slower of two machines in
 # float32 with two threads (docs/results.md).
@@ -19,8 +20,27 @@ def gpus(wildcards) -> int:
     """GPUs that a training job requests, the same in every process of a run."""
     if CONFIG.gpus != "auto":
         return CONFIG.gpus
-    slurm = getattr(workflow.executor_plugin, "name", "") == "slurm"
-    return int(os.environ.setdefault("SHEARS_GPUS", str(find_gpus(slurm=slurm))))
+    find = find_slurm_gpus if uses_slurm() else find_gpus
+    return int(os.environ.setdefault("SHEARS_GPUS", str(find())))
+
+
+def uses_slurm() -> bool:
+    """Returns whether jobs are submitted to Slurm."""
+    return getattr(workflow.executor_plugin, "name", "") == "slurm"
+
+
+def check_cluster(jobs) -> None:
+    """Checks before the first job that Slurm takes these jobs, if it is to run them."""
+    submitted = [job.resources for job in jobs if not job.is_local]
+    if not uses_slurm() or not submitted:
+        return
+    settings = workflow.executor_settings
+    partitions = {str(resources.get("slurm_partition", "")) for resources in submitted}
+    if settings.partition_config or "SNAKEMAKE_SLURM_PARTITIONS" in os.environ:
+        partitions.discard("")  # the plugin chooses one
+    accounts = {str(resources.get("slurm_account", "")) for resources in submitted}
+    check_slurm(settings.status_command, partitions, accounts - {""})
+    end_on_signals()
 
 
 def growing(amount: int):

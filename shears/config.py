@@ -173,10 +173,11 @@ class OptimizerStudySettings(Settings):
     updates: Annotated[int, Field(ge=10, le=10_000_000)] = 100_000
     """Updates of each run."""
 
-    lowest_rate: Annotated[float, Field(gt=0, le=1_000_000)] = 1e-4
+    # In float32, far less than 1e-30 would be zero.
+    lowest_rate: Annotated[float, Field(ge=1e-30, le=1_000_000)] = 1e-4
     """The lowest learning rate to try."""
 
-    highest_rate: Annotated[float, Field(gt=0, le=1_000_000)] = 100.0
+    highest_rate: Annotated[float, Field(ge=1e-30, le=1_000_000)] = 100.0
     """The highest learning rate to try."""
 
     rates: Annotated[int, Field(ge=2, le=1000)] = 13

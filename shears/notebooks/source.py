@@ -186,7 +186,13 @@ class Definitions:
             for source, names in sorted(imports.items())
         ]
         parts = ["\n".join(modules)] if modules else []
-        for source in sorted(chosen, key=lambda other: other == module):
+
+        def height(source: str) -> int:
+            """Counts the modules that are copied above this one, in a chain."""
+            below = set(self._module(source).links.values()) & chosen.keys()
+            return 1 + max(map(height, below), default=0)
+
+        for source in sorted(chosen, key=height):  # first what others need
             table, renamed = self._module(source), self.globals_of(source)
             parts += [
                 _text(table, node, renamed)

@@ -4,20 +4,24 @@
 ``update(gradients, state, parameters)`` returns the new parameters and the new state;
 nothing is changed in place. Parameters are a tensor, or tensors nested in dictionaries,
 lists and tuples. Gradients have the same structure, shapes and dtypes; the dtype is
-kept. Both functions raise a ValueError that names the wrong argument, and run eagerly
-or in a ``tf.function``.
+kept. A wrong argument raises a ValueError that names it. Both functions run eagerly or
+in a ``tf.function``.
 
 Operations have Keras' order and settings Keras' rounding, so results agree to the last
 bits: learning rates, momentum, AdaGrad's initial accumulator and the powers of Adam's
 betas are float32 even where parameters are float64, unless given as float64 tensors.
 """
 
-import math
 from typing import Any, Callable, NamedTuple, Tuple  # copies also run on Python 3.8
 
+from shears.optimizer_study.arguments import (
+    Tree,
+    check_parameters,
+    check_settings,
+    check_update,
+)
 from shears.runtime.backend import tf
 
-Tree = Any  #: a tensor, or tensors nested in dictionaries, lists and tuples
 State = Any  #: one of the named tuples below
 _map = tf.nest.map_structure
 _setting = tf.cast  # as Keras converts a setting: a number by way of float32
@@ -71,61 +75,6 @@ class AdamState(NamedTuple):
     nu: Tree
 
 
-def _check_settings(**settings: Any) -> None:
-    """Checks settings by their names; a tensor inside a graph has no value yet."""
-    for name, value in settings.items():
-        if tf.is_tensor(value) and not hasattr(value, "numpy"):
-            continue
-        number, positive = float(value), name in ("learning_rate", "epsilon")
-        share = name in ("momentum", "rho", "beta_1", "beta_2")
-        enough = 0 < number if positive else 0 <= number
-        if not enough or not number < (1 if share else math.inf):
-            bound = "more than 0" if positive else "at least 0"
-            limit = " and less than 1" if share else ""
-            raise ValueError(f"{name}: found {number}, expected {bound}{limit}")
-
-
-def _tensors(name: str, tree: Tree) -> Tree:
-    """Converts every leaf to a tensor of floating-point numbers."""
-
-    def convert(leaf: Any) -> tf.Tensor:
-        if leaf is None:
-            raise ValueError(f"{name}: found None, expected a tensor")
-        tensor = tf.convert_to_tensor(leaf)
-        if not tensor.dtype.is_floating:
-            raise ValueError(
-                f"{name}: found {tensor.dtype.name}, expected a floating-point dtype"
-            )
-        return tensor
-
-    return _map(convert, tree)
-
-
-def _zeros(parameters: Tree) -> Tree:
-    return _map(tf.zeros_like, _tensors("parameters", parameters))
-
-
-def _matching(gradients: Tree, parameters: Tree) -> Tuple[Tree, Tree]:
-    """Checks that gradients match parameters in structure, shape and dtype."""
-    parameters = _tensors("parameters", parameters)
-    gradients = _tensors("gradients", gradients)
-    try:
-        tf.nest.assert_same_structure(parameters, gradients)
-    except (TypeError, ValueError):
-        raise ValueError(
-            "gradients: found a different structure from the parameters', expected a "
-            "gradient for each parameter, nested in the same way"
-        ) from None
-    pairs = zip(tf.nest.flatten(parameters), tf.nest.flatten(gradients))
-    for place, (x, g) in enumerate(pairs):
-        if g.dtype != x.dtype or not g.shape.is_compatible_with(x.shape):
-            raise ValueError(
-                f"gradients: number {place} is {g.dtype.name} {g.shape}, expected "
-                f"{x.dtype.name} {x.shape}, like its parameter"
-            )
-    return gradients, parameters
-
-
 def _exact(value: Any, dtype: tf.DType) -> tf.Tensor:
     """Converts a setting that Keras does not round to float32."""
     return tf.cast(value, dtype) if tf.is_tensor(value) else tf.constant(value, dtype)
@@ -149,15 +98,16 @@ def gradient_descent(learning_rate: float) -> Optimizer:
         >>> x.numpy().tolist()
         [0.800000011920929]
     """
-    _check_settings(learning_rate=learning_rate)
+    settings = check_settings(learning_rate=learning_rate)
 
     def init(parameters: Tree) -> GradientDescentState:
-        _tensors("parameters", parameters)
+        check_parameters(parameters, settings)
         return GradientDescentState()
 
     def update(gradients: Tree, state: GradientDescentState, parameters: Tree) -> Tree:
-        gradients, parameters = _matching(gradients, parameters)
-
+        gradients, state, parameters = check_update(
+            gradients, state, parameters, GradientDescentState, settings
+        )
         steps = _map(lambda g: g * _setting(learning_rate, g.dtype), gradients)
         return _map(tf.subtract, parameters, steps), state
 
@@ -215,13 +165,16 @@ def momentum(learning_rate: float, momentum: float = 0.9) -> Optimizer:
         >>> round(float(x), 6)
         0.75
     """
-    _check_settings(learning_rate=learning_rate, momentum=momentum)
+    settings = check_settings(learning_rate=learning_rate, momentum=momentum)
 
     def init(parameters: Tree) -> MomentumState:
-        return MomentumState(_zeros(parameters))
+        parameters = check_parameters(parameters, settings)
+        return MomentumState(_map(tf.zeros_like, parameters))
 
     def update(gradients: Tree, state: MomentumState, parameters: Tree) -> Tree:
-        gradients, parameters = _matching(gradients, parameters)
+        gradients, state, parameters = check_update(
+            gradients, state, parameters, MomentumState, settings
+        )
 
         def accelerate(v: tf.Tensor, g: tf.Tensor) -> tf.Tensor:
             rate, share = _setting(learning_rate, g.dtype), _setting(momentum, g.dtype)
@@ -261,16 +214,21 @@ def adagrad(
         >>> x.numpy().round(3).tolist()  # the scale of the gradient does not matter
         [0.9, 0.9]
     """
-    _check_settings(learning_rate=learning_rate)
-    _check_settings(initial_accumulator=initial_accumulator, epsilon=epsilon)
+    settings = check_settings(
+        learning_rate=learning_rate,
+        initial_accumulator=initial_accumulator,
+        epsilon=epsilon,
+    )
 
     def init(parameters: Tree) -> AdaGradState:
-        ones = _map(tf.ones_like, _tensors("parameters", parameters))
+        ones = _map(tf.ones_like, check_parameters(parameters, settings))
         total = _map(lambda x: x * _setting(initial_accumulator, x.dtype), ones)
         return AdaGradState(total)
 
     def update(gradients: Tree, state: AdaGradState, parameters: Tree) -> Tree:
-        gradients, parameters = _matching(gradients, parameters)
+        gradients, state, parameters = check_update(
+            gradients, state, parameters, AdaGradState, settings
+        )
         total = _map(lambda a, g: a + tf.square(g), state.accumulator, gradients)
 
         def step(x: tf.Tensor, g: tf.Tensor, a: tf.Tensor) -> tf.Tensor:
@@ -306,13 +264,16 @@ def rmsprop(learning_rate: float, rho: float = 0.9, epsilon: float = 1e-7) -> Op
         >>> round(float(x), 5)  # 8 / sqrt(0.25 * 8 ** 2) = 2
         0.8
     """
-    _check_settings(learning_rate=learning_rate, rho=rho, epsilon=epsilon)
+    settings = check_settings(learning_rate=learning_rate, rho=rho, epsilon=epsilon)
 
     def init(parameters: Tree) -> RMSPropState:
-        return RMSPropState(_zeros(parameters))
+        parameters = check_parameters(parameters, settings)
+        return RMSPropState(_map(tf.zeros_like, parameters))
 
     def update(gradients: Tree, state: RMSPropState, parameters: Tree) -> Tree:
-        gradients, parameters = _matching(gradients, parameters)
+        gradients, state, parameters = check_update(
+            gradients, state, parameters, RMSPropState, settings
+        )
 
         def average(nu: tf.Tensor, g: tf.Tensor) -> tf.Tensor:
             return _exact(rho, g.dtype) * nu + tf.square(g) * _exact(1 - rho, g.dtype)
@@ -362,16 +323,18 @@ def adam(
         >>> round(float(x), 5), int(state.step)  # a first step is learning_rate long
         (0.9, 1)
     """
-    _check_settings(
+    settings = check_settings(
         learning_rate=learning_rate, beta_1=beta_1, beta_2=beta_2, epsilon=epsilon
     )
 
     def init(parameters: Tree) -> AdamState:
-        zeros = _zeros(parameters)
+        zeros = _map(tf.zeros_like, check_parameters(parameters, settings))
         return AdamState(tf.zeros([], tf.int64), zeros, zeros)
 
     def update(gradients: Tree, state: AdamState, parameters: Tree) -> Tree:
-        gradients, parameters = _matching(gradients, parameters)
+        gradients, state, parameters = check_update(
+            gradients, state, parameters, AdamState, settings
+        )
         count = state.step + 1
 
         def average(old: tf.Tensor, new: tf.Tensor, beta: float) -> tf.Tensor:

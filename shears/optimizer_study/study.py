@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from shears.optimizer_study import optimizers, regression
+from shears.optimizer_study.arguments import Tree, check_settings
 from shears.optimizer_study.regression import Problem
 from shears.runtime.backend import tf
 
@@ -67,7 +68,7 @@ def our_optimizer(
     optimizer = method.ours(rate)
     state = tf.nest.map_structure(tf.Variable, optimizer.init(parameters))
 
-    def assign(variables: optimizers.Tree, values: optimizers.Tree) -> None:
+    def assign(variables: Tree, values: Tree) -> None:
         tf.nest.map_structure(lambda v, x: v.assign(x), variables, values)
 
     def reset(learning_rate: float) -> None:
@@ -209,7 +210,23 @@ def measure(
         distance to the exact solution as a share of that solution's length; None where
         not finite), "arrived" (updates until that share was `SHARE`, or None),
         "diverged", "microseconds" per update (without compiling).
+
+    Raises:
+        ValueError: An argument is outside its range; it is named.
     """
+    for argument, value, known in (
+        ("optimizer", optimizer, METHODS),
+        ("implementation", implementation, IMPLEMENTATIONS),
+    ):
+        if value not in known:
+            raise ValueError(f"{argument}: found {value}, expected {', '.join(known)}")
+    if not learning_rates or updates < 1:
+        raise ValueError(
+            f"found {len(learning_rates)} learning_rates and {updates} updates, "
+            "expected at least one of each"
+        )
+    for rate in learning_rates:
+        check_settings(learning_rate=rate)
     method = METHODS[optimizer]
     exact = regression.solve(problem)
     rows, columns = problem.features.shape

@@ -20,25 +20,12 @@ def cpu_fields() -> dict[str, str]:
     return {key.strip(): value.strip() for key, value in pairs}
 
 
-def find_gpus(*, slurm: bool) -> int:
-    """Returns how many GPUs a training job can have to itself: one or none.
-
-    Args:
-        slurm: Whether jobs run under Slurm. Then the partition they are submitted to
-            counts (SBATCH_PARTITION, else the default one), not this machine.
+def find_gpus() -> int:
+    """Returns how many GPUs of this machine a training job can have to itself.
 
     Returns:
-        1 if there are GPUs and, on this machine, the libraries to use them; else 0.
+        1 if there are GPUs and the libraries to use them; else 0.
     """
-    if slurm:
-        sinfo = ["sinfo", "--noheader", "--format=%P %G"]
-        rows = subprocess.run(
-            sinfo, capture_output=True, encoding="utf-8"
-        ).stdout.split("\n")
-        partition = os.environ.get("SBATCH_PARTITION", "")
-        used = [row for row in rows if partition and row.startswith(f"{partition} ")]
-        used += [row for row in rows if not partition and "* " in row]
-        return int(any("gpu" in row.partition(" ")[2] for row in used))
     hidden = os.environ.get("CUDA_VISIBLE_DEVICES") in ("", "-1")
     present = any(Path("/proc/driver/nvidia/gpus").glob("*")) and not hidden
     return int(present and find_spec("nvidia") is not None)

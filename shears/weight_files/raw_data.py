@@ -75,9 +75,11 @@ def _read_chunks(item: h5py.Dataset) -> np.ndarray:
             raise UserError(
                 f"found a chunk of {stored.size:,} bytes, expected at most {most:,}"
             )
-        mask, content = item.id.read_direct_chunk(start)
+        content = item.id.read_direct_chunk(start)[1]
         for number, function in reversed(list(enumerate(undo))):
-            if not mask >> number & 1:  # a filter that did not help is left out
+            if (
+                not stored.filter_mask >> number & 1
+            ):  # a filter that did not help is left out
                 content = function(content, most)
         if len(content) != size:
             raise UserError(

@@ -16,7 +16,7 @@ import psutil
 import pytest
 import yaml
 
-from shears.runtime.machine import find_gpus
+from shears.runtime.slurm import find_slurm_gpus
 from tests.slurm.cluster import Cluster, run, why_not
 from tests.workflow.project import ROOT, copy_project, snakemake
 
@@ -162,7 +162,7 @@ def test_short_jobs_share_a_slurm_job(cluster):
 
 
 def test_a_gpu_is_requested_if_the_partition_has_one(cluster, tmp_path):
-    assert find_gpus(slurm=True) == 1
+    assert find_slurm_gpus() == 1
     small = {**SWEEP, "seeds": [0], "run": [], "optimizers": {"data_sets": []}}
     project = copy_project(tmp_path / "gpu", **small)
     target = "results/dense/seed_0/weights.h5"

@@ -1,12 +1,19 @@
 """The profiles, without Slurm; tests/slurm/ has a real one."""
 
+import os
 import re
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
 
 import pytest
 import yaml
 
 from tests import ROOT
-from tests.workflow.project import snakemake
+from tests.workflow.project import snakemake, wait_for
 
 BAD = {
     "no file": (None, "No such file or directory"),
@@ -34,6 +41,86 @@ def test_a_bad_configfile_is_refused_in_a_line_before_snakemake_reads_it(
     _, line = run.stdout.splitlines()  # the first one names the profile
     assert line.startswith("error: own.yaml: ")
     assert message in line
+
+
+# Slurm's commands as small scripts: jobs are submitted and stay pending.
+PENDING = {
+    "sbatch": "echo 17",
+    "scancel": 'echo "$@" >> "$CANCELLED"',
+    "sacct": "",
+    "sacctmgr": "",
+    "squeue": "",
+    "sinfo": "echo 'main*'",
+    "scontrol": "",
+}
+PROFILE = ["--workflow-profile", "profiles/slurm", "results/dataset.h5"]
+
+
+def start(
+    project: Path, folder: Path, **commands: str | None
+) -> "subprocess.Popen[str]":
+    """Starts a run with the Slurm profile and these commands."""
+    bin_ = folder / "bin"
+    bin_.mkdir()
+    for name, body in commands.items():
+        if body is not None:
+            (bin_ / name).write_text(f"#!/bin/sh\n{body}\n", encoding="utf-8")
+            (bin_ / name).chmod(0o755)
+    path = os.pathsep.join([str(bin_), "/usr/bin", "/bin"])
+    return subprocess.Popen(
+        [sys.executable, "-m", "snakemake", "--cores", "all", *PROFILE],
+        cwd=project,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        encoding="utf-8",
+        env={**os.environ, "PATH": path, "CANCELLED": str(folder / "cancelled")},
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
+    )
+
+
+def refusal(run: "subprocess.Popen[str]") -> str:
+    """Returns the line that ends a run before its first job."""
+    printed, _ = run.communicate(timeout=120)
+    assert run.returncode == 1
+    assert "Traceback" not in printed and "Execute " not in printed
+    (line,) = (x for x in printed.splitlines() if x.startswith("error: "))
+    return line
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(bool(shutil.which("sbatch")), reason="this machine has a Slurm")
+def test_without_slurm_the_profile_ends_in_one_line(project, tmp_path):
+    line = refusal(start(project, tmp_path))
+    assert line.startswith("error: sbatch, scancel, sinfo, sacct, sacctmgr: not found")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("changes", "expected"),
+    [
+        ({"sinfo": "exit 1"}, "error: sinfo: exit code 1"),
+        ({"sinfo": "echo other"}, "error: slurm_partition: there is no default one"),
+        ({"sacct": "echo it is off >&2; exit 1"}, "error: sacct: exit code 1 (it is"),
+    ],
+)
+def test_a_slurm_that_refuses_ends_the_profile_in_one_line(
+    project, tmp_path, changes, expected
+):
+    assert refusal(start(project, tmp_path, **(PENDING | changes))).startswith(expected)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_cancels_the_jobs_and_ends_the_profile(project, tmp_path, number):
+    with start(project, tmp_path, **PENDING) as run:
+        wait_for(run, "has been submitted")
+        time.sleep(2)  # the plugin notes what it has to cancel only now
+        run.send_signal(number)
+        try:
+            assert run.wait(100) == 1
+        finally:
+            run.kill()
+    assert (tmp_path / "cancelled").read_text(encoding="utf-8").split() == ["17"]
 
 
 def test_the_profile_names_rules_that_exist():

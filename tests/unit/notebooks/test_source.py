@@ -65,6 +65,20 @@ def test_a_definition_is_copied_with_all_it_needs_and_nothing_else(definitions):
     assert "        return State\n" in text  # the argument keeps its name
 
 
+def test_modules_are_copied_after_those_that_they_need(tmp_path):
+    (tmp_path / "shears").mkdir()
+    for name, text in {
+        "top": "from shears.middle import f\n\n\ndef g():\n    return f\n",
+        "middle": "from shears.low import Low\n\nX = 1\n\n\n"
+        "def f(y: Low = X):\n    return y\n",
+        "low": "Low = int\n",
+    }.items():
+        (tmp_path / f"shears/{name}.py").write_text(text, encoding="utf-8")
+    names: dict = {}
+    exec(Definitions(tmp_path).copy("shears.top", ["g"]), names)
+    assert names["_g"]()() == 1
+
+
 def test_nothing_is_copied_twice(definitions):
     first = definitions.copy("shears.optimizers", ["State"])
     second = definitions.copy("shears.optimizers", ["adam"])

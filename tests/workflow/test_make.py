@@ -1,0 +1,96 @@
+"""The environment that make sets up; nothing is downloaded for it here."""
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests import ROOT
+
+# Stands for pip: installs a Snakemake that only says where it runs.
+PIP = """
+import pathlib
+import sys
+
+script = pathlib.Path(sys.prefix, "bin/snakemake")
+script.write_text(f"#!{sys.executable}\\nimport sys\\nprint('runs in', sys.prefix)\\n")
+script.chmod(0o755)
+"""
+PYTHON = """#!/bin/sh
+if [ "$2" = venv ]; then
+  {python} -m venv --without-pip "$3"
+  cp {pip} "$3"/lib/python*/site-packages
+else
+  exec {python} "$@"
+fi
+"""
+
+pytestmark = pytest.mark.skipif(not shutil.which("make"), reason="no make here")
+
+
+@pytest.fixture
+def clone(tmp_path) -> Path:
+    """A folder with the Makefile, in which `make demo` has run."""
+    folder = tmp_path / "clone"
+    (folder / "envs").mkdir(parents=True)
+    shutil.copy(ROOT / "Makefile", folder)
+    (folder / "envs/requirements.lock").touch()
+    pip = tmp_path / "pip.py"
+    pip.write_text(PIP, encoding="utf-8")
+    base = Path(sys.base_prefix, "bin/python3")
+    python = tmp_path / "python"
+    python.write_text(PYTHON.format(python=base, pip=pip), encoding="utf-8")
+    python.chmod(0o755)
+    assert "Installing the packages" in demo(folder)
+    return folder
+
+
+def demo(folder: Path) -> str:
+    """Runs `make demo`, whose Snakemake must run in this folder; returns the output."""
+    result = subprocess.run(
+        ["make", "demo", f"PYTHON={folder.parent}/python"],
+        cwd=folder,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        encoding="utf-8",
+        env={k: v for k, v in os.environ.items() if not k.startswith("MAKE")},
+    )
+    assert result.returncode == 0, result.stdout
+    assert f"runs in {folder}/.venv\n" in result.stdout
+    return result.stdout
+
+
+def test_an_environment_is_made_once(clone):
+    assert "Installing" not in demo(clone)
+
+
+@pytest.mark.parametrize("way", [shutil.move, shutil.copytree])
+def test_a_clone_that_was_moved_or_copied_gets_its_own_environment(clone, way):
+    other = clone.with_name("other")
+    options = {"symlinks": True} if way is shutil.copytree else {}
+    way(clone, other, **options)
+    printed = demo(other)
+    assert f".venv belongs to another place ({clone}/.venv): this folder was" in printed
+    assert "Making .venv again." in printed
+    assert "another place" not in demo(other)
+
+
+def test_an_environment_whose_python_is_gone_is_made_again(clone):
+    for link in (clone / ".venv/bin").glob("python*"):
+        link.unlink()
+    (clone / ".venv/bin/python").symlink_to(clone / "gone")
+    assert ".venv/bin/python does not run: the Python it was" in demo(clone)
+    assert "does not run" not in demo(clone)
+
+
+def test_a_link_to_an_environment_is_no_other_place(clone):
+    (clone / ".venv").rename(clone / "real")
+    (clone / ".venv").symlink_to("real")
+    config = clone / "real/pyvenv.cfg"
+    text = config.read_text(encoding="utf-8").replace("clone/.venv", "clone/real")
+    config.write_text(text, encoding="utf-8")
+    dry = subprocess.run(["make", "-n", "demo"], cwd=clone, stdout=subprocess.PIPE)
+    assert b"venv belongs" not in dry.stdout and b"pip install" not in dry.stdout

@@ -107,7 +107,7 @@ def _read_test(data: str, *, given: bool) -> Split:
 
 def _gzip_size(path: str) -> int:
     """Counts the bytes that a file has compressed by gzip."""
-    packer = zlib.compressobj(wbits=31)  # with gzip's header
+    packer = zlib.compressobj(9, wbits=31)  # with gzip's header
     with Path(path).open("rb") as file:
         blocks = iter(partial(file.read, 1 << 20), b"")
         return sum(len(packer.compress(block)) for block in blocks) + len(

@@ -113,9 +113,10 @@ def open_hdf5(source: str | Path | BinaryIO) -> Iterator[h5py.File]:
             _lock(lock)
             with h5py.File(source, "r", locking=False) as file:
                 yield file
-    except OSError:  # h5py's has a number only if the system's call failed
-        if whole and whole.failure:
-            error = whole.failure
+    except EOFError as error:
+        raise ValueError(str(error)) from error
+    except OSError as caught:  # h5py's has a number only if the system's call failed
+        error = (whole and whole.failure) or caught
         if MARKED in str(error):
             text = f"{WRITTEN}, or ended while writing it"
             raise BlockingIOError(errno.EAGAIN, text, name) from error

@@ -48,8 +48,12 @@ class Limits(NamedTuple):
     answer: int = 16 << 20
 
 
-def open_regular(path: str | Path) -> BinaryIO:
+def open_regular(path: str | Path, expected: str = "a file") -> BinaryIO:
     """Opens a file to read, if it is a regular one; a FIFO would block.
+
+    Args:
+        path: The file.
+        expected: What it should be, for the error.
 
     Raises:
         UserError: It is something else; the error does not name it.
@@ -62,7 +66,7 @@ def open_regular(path: str | Path) -> BinaryIO:
         kind = {stat.S_IFDIR: "a folder", stat.S_IFIFO: "a FIFO"}
         raise UserError(
             f"found {kind.get(stat.S_IFMT(mode), 'a device or socket')}, "
-            "expected a file"
+            f"expected {expected}"
         )
     return os.fdopen(descriptor, "rb")
 

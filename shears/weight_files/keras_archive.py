@@ -6,6 +6,7 @@ give the place in the file, what was found and what was expected, but not the fi
 name.
 """
 
+import codecs
 import errno
 import io
 import json
@@ -15,6 +16,8 @@ import zipfile
 from typing import BinaryIO, NamedTuple
 
 from shears.runtime.errors import UserError, brief
+
+codecs.lookup("cp437")  # zipfile's, while files can still be opened
 
 MAGIC = b"PK\x03\x04"  #: how a zip archive begins, if it has a member
 WEIGHTS = "model.weights.h5"

@@ -226,10 +226,7 @@ def _read_open(file: BinaryIO) -> WeightsFile:
 
 def _open(path: str | Path) -> BinaryIO:
     """Opens a weights file; a folder or a FIFO is none."""
-    try:
-        return open_regular(path)
-    except UserError as error:
-        raise UserError(f"{error}: {ADVICE}") from None
+    return open_regular(path, f"{EXPECTED}: {ADVICE}")
 
 
 def read_contents(path: str | Path) -> WeightsFile:

@@ -101,7 +101,7 @@ class Graders:
             command = [python, "tests/graders/load.py", str(self.files.folder)]
             command += [str(self.place / "images.npy"), str(target)]
             subprocess.run(command, cwd=ROOT, env=environment, check=True)
-            self.outcomes[name] = json.loads(target.read_text())
+            self.outcomes[name] = json.loads(target.read_text(encoding="utf-8"))
         return self.outcomes[name]
 
 

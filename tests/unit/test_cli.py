@@ -287,7 +287,8 @@ def test_a_variable_of_cifar10_archive_that_is_not_set_is_named(
 def test_files_are_read_where_there_are_no_locks(folder, tmp_path):
     code = (
         "import sys, shears.cli as cli\n"
-        "cli._read(sys.argv[1]), cli._read_test(sys.argv[2], given=True)"
+        "assert cli.main(['inspect', sys.argv[1]]) == 0\n"
+        "cli._read_test(sys.argv[2], given=True)"
     )
     command = [sys.executable, "-c", code, folder / "a.h5", folder / "data.h5"]
     ran = subprocess.run(command, cwd=ROOT, env=without_locks(tmp_path))

@@ -110,8 +110,19 @@ def test_what_the_system_refuses_says_what_failed(path, monkeypatch, number, kin
 def test_contents_that_are_not_hdf5_are_a_value_error(path, cut):
     path.write_bytes(path.read_bytes()[:cut])
     for source in (path, io.BytesIO(path.read_bytes())):
-        with pytest.raises(ValueError, match="open"), open_hdf5(source):
+        with pytest.raises(ValueError, match="open|found"), open_hdf5(source):
             pass
+
+
+def test_a_read_that_fails_is_not_blamed_on_the_contents(path):
+    class Failing(io.BytesIO):
+        def read(self, size=-1):
+            raise OSError(5, "Input/output error")
+
+    with pytest.raises(OSError, match="Input/output error") as caught:
+        with open_hdf5(Failing(path.read_bytes())):
+            pass
+    assert caught.value.errno == 5
 
 
 def test_an_hdf5_file_is_known_by_its_contents(path, tmp_path):

@@ -45,7 +45,9 @@ def content(genuine) -> bytes:
 
 
 def test_the_members_are_read(genuine):
-    archive = read_keras_archive(genuine)
+    with genuine.open("rb") as file:
+        assert is_archive(file)
+        archive = read_keras_archive(file)
     assert archive.writer.startswith("3.15.")
     assert archive.config.startswith('{"module": "keras", "class_name": "Sequential"')
     assert archive.weights == unpack_archive(genuine.read_bytes())["model.weights.h5"]
@@ -53,7 +55,8 @@ def test_the_members_are_read(genuine):
 
 def test_genuine_archives_are_far_smaller_than_the_limits(tmp_path):
     names = [name for name in GENUINE if name.endswith(".keras")]
-    archives = [path for name in names if is_archive(path := unpack(name, tmp_path))]
+    archives = [unpack(name, tmp_path) for name in names]
+    archives = [path for path in archives if zipfile.is_zipfile(path)]
     assert len(archives) >= 4
     for path in archives:
         with zipfile.ZipFile(path) as archive:
@@ -64,12 +67,10 @@ def test_genuine_archives_are_far_smaller_than_the_limits(tmp_path):
 
 def test_the_contents_say_what_a_file_is_and_not_its_name(tmp_path, genuine, good):
     renamed = Path(shutil.copyfile(genuine, tmp_path / "renamed.h5"))
-    assert is_archive(renamed)
     contents = read_weights_file(renamed)
     assert contents.layout == "Keras 3 model"
     assert not any(loaders(contents, renamed).values())
     renamed = Path(shutil.copyfile(good, tmp_path / "renamed.keras"))
-    assert not is_archive(renamed)
     contents = read_weights_file(renamed)
     assert contents.layout == "Keras 2 weights"
     # Keras 2 reads it, as it was measured to; Keras 3 does not.

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from shears.model.architecture import SHAPES
 from shears.model.parameters import Parameters
 from shears.runtime.errors import UserError
+from shears.runtime.walls import Limits
 from shears.weight_files.reader import loaders, read_weights_file
 from tests.conftest import make_parameters, refused
 from tests.unit.weight_files.bad_files import (
@@ -22,6 +23,7 @@ from tests.unit.weight_files.bad_files import (
     set_layers,
 )
 from tests.unit.weight_files.genuine_files import FOLDER, GENUINE, unpack
+from tests.unit.weight_files.hostile_files import HOSTILE
 from tools.keras_files import pattern
 
 GRADERS = {
@@ -294,7 +296,7 @@ def test_a_folder_or_a_missing_file_is_refused_in_one_line(tmp_path):
 
 @pytest.mark.slow
 @settings(
-    max_examples=300,
+    max_examples=100,
     deadline=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture],
 )
@@ -307,6 +309,14 @@ def test_no_damage_crashes_reading(tmp_path, good, data):
     except UserError as error:
         assert str(error).startswith(str(path))
         assert "\n" not in str(error)
+
+
+@pytest.mark.parametrize("kind", HOSTILE)
+def test_a_file_that_is_made_to_do_harm_is_refused_in_one_line(tmp_path, kind):
+    make, message = HOSTILE[kind]
+    make(path := tmp_path / "bad.h5")
+    with refused(path, message):
+        read_weights_file(path, Limits(processor=2, wall=30, memory=64 << 20))
 
 
 def test_names_in_a_file_cannot_control_the_terminal(tmp_path, good):

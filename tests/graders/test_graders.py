@@ -15,7 +15,7 @@ import pytest
 
 from shears.runtime.errors import UserError
 from shears.weight_files.canonical import read_weights, write_weights
-from shears.weight_files.reader import loaders, read_weights_file
+from shears.weight_files.reader import loaders, read_contents
 from tests import ROOT
 from tests.conftest import make_parameters
 from tests.graders.environments import GRADERS, install
@@ -59,7 +59,7 @@ class Files(NamedTuple):
 def judge(path: Path) -> Verdict:
     """Reads a file as `shears inspect` does."""
     try:
-        contents = read_weights_file(path)
+        contents = read_contents(path)
     except UserError as error:
         return Verdict(None, {label: [] for label in LABELS.values()}, True, str(error))
     content = b"".join(array.tobytes() for array in contents.parameters.arrays)

@@ -132,7 +132,7 @@ def test_bad_archives_are_refused_in_one_line(tmp_path, content, kind):
 
 @pytest.mark.slow
 @settings(
-    max_examples=200,
+    max_examples=80,
     deadline=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture],
 )

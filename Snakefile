@@ -45,14 +45,14 @@ with plain_errors():
     check_writable(
         [
             *(Path.cwd(), RECORDS, *RECORDS.glob("*"), *RECORDS.glob("iocache/*")),
-            *(folder / ".shears.lock" for folder in (Path.cwd(), BASE)),
+            *(folder / ".shears.lock" for folder in (Path.cwd(), RESULTS)),
             *(RESULTS, LOGS, BENCHMARKS, CHECKPOINTS),
         ]
     )
 
 # Before planning: anything that another run does from now on makes the plan stale.
 LOCKS = {
-    folder: look_at_lock(folder) for folder in sorted({Path.cwd(), BASE.resolve()})
+    folder: look_at_lock(folder) for folder in (Path.cwd(), RESULTS.resolve())
 }
 if workflow.is_main_process and not any(seen.held for seen in LOCKS.values()):
     with plain_errors():

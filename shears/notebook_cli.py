@@ -92,8 +92,8 @@ def fill(options: argparse.Namespace) -> Answer:
 
     tests, errors = run(filled, _limits(options))
     try:
-        with whole_file(output) as temporary:
-            temporary.write_bytes(filled.encode())
+        with whole_file(output) as file:
+            file.write(filled.encode())
     except OSError as error:
         raise UserError(f"{error.filename}: {error.strerror}") from None
     about, lines = _describe(tests, errors, [])

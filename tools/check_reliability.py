@@ -257,8 +257,8 @@ def main() -> None:
         if name != "reruns":
             content += f"\n({provenance})\n"
         page = replace_part(PAGE.read_text(encoding="utf-8"), name, content)
-        with whole_file(PAGE) as temporary:
-            temporary.write_text(page, encoding="utf-8")
+        with whole_file(PAGE) as file:
+            file.write(page.encode())
 
 
 if __name__ == "__main__":

@@ -66,14 +66,14 @@ def photograph_report() -> None:
         page.emulate_media(color_scheme="light")
         page.goto(REPORT.as_uri())
         page.wait_for_selector("html[data-ready=yes]")
-        with whole_file(PICTURE) as temporary:
-            temporary.write_bytes(page.screenshot())
+        with whole_file(PICTURE) as file:
+            file.write(page.screenshot())
         browser.close()
 
 
 if __name__ == "__main__":
-    with whole_file(README) as temporary:
+    with whole_file(README) as file:
         page = replace_part(README.read_text(encoding="utf-8"), "dag", draw_graph())
-        temporary.write_text(page, encoding="utf-8")
+        file.write(page.encode())
     if REPORT.exists():
         photograph_report()

@@ -125,8 +125,8 @@ def main() -> None:
     }
     for name, content in parts.items():
         page = replace_part(page, name, content)
-    with whole_file(PAGE) as temporary:
-        temporary.write_text(page, encoding="utf-8")
+    with whole_file(PAGE) as file:
+        file.write(page.encode())
     prepare(1)
     pictures: dict[str, Figure] = {
         "losses": plot_losses(cells),

@@ -206,8 +206,8 @@ def write_reference(run: Run) -> str:
         ("figures/histories.png", "docs/results.png"),
     ):
         content = (run.folder / "results" / source).read_bytes()
-        with whole_file(ROOT / target) as temporary:
-            temporary.write_bytes(content)
+        with whole_file(ROOT / target) as file:
+            file.write(content)
     return write_reproduction(run)
 
 
@@ -337,8 +337,8 @@ def main() -> None:
     peer = ROOT / "peer/scores.json"
     if peer.exists():
         page = replace_part(page, "peer", write_peer(read_json(peer)))
-    with whole_file(PAGE) as temporary:
-        temporary.write_text(page, encoding="utf-8")
+    with whole_file(PAGE) as file:
+        file.write(page.encode())
 
 
 if __name__ == "__main__":

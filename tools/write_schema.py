@@ -129,5 +129,5 @@ def page_text() -> str:
 
 if __name__ == "__main__":
     for path, text in ((SCHEMA, schema_text()), (PAGE, page_text())):
-        with whole_file(path) as temporary:
-            temporary.write_text(text, encoding="utf-8")
+        with whole_file(path) as file:
+            file.write(text.encode())

@@ -362,11 +362,11 @@ def read_archive(path: str | Path) -> tuple[Split, Split]:
     return images.training, images.test
 
 
-def write_archive(path: str | Path, images: Images) -> None:
+def write_archive(file: BinaryIO, images: Images) -> None:
     """Writes a binary archive. The same images always give the same bytes.
 
     Args:
-        path: The tar.gz to write. Pixels hardly compress, so they are only stored.
+        file: The tar.gz to write. Pixels hardly compress, so they are only stored.
         images: What to write, from any form.
     """
     parts = [
@@ -378,7 +378,6 @@ def write_archive(path: str | Path, images: Images) -> None:
     ]
     names = (*TRAINING_MEMBERS, TEST_MEMBER)
     with (
-        open(path, "wb") as file,
         gzip.GzipFile("", "wb", compresslevel=0, fileobj=file, mtime=0) as content,
         tarfile.open(fileobj=content, mode="w", format=tarfile.USTAR_FORMAT) as archive,
     ):

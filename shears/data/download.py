@@ -23,7 +23,7 @@ from shears.data.cifar10 import (
     write_archive,
 )
 from shears.runtime.errors import UserError, brief
-from shears.runtime.files import checksum, whole_file
+from shears.runtime.files import checksum, no_link, whole_file
 from shears.runtime.paths import expand_of
 
 log = logging.getLogger(__name__)
@@ -162,11 +162,12 @@ def copy_archive(source: str | Path, target: str | Path, *, sha256: str) -> None
         _verify(source, sha256)
     images = read_images(source)
     copied = images.form is BINARY and source.is_file() and is_gzip(source)
-    with whole_file(target) as temporary:
+    with whole_file(target) as file:
         if copied:
-            shutil.copyfile(source, temporary)
+            with source.open("rb") as archive:
+                shutil.copyfileobj(archive, file)
         else:
-            write_archive(temporary, images)
+            write_archive(file, images)
     log.info("%s %s", "copied" if copied else "converted", source)
 
 
@@ -275,7 +276,7 @@ def _stream(
         if total is not None and total > largest:
             raise too_much
         with (
-            partial.open("ab" if resumes else "wb") as file,
+            open(partial, "ab" if resumes else "wb", opener=no_link) as file,
             tqdm(total=total, initial=have, unit="B", unit_scale=True) as bar,
         ):
             for chunk in _chunks(response, timeout[1]):

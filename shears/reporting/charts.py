@@ -363,8 +363,8 @@ def save_chart(chart: Chart, *paths: str | Path) -> None:
     whole = whole.resolve_scale(color="independent", shape="independent")
     spec = whole.configure(background="white").to_dict()
     for path in paths:
-        with whole_file(path) as temporary:
+        with whole_file(path) as file:
             if Path(path).suffix == ".svg":
-                temporary.write_text(vl_convert.vegalite_to_svg(spec), encoding="utf-8")
+                file.write(vl_convert.vegalite_to_svg(spec).encode())
             else:
-                temporary.write_bytes(vl_convert.vegalite_to_png(spec, scale=2))
+                file.write(vl_convert.vegalite_to_png(spec, scale=2))

@@ -283,8 +283,8 @@ def write_report(
         places = [Path(figures) / f"{chart.name}.{kind}" for kind in ("svg", "png")]
         charts.save_chart(chart, *places)
     for name, picture in pictures.items():
-        with whole_file(Path(figures) / f"{name}.png") as temporary:
-            temporary.write_bytes(picture)
+        with whole_file(Path(figures) / f"{name}.png") as file:
+            file.write(picture)
     environment = jinja2.Environment(
         autoescape=True,
         undefined=jinja2.StrictUndefined,

@@ -8,17 +8,20 @@ elsewhere) is accepted as it is.
 import csv
 import errno
 import fcntl
+import glob
 import hashlib
 import io
 import json
 import os
 import pwd
 import re
+import secrets
 import shutil
+import stat
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from shears.runtime.errors import UserError, brief
 
@@ -28,34 +31,32 @@ ROOM = 1 << 20  #: bytes; Snakemake needs some for its own records
 
 
 @contextmanager
-def whole_file(path: str | Path) -> Iterator[Path]:
-    """Yields a temporary path that replaces `path` when the block succeeds.
+def whole_file(path: str | Path) -> Iterator[BinaryIO]:
+    """Yields a new file that replaces `path` when the block succeeds.
 
-    The temporary file is ``.name.part``. A killed process leaves it behind; the next
-    attempt overwrites it.
+    Until then it is ``.name.*.part``, with random letters, so that nobody who shares
+    the folder can put a link in its place. A killed process leaves it behind; the next
+    attempt removes it.
 
     Args:
-        path: The final name; its folder is created if it is missing.
+        path: The final name; its folder is created if it is missing. A link of this
+            name is replaced, not followed.
 
     Raises:
         OSError: The folder is not writable, the disk is full or another process is
             writing the same file. The error names `path`, and nothing is left behind.
     """
     path = Path(path)
-    temporary = path.with_name(f".{path.name}.part")
+    temporary = path.with_name(f".{path.name}.{secrets.token_hex(8)}.part")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with temporary.open("ab") as file:
-            # Two writers would mix their bytes. The lock ends with the process.
+        _remove_leftovers(path)
+        with temporary.open("xb") as file:
             try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except OSError as error:
-                if error.errno not in NO_LOCKS:
-                    raise
-            try:
-                yield temporary
-                with temporary.open("rb+") as written:
-                    os.fsync(written.fileno())
+                _lock(file.fileno())
+                yield file
+                file.flush()
+                os.fsync(file.fileno())
                 temporary.replace(path)
             except BaseException:
                 temporary.unlink(missing_ok=True)
@@ -65,6 +66,74 @@ def whole_file(path: str | Path) -> Iterator[Path]:
         raise OSError(error.errno, text, str(path)) from error
     except OSError as error:  # a failed write names no file, or the temporary one
         raise OSError(error.errno, error.strerror or str(error), str(path)) from error
+
+
+def _lock(descriptor: int) -> bool:
+    """Locks a file for as long as it is open; returns whether there are locks.
+
+    Raises:
+        BlockingIOError: Another process has locked it.
+    """
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        if error.errno not in NO_LOCKS:
+            raise
+        return False
+    return True
+
+
+def _remove_leftovers(path: Path) -> None:
+    """Removes what killed writers of a file have left.
+
+    Without locks, leftovers stay: another process might be writing one of them.
+
+    Raises:
+        BlockingIOError: Another process is writing the file.
+    """
+    for left in path.parent.glob(f".{glob.escape(path.name)}.*.part"):
+        flags = os.O_RDWR | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+        try:
+            descriptor = os.open(left, flags)
+        except OSError:  # a link, or gone by now
+            continue
+        try:
+            if _lock(descriptor):
+                left.unlink(missing_ok=True)
+        finally:
+            os.close(descriptor)
+
+
+def open_regular(path: str | Path, expected: str = "a file") -> io.BufferedReader:
+    """Opens a file to read, if it is a regular one; a FIFO would block.
+
+    Args:
+        path: The file.
+        expected: What it should be, for the error.
+
+    Raises:
+        UserError: It is something else.
+        OSError: It cannot be opened.
+    """
+    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    mode = os.fstat(descriptor).st_mode
+    if not stat.S_ISREG(mode):
+        os.close(descriptor)
+        kind = {stat.S_IFDIR: "a folder", stat.S_IFIFO: "a FIFO"}
+        actual = kind.get(stat.S_IFMT(mode), "a device or socket")
+        raise UserError(f"{path}: found {actual}, expected {expected}")
+    return os.fdopen(descriptor, "rb")
+
+
+def no_link(name: str, flags: int) -> int:
+    """Opens a file that is written under its own name; an `opener` for `open`.
+
+    Whoever shares the folder could have put a link to another file there, or a FIFO.
+
+    Raises:
+        OSError: It is one of these, or not writable.
+    """
+    return os.open(name, flags | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, 0o666)
 
 
 def check_room(folder: str | Path) -> None:
@@ -130,12 +199,10 @@ def write_bytes(path: str | Path, content: bytes | memoryview) -> None:
     path = Path(path)
     # The old checksum goes first: after a kill the file has none, not a wrong one.
     _seal(path).unlink(missing_ok=True)
-    with whole_file(path) as temporary:
-        temporary.write_bytes(content)
-    with whole_file(_seal(path)) as temporary:
-        temporary.write_text(
-            f"{hashlib.sha256(content).hexdigest()}  {path.name}\n", encoding="utf-8"
-        )
+    with whole_file(path) as file:
+        file.write(content)
+    with whole_file(_seal(path)) as file:
+        file.write(f"{hashlib.sha256(content).hexdigest()}  {path.name}\n".encode())
 
 
 def damaged(path: str | Path, reason: object) -> UserError:
@@ -187,7 +254,8 @@ def read_json(path: str | Path) -> dict[str, Any]:
     """
     verify(path)
     try:
-        return json.loads(Path(path).read_text(encoding="utf-8"))
+        with open_regular(path) as file:
+            return json.load(file)
     except ValueError as error:
         raise damaged(path, error) from error
 
@@ -227,7 +295,7 @@ def read_csv(path: str | Path) -> list[dict[str, float]]:
     """
     verify(path)
     try:
-        with Path(path).open(encoding="utf-8", newline="") as file:
+        with io.TextIOWrapper(open_regular(path), "utf-8", newline="") as file:
             rows = csv.DictReader(file, strict=True)
             return [{key: float(value) for key, value in row.items()} for row in rows]
     except (ValueError, TypeError, csv.Error) as error:
@@ -235,6 +303,11 @@ def read_csv(path: str | Path) -> list[dict[str, float]]:
 
 
 def checksum(path: str | Path, algorithm: str = "sha256") -> str:
-    """Computes a file's checksum, in hexadecimal."""
-    with Path(path).open("rb") as file:
+    """Computes a file's checksum, in hexadecimal.
+
+    Raises:
+        UserError: It is no regular file.
+        OSError: It cannot be read.
+    """
+    with open_regular(path) as file:
         return hashlib.file_digest(file, algorithm).hexdigest()

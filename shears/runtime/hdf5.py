@@ -11,7 +11,7 @@ from typing import Any, BinaryIO
 
 import h5py
 
-from shears.runtime.files import NO_LOCKS
+from shears.runtime.files import NO_LOCKS, open_regular
 
 MAGIC = b"\x89HDF\r\n\x1a\n"  #: how an HDF5 file begins
 WRITTEN = "another program has it open for writing"
@@ -109,12 +109,12 @@ def open_hdf5(source: str | Path | BinaryIO) -> Iterator[h5py.File]:
             with h5py.File(whole, "r") as file:
                 yield file
             return
-        with Path(source).open("rb") as lock:
+        with open_regular(source) as lock:
             _lock(lock)
             with h5py.File(source, "r", locking=False) as file:
                 yield file
-    except EOFError as error:
-        raise ValueError(str(error)) from error
+    except EOFError as short:
+        raise ValueError(str(short)) from short
     except OSError as caught:  # h5py's has a number only if the system's call failed
         error = (whole and whole.failure) or caught
         if MARKED in str(error):

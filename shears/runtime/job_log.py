@@ -7,8 +7,10 @@ import sys
 import traceback
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 from shears.runtime.errors import UserError, brief, ctrl_c_ends_at_once
+from shears.runtime.files import no_link
 from shears.runtime.lock import end_with_run
 
 log = logging.getLogger(__name__)
@@ -47,6 +49,15 @@ def explain(error: Exception) -> str | None:
     return None
 
 
+class _LogFile(logging.FileHandler):
+    """A log that is not written through a link."""
+
+    def _open(self) -> Any:
+        return open(
+            self.baseFilename, self.mode, encoding=self.encoding, opener=no_link
+        )
+
+
 @contextlib.contextmanager
 def log_job(name: str, log_file: str | Path) -> Iterator[None]:
     """Logs to the terminal and to a file, and turns errors into one plain line.
@@ -65,7 +76,7 @@ def log_job(name: str, log_file: str | Path) -> Iterator[None]:
     to_terminal = logging.StreamHandler(sys.stderr)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        to_file = logging.FileHandler(path, mode="w", encoding="utf-8")
+        to_file = _LogFile(path, mode="w", encoding="utf-8")
     except OSError as error:
         sys.exit(f"{name}: error: {explain(error)}")
     handlers: list[logging.Handler] = [to_terminal, to_file]

@@ -65,8 +65,8 @@ def write_record(
         inputs={str(path): known_checksum(path) for path in sorted(inputs)},
         outputs=list(map(str, outputs)),
     )
-    with whole_file(_path(record.outputs[0])) as temporary:
-        temporary.write_text(f"{record.model_dump_json(indent=2)}\n", encoding="utf-8")
+    with whole_file(_path(record.outputs[0])) as file:
+        file.write(f"{record.model_dump_json(indent=2)}\n".encode())
 
 
 def find_records(folder: str | Path) -> Iterator[JobRecord]:

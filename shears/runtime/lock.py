@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import NamedTuple, TextIO
 
 from shears.runtime.errors import UserError
-from shears.runtime.files import NO_LOCKS
+from shears.runtime.files import NO_LOCKS, no_link
 
 VARIABLE = "SHEARS_RUN"  # names a run to its jobs
 PATIENCE = 5  # seconds; a process that only looks, or a dying job, holds it for less
@@ -43,7 +43,8 @@ class LockState(NamedTuple):
 def look_at_lock(folder: str | Path) -> LockState:
     """Finds out which run uses a folder, or used it last; changes nothing."""
     try:
-        with (Path(folder) / ".shears.lock").open(encoding="utf-8") as file:
+        path = Path(folder) / ".shears.lock"
+        with open(path, encoding="utf-8", opener=no_link) as file:
             return LockState(file.read(), not _acquire(file, fcntl.LOCK_SH))
     except OSError:  # no lock file, or a file system without locks
         return LockState()
@@ -67,7 +68,7 @@ def hold_lock(folder: str | Path, before: LockState) -> None:
     run = f"process {os.getpid()} on {platform.node()}"
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        file = path.open("a+", encoding="utf-8")
+        file = open(path, "a+", encoding="utf-8", opener=no_link)
         acquired = _acquire_patiently(file)
         file.seek(0)
         last = file.read()
@@ -97,8 +98,9 @@ def hold_lock(folder: str | Path, before: LockState) -> None:
         raise UserError(
             f"{path}: {error.strerror}; the run needs to write it"
         ) from None
+    if not _held:  # the first folder names the run
+        os.environ[VARIABLE] = f"{path}|{run}"
     _held.append(file)
-    os.environ[VARIABLE] = f"{path}|{run}"
 
 
 def _acquire(file: TextIO, kind: int) -> bool:

@@ -11,7 +11,6 @@ import json
 import os
 import resource
 import signal
-import stat
 import subprocess
 import sys
 import tempfile
@@ -46,29 +45,6 @@ class Limits(NamedTuple):
     processor: int = 20
     wall: float = 60
     answer: int = 16 << 20
-
-
-def open_regular(path: str | Path, expected: str = "a file") -> BinaryIO:
-    """Opens a file to read, if it is a regular one; a FIFO would block.
-
-    Args:
-        path: The file.
-        expected: What it should be, for the error.
-
-    Raises:
-        UserError: It is something else; the error does not name it.
-        OSError: It cannot be opened.
-    """
-    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
-    mode = os.fstat(descriptor).st_mode
-    if not stat.S_ISREG(mode):
-        os.close(descriptor)
-        kind = {stat.S_IFDIR: "a folder", stat.S_IFIFO: "a FIFO"}
-        raise UserError(
-            f"found {kind.get(stat.S_IFMT(mode), 'a device or socket')}, "
-            f"expected {expected}"
-        )
-    return os.fdopen(descriptor, "rb")
 
 
 def call(function: str, file: BinaryIO, limits: Limits) -> bytes:

@@ -101,7 +101,7 @@ class Checkpoint:
             "arrays": list(state.arrays),
         }
         members: dict[str, Any] = {"about": np.array(json.dumps(about)), **state.arrays}
-        with whole_file(self.path) as temporary, temporary.open("wb") as file:
+        with whole_file(self.path) as file:
             np.savez(file, **members)
 
 

@@ -16,7 +16,7 @@ import numpy as np
 from shears.model.architecture import INPUT_SHAPE, LAYERS, NAMES, Layer
 from shears.model.parameters import Parameters
 from shears.runtime.errors import UserError
-from shears.runtime.files import damaged, verify, write_bytes
+from shears.runtime.files import damaged, open_regular, verify, write_bytes
 from shears.weight_files.reader import read_contents
 
 
@@ -116,10 +116,11 @@ def read_weights(path: str | Path) -> Parameters:
         OSError: It is missing or not readable.
     """
     verify(path)
-    try:
-        contents = read_contents(path)
-    except UserError as error:
-        raise damaged(path, error) from error
+    with open_regular(path, "a weights file") as file:
+        try:
+            contents = read_contents(file)
+        except UserError as error:
+            raise damaged(path, error) from error
     if contents.layout != "Keras 2 weights":
         reason = f"found the layout {contents.layout}, expected Keras 2 weights"
         raise damaged(path, reason)

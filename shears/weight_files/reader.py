@@ -27,8 +27,9 @@ import numpy as np
 from shears.model.architecture import PARAMETERS
 from shears.model.parameters import Parameters
 from shears.runtime.errors import UserError, brief
+from shears.runtime.files import open_regular
 from shears.runtime.hdf5 import open_hdf5
-from shears.runtime.walls import Limits, call, open_regular
+from shears.runtime.walls import Limits, call
 from shears.weight_files import keras_archive
 from shears.weight_files.keras_archive import KerasArchive
 from shears.weight_files.layouts import (
@@ -198,8 +199,16 @@ def _read_archive(archive: KerasArchive) -> WeightsFile:
     )
 
 
-def _read_open(file: BinaryIO) -> WeightsFile:
-    """Reads an open file as `read_contents` does."""
+def read_contents(file: BinaryIO) -> WeightsFile:
+    """Reads a weights file of any Keras writer in this process.
+
+    For files that the workflow has written; a stranger's is for `read_weights_file`.
+
+    Raises:
+        UserError: It does not hold exactly the fixed network's weights. One line gives
+            the place, what was found and what was expected, but not the file's name.
+        OSError: It cannot be read, or another program has it open for writing.
+    """
     try:
         size = os.fstat(file.fileno()).st_size
         if not size:
@@ -224,26 +233,6 @@ def _read_open(file: BinaryIO) -> WeightsFile:
         ) from error
 
 
-def _open(path: str | Path) -> BinaryIO:
-    """Opens a weights file; a folder or a FIFO is none."""
-    return open_regular(path, f"{EXPECTED}: {ADVICE}")
-
-
-def read_contents(path: str | Path) -> WeightsFile:
-    """Reads a weights file of any Keras writer in this process.
-
-    For files that the workflow has written; a stranger's is for `read_weights_file`.
-
-    Raises:
-        UserError: It does not hold exactly the fixed network's weights. One line gives
-            the place, what was found and what was expected, but not the file's name.
-        OSError: It is missing or cannot be read, or another program has it open for
-            writing.
-    """
-    with _open(path) as file:
-        return _read_open(file)
-
-
 def answer(file: BinaryIO) -> bytes:
     """Reads a stranger's file behind walls: what `read_weights_file` calls there.
 
@@ -254,7 +243,7 @@ def answer(file: BinaryIO) -> bytes:
         UserError: As `read_contents` does, or the file cannot be read.
     """
     try:
-        contents = _read_open(file)
+        contents = read_contents(file)
     except OSError as error:
         raise UserError(f"{error.strerror or error}; expected {EXPECTED}") from None
     about = contents._asdict()
@@ -298,10 +287,11 @@ def read_weights_file(path: str | Path, limits: Limits = LIMITS) -> WeightsFile:
             or reading it came to a limit. The error names it.
     """
     try:
-        with _open(path) as file:
-            return _parse(call(f"{__name__}:answer", file, limits))
-    except UserError as error:
-        raise UserError(f"{path}: {error}") from error
+        with open_regular(path, f"{EXPECTED}: {ADVICE}") as file:
+            try:
+                return _parse(call(f"{__name__}:answer", file, limits))
+            except UserError as error:
+                raise UserError(f"{path}: {error}") from error
     except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
         raise UserError(
             f"{path}: reading it gave no network: it is damaged or made to do harm"

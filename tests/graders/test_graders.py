@@ -59,7 +59,8 @@ class Files(NamedTuple):
 def judge(path: Path) -> Verdict:
     """Reads a file as `shears inspect` does."""
     try:
-        contents = read_contents(path)
+        with path.open("rb") as file:
+            contents = read_contents(file)
     except UserError as error:
         return Verdict(None, {label: [] for label in LABELS.values()}, True, str(error))
     content = b"".join(array.tobytes() for array in contents.parameters.arrays)

@@ -417,7 +417,8 @@ def write_rows(folder: Path) -> Path:
 
 def test_a_written_archive_depends_on_the_images_alone(small):
     for i, folder in enumerate(("bin", "py")):
-        write_archive(small / f"{i}.tar.gz", read_images(small / folder))
+        with (small / f"{i}.tar.gz").open("wb") as file:
+            write_archive(file, read_images(small / folder))
     first, second = ((small / f"{i}.tar.gz").read_bytes() for i in range(2))
     assert first == second
     assert first[3:8] == bytes(5)  # gzip's header: no file name, no time

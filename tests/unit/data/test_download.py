@@ -463,7 +463,8 @@ def test_an_archive_that_the_browser_unpacked_is_packed_again(
     caplog.set_level("INFO", "shears")
     copy_archive(source, target, sha256=SHA256)
     assert f"converted {source}" in caplog.text
-    write_archive(tmp_path / "expected.tar.gz", read_images(good_archive))
+    with (tmp_path / "expected.tar.gz").open("wb") as file:
+        write_archive(file, read_images(good_archive))
     assert target.read_bytes() == (tmp_path / "expected.tar.gz").read_bytes()
 
 

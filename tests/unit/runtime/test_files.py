@@ -31,23 +31,30 @@ from tests.file_systems import read_only, without_write_permission
 def test_a_failed_write_leaves_the_old_file_and_nothing_else(tmp_path):
     target = tmp_path / "a.json"
     write_json(target, {"a": 1})
-    with pytest.raises(RuntimeError), whole_file(target) as temporary:
-        temporary.write_text("half", encoding="utf-8")
+    with pytest.raises(RuntimeError), whole_file(target) as file:
+        file.write(b"half")
         raise RuntimeError
     assert read_json(target) == {"a": 1}
     assert {path.name for path in tmp_path.iterdir()} == {"a.json", ".a.json.sha256"}
 
 
-def test_the_leftovers_of_a_killed_writer_are_overwritten(tmp_path):
-    (tmp_path / ".a.part").write_bytes(b"x" * 100)
+def test_the_leftovers_of_a_killed_writer_are_removed(tmp_path):
+    code = (
+        "import os, sys; from shears.runtime.files import whole_file\n"
+        "with whole_file(sys.argv[1]) as file: file.write(b'x'); os._exit(1)"
+    )
+    command = [sys.executable, "-c", code, tmp_path / "a"]
+    subprocess.run(command, cwd=ROOT, check=False)
+    (left,) = tmp_path.iterdir()
+    assert left.match(".a.*.part")
     write_bytes(tmp_path / "a", b"new")
     assert (tmp_path / "a").read_bytes() == b"new"
-    assert not (tmp_path / ".a.part").exists()
+    assert not left.exists()
 
 
 def test_two_writers_of_one_file_do_not_mix(tmp_path):
-    with whole_file(tmp_path / "a") as temporary:
-        temporary.write_bytes(b"first")
+    with whole_file(tmp_path / "a") as file:
+        file.write(b"first")
         with pytest.raises(OSError, match="another process is writing this file"):
             write_bytes(tmp_path / "a", b"second")
     assert (tmp_path / "a").read_bytes() == b"first"

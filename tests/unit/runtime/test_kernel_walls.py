@@ -4,7 +4,8 @@ import sys
 
 import pytest
 
-from shears.runtime.walls import Limits, call, open_regular
+from shears.runtime.files import open_regular
+from shears.runtime.walls import Limits, call
 
 WALLED = "tests.unit.runtime.walled"
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="Linux only")

@@ -6,7 +6,8 @@ import time
 import pytest
 
 from shears.runtime.errors import UserError
-from shears.runtime.walls import Limits, call, open_regular
+from shears.runtime.files import open_regular
+from shears.runtime.walls import Limits, call
 
 WALLED = "tests.unit.runtime.walled"
 

@@ -113,8 +113,8 @@ def open_hdf5(source: str | Path | BinaryIO) -> Iterator[h5py.File]:
             _lock(lock)
             with h5py.File(source, "r", locking=False) as file:
                 yield file
-    except EOFError as error:
-        raise ValueError(str(error)) from error
+    except EOFError as short:
+        raise ValueError(str(short)) from short
     except OSError as caught:  # h5py's has a number only if the system's call failed
         error = (whole and whole.failure) or caught
         if MARKED in str(error):

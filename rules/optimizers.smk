@@ -62,6 +62,7 @@ if PLAN.notebook:
             # Pasted into it word for word, with what the digest of code leaves out.
             optimizers=os.path.relpath(ROOT / "shears/optimizer_study/optimizers.py"),
             solutions=os.path.relpath(ROOT / "shears/optimizer_study/solutions.py"),
+            arguments=os.path.relpath(ROOT / "shears/optimizer_study/arguments.py"),
         output:
             submission=NOTEBOOK,
         log:
@@ -88,6 +89,7 @@ else:
             # Pasted into it word for word, with what the digest of code leaves out.
             optimizers=os.path.relpath(ROOT / "shears/optimizer_study/optimizers.py"),
             solutions=os.path.relpath(ROOT / "shears/optimizer_study/solutions.py"),
+            arguments=os.path.relpath(ROOT / "shears/optimizer_study/arguments.py"),
         output:
             submission=NOTEBOOK,
         log:

@@ -47,7 +47,7 @@ class Plan:
     Attributes:
         config: The configuration.
         methods: By the name of the folder: those that are run, and before them those
-            whose masks they use. With `with_recipes` there is one per recipe
+            whose masks they use. With ``with_recipes`` there is one per recipe
             ("lamp-long").
     """
 

@@ -69,9 +69,8 @@ def raise_kernel_walls() -> list[str]:
     """Forbids this process to open files, start processes and use the network.
 
     Returns:
-        The walls that stand: "landlock", "seccomp". None on other systems than Linux;
-        on Linux, a kernel without Landlock (before 5.13) or another architecture has
-        fewer.
+        Which of "landlock" and "seccomp" stand. None do on other systems than Linux,
+        and fewer on a kernel before 5.13 or another architecture.
     """
     if platform.system() != "Linux":
         return []

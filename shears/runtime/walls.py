@@ -58,8 +58,8 @@ def call(function: str, file: BinaryIO, limits: Limits) -> bytes:
         limits: What the call may take.
 
     Returns:
-        What the function returned. Treat it as a stranger's bytes, too: a flaw in the
-        library that reads the file may have let the file write them.
+        What the function returned. It is a stranger's, as the file is, because a flaw
+        in the library that reads the file may have let the file write it.
 
     Raises:
         UserError: The function raised one, or the process came to a limit or died. The

@@ -98,6 +98,7 @@ def open_hdf5(source: str | Path | BinaryIO) -> Iterator[h5py.File]:
         OSError: The file cannot be opened or read, or another program has it open for
             writing (BlockingIOError). This says nothing about its contents. The error
             has a number, a text and the file's name.
+        UserError: It is a folder, a FIFO or a device.
         ValueError: The contents are not HDF5's, by what HDF5 says of them.
     """
     whole: _WholeReads | None = None

@@ -16,6 +16,7 @@ from pathlib import Path
 import psutil
 import pytest
 
+from shears.runtime.lock import VARIABLE, hold_lock, look_at_lock
 from shears.training.checkpoint import Checkpoint, State
 from tests import ROOT
 from tests.file_systems import (
@@ -73,6 +74,21 @@ def test_a_second_run_in_the_same_folder_is_refused_and_does_no_harm(shared_run)
     assert f"error: {shared_run.folder}: another run is using this folder (proc" in last
     assert str(shared_run.process) in last
     assert "Traceback" not in shared_run.second.stdout
+
+
+def test_two_projects_with_one_results_folder_exclude_each_other(
+    copy, tmp_path, monkeypatch
+):
+    monkeypatch.setenv(VARIABLE, "")  # which holding a lock sets
+    shared = tmp_path / "shared"
+    (copy / "results").rename(shared)
+    (copy / "results").symlink_to(shared)
+    (shared / "report.html").unlink()
+    hold_lock(shared, look_at_lock(shared))  # as another project's run does
+    run = snakemake(copy)
+    assert run.returncode == 1
+    assert f"error: {shared}: another run is using this folder (proc" in run.stdout
+    assert not (shared / "report.html").exists()
 
 
 def test_a_killed_job_is_reported_and_run_again(copy):

@@ -121,7 +121,8 @@ def test_what_it_saves_is_read_by_the_scorer(tmp_path):
     for name, pair in zip(layers, arrays, strict=True):
         Model.layers.append(Layer(name, list(pair)))
     names["save_weights"](tmp_path / "a.h5")
-    contents = read_contents(tmp_path / "a.h5")
+    with (tmp_path / "a.h5").open("rb") as file:
+        contents = read_contents(file)
     assert contents.layout == "Keras 2 weights"
     assert contents.ignored == []
     np.testing.assert_array_equal(contents.parameters.vector, parameters.vector)

@@ -15,6 +15,8 @@ from hypothesis import strategies as st
 from shears.runtime.errors import UserError
 from shears.runtime.files import (
     check_writable,
+    checksum,
+    open_regular,
     read_csv,
     read_json,
     verify,
@@ -50,6 +52,65 @@ def test_the_leftovers_of_a_killed_writer_are_removed(tmp_path):
     write_bytes(tmp_path / "a", b"new")
     assert (tmp_path / "a").read_bytes() == b"new"
     assert not left.exists()
+
+
+@pytest.fixture
+def precious(tmp_path):
+    """A file of somebody else's, to which links in a shared folder lead."""
+    path = tmp_path / "precious"
+    path.write_bytes(b"precious")
+    return path
+
+
+@pytest.mark.parametrize(
+    "name", ["a", ".a.sha256", ".a.part", ".a.0123456789abcdef.part"]
+)
+def test_no_link_is_followed_when_a_file_is_written(tmp_path, precious, name):
+    shared = tmp_path / "shared"
+    shared.mkdir()
+    (shared / name).symlink_to(precious)
+    write_bytes(shared / "a", b"new")
+    assert precious.read_bytes() == b"precious"
+    assert (shared / "a").read_bytes() == b"new"
+    assert not (shared / "a").is_symlink()
+    verify(shared / "a")
+
+
+def test_a_temporary_name_cannot_be_guessed(tmp_path):
+    names = set()
+    for _ in range(3):
+        with whole_file(tmp_path / "a") as file:
+            names.add(file.name)
+            assert Path(file.name).match(".a.*.part")
+    assert len(names) == 3
+
+
+@pytest.mark.parametrize("umask", [0o022, 0o077])
+def test_the_umask_decides_who_may_read_a_file(tmp_path, umask):
+    before = os.umask(umask)
+    try:
+        write_bytes(tmp_path / "a", b"new")
+    finally:
+        os.umask(before)
+    assert (tmp_path / "a").stat().st_mode & 0o777 == 0o666 & ~umask
+
+
+@pytest.mark.parametrize("read", [read_json, read_csv, checksum])
+def test_a_fifo_in_place_of_a_file_is_refused_at_once(tmp_path, read):
+    os.mkfifo(tmp_path / "a")
+    with refused(tmp_path / "a", "found a FIFO, expected a file"):
+        read(tmp_path / "a")
+
+
+def test_only_regular_files_are_opened(tmp_path, precious):
+    with open_regular(precious) as file:
+        assert file.read() == b"precious"
+    with refused(tmp_path, "found a folder, expected a network"):
+        open_regular(tmp_path, "a network")
+    with refused(Path("/dev/zero"), "found a device or socket, expected a file"):
+        open_regular("/dev/zero")
+    with pytest.raises(FileNotFoundError):
+        open_regular(tmp_path / "none")
 
 
 def test_two_writers_of_one_file_do_not_mix(tmp_path):

@@ -8,6 +8,7 @@ import h5py
 import numpy as np
 import pytest
 
+from shears.runtime.errors import UserError
 from shears.runtime.hdf5 import is_hdf5, open_hdf5
 from tests import ROOT
 from tests.file_systems import without_locks
@@ -137,5 +138,6 @@ def test_an_hdf5_file_is_known_by_its_contents(path, tmp_path):
 def test_a_missing_file_and_a_folder_say_so(tmp_path):
     with pytest.raises(FileNotFoundError), open_hdf5(tmp_path / "none"):
         pass
-    with pytest.raises(IsADirectoryError), open_hdf5(tmp_path):
-        pass
+    with pytest.raises(UserError, match="found a folder, expected a file"):
+        with open_hdf5(tmp_path):
+            pass

@@ -22,6 +22,16 @@ def run(tmp_path, error):
         raise error
 
 
+def test_a_log_is_not_written_through_a_link(tmp_path, capfd):
+    precious, log = tmp_path / "precious", tmp_path / "logs/try.log"
+    precious.write_bytes(b"precious")
+    log.parent.mkdir()
+    log.symlink_to(precious)
+    with pytest.raises(SystemExit, match="try.log: Too many levels of symbolic"):
+        run(tmp_path, UserError("not reached"))
+    assert precious.read_bytes() == b"precious"
+
+
 @pytest.mark.parametrize(
     ("error", "message"),
     [

@@ -132,6 +132,17 @@ def test_a_job_without_a_run_or_of_another_machine_is_left_alone(monkeypatch):
     time.sleep(0.2)  # this process would be gone
 
 
+def test_a_lock_that_is_a_link_is_refused_and_not_followed(tmp_path):
+    precious, shared = tmp_path / "precious", tmp_path / "shared"
+    precious.write_bytes(b"precious")
+    shared.mkdir()
+    (shared / ".shears.lock").symlink_to(precious)
+    assert look_at_lock(shared) == LockState()
+    with pytest.raises(UserError, match="shears.lock: Too many levels of symbolic"):
+        hold_lock(shared, LockState())
+    assert precious.read_bytes() == b"precious"
+
+
 def test_a_folder_that_cannot_be_written_is_reported(tmp_path):
     (tmp_path / "file").write_text("", encoding="utf-8")
     with pytest.raises(UserError, match="file/.shears.lock: (Not a dir|File exists)"):

@@ -1,6 +1,5 @@
 """A stranger's file is read behind walls: whatever happens there ends in a line."""
 
-import os
 import time
 
 import pytest
@@ -46,15 +45,3 @@ def test_whatever_ends_the_process_is_a_line(file, function, limits, message):
         call(f"{WALLED}:{function}", file, limits)
     assert "\n" not in str(caught.value)
     assert time.monotonic() - began < 60
-
-
-def test_a_fifo_is_refused_at_once(tmp_path):
-    os.mkfifo(tmp_path / "fifo")
-    with pytest.raises(UserError, match="found a FIFO, expected a file"):
-        open_regular(tmp_path / "fifo")
-    with pytest.raises(UserError, match="found a folder, expected a file"):
-        open_regular(tmp_path)
-    with pytest.raises(UserError, match="found a device or socket, expected a file"):
-        open_regular("/dev/zero")
-    with pytest.raises(FileNotFoundError):
-        open_regular(tmp_path / "none")

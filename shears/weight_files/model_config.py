@@ -149,31 +149,38 @@ def _check_call(layer: Mapping[str, Any], nodes: object) -> None:
             raise _wrong(where, argument, "no arguments of its call")
 
 
-def _in_a_row(layers: list[Mapping[str, Any]]) -> None:
-    """Checks that each layer of a functional model has the previous one as input."""
+def _in_a_row(layers: list[Mapping[str, Any]], config: Mapping[str, Any]) -> None:
+    """Checks that each layer of a functional model has the previous one as input.
+
+    The first is the model's input, the last its output; each is called once.
+    """
     names = {layer["name"] for layer in layers if isinstance(layer.get("name"), str)}
 
-    def layers_in(value: object) -> Iterator[str]:
+    def tensors_in(value: object) -> Iterator[list[Any]]:
+        """Finds [layer, node, tensor], which Keras 3 calls "keras_history"."""
         if isinstance(value, dict):
-            # Keras 3 names them in "keras_history": [layer, node, tensor].
-            for item in value.values():
-                yield from layers_in(item)
-        elif isinstance(value, list):
+            value = list(value.values())
+        if isinstance(value, list):
+            if value and isinstance(value[0], str) and value[0] in names:
+                yield value[:3]
             for item in value:
-                yield from layers_in(item)
-        elif isinstance(value, str) and value in names:
-            yield value
+                yield from tensors_in(item)
 
-    previous: list[object] = []
+    for key, end in (("input_layers", layers[:1]), ("output_layers", layers[-1:])):
+        expected = [[layer.get("name"), 0, 0] for layer in end]
+        if list(tensors_in(config.get(key))) != expected:
+            which = "the first layer" if key == "input_layers" else "the last layer"
+            raise _wrong(key, config.get(key), which)
+    previous: list[list[object]] = []
     for layer in layers:
         nodes = layer.get("inbound_nodes", [])
         several = not isinstance(nodes, list) or len(nodes) > 1
-        if several or sorted(set(layers_in(nodes))) != previous:
+        if several or list(tensors_in(nodes)) != previous:
             raise _wrong(
                 f"layer {layer.get('name')!r}", nodes, "the previous layer as its input"
             )
         _check_call(layer, nodes)
-        previous = [layer.get("name")]
+        previous = [[layer.get("name"), 0, 0]]
 
 
 def _layers(model: Mapping[str, Any]) -> list[Mapping[str, Any]]:
@@ -188,7 +195,7 @@ def _layers(model: Mapping[str, Any]) -> list[Mapping[str, Any]]:
         raise _wrong("layers", layers, "a list")
     layers = [_mapping(layer, f"layers[{i}]") for i, layer in enumerate(layers)]
     if kind != "Sequential":
-        _in_a_row(layers)
+        _in_a_row(layers, _mapping(config, "config"))
     return layers
 
 

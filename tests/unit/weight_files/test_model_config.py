@@ -179,6 +179,51 @@ def test_a_model_that_forks_is_refused_in_one_line(tmp_path, name):
         read_weights_file(path)
 
 
+def output_elsewhere(config: dict) -> None:
+    name = config["layers"][-2]["config"]["name"]
+    config["output_layers"] = json.loads(
+        json.dumps(config["output_layers"]).replace(
+            json.dumps(config["layers"][-1]["config"]["name"]), json.dumps(name)
+        )
+    )
+
+
+def two_outputs(config: dict) -> None:
+    names = [layer["config"]["name"] for layer in config["layers"][-2:]]
+    config["output_layers"] = [[name, 0, 0] for name in names]
+
+
+def another_call(config: dict) -> None:
+    """The third layer's input is a second call of the second, which there is not."""
+    layer = config["layers"][2]
+    before = json.dumps(config["layers"][1]["config"]["name"])
+    nodes = json.dumps(layer["inbound_nodes"])
+    assert f"{before}, 0, 0" in nodes
+    layer["inbound_nodes"] = json.loads(
+        nodes.replace(f"{before}, 0, 0", f"{before}, 1, 0")
+    )
+
+
+@pytest.mark.parametrize("name", [n for n in GENUINE if "functional.save.h5" in n])
+@pytest.mark.parametrize(
+    ("spoil", "message"),
+    [
+        (output_elsewhere, "output_layers: found"),
+        (two_outputs, "expected the last layer"),
+        (lambda config: config.pop("input_layers"), "expected the first layer"),
+        (another_call, "expected the previous layer as its input"),
+    ],
+)
+def test_a_model_with_other_ends_or_calls_is_refused(tmp_path, name, spoil, message):
+    path = unpack(name, tmp_path)
+    with h5py.File(path, "r+") as file:
+        model = json.loads(file.attrs["model_config"])
+        spoil(model["config"])
+        file.attrs["model_config"] = json.dumps(model)
+    with refused(path, message):
+        read_weights_file(path)
+
+
 def config_of(path: Path) -> dict:
     """Reads the description of the model in a file."""
     with h5py.File(path) as file:

@@ -73,7 +73,7 @@ napoleon_attr_annotations = False  # the signatures of the classes have them
 nitpick_ignore_regex = [
     (
         "py:.*|any",
-        r"(argparse|ast|collections|pathlib|types|typing)\..+"
+        r"(argparse|ast|collections|io|pathlib|types|typing)\..+"
         r"|(altair|h5py|keras|matplotlib|nbformat|numpy|pydantic|requests|tensorflow|tf)\..+",
     ),
 ]

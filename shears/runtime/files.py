@@ -126,7 +126,7 @@ def open_regular(path: str | Path, expected: str = "a file") -> io.BufferedReade
 
 
 def no_link(name: str, flags: int) -> int:
-    """Opens a file that is written under its own name; an `opener` for `open`.
+    """Opens a file that is written under its own name: an ``opener`` for ``open``.
 
     Whoever shares the folder could have put a link to another file there, or a FIFO.
 

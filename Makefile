@@ -10,6 +10,7 @@
 #   make bench-peer  score and time against TensorFlow Model Optimization (CIFAR-10)
 #   make search      search the settings of a pruning round, on a finished run (hours)
 #   make results     docs/results.md and docs/optimizers.md, from finished runs
+#   make fuzz        damaged weights files against the scorer (half an hour)
 #   make reliability kills, full disks, damage: the figures of docs/reliability.md (an hour)
 #   make scaling     measures one and two workers here and simulates hundreds, from the run
 #                    of config/frontier.yaml (docs/scaling.md)
@@ -46,7 +47,7 @@ UNUSABLE := $(shell \
   fi)
 endif
 
-.PHONY: always help env demo reproduce test test-fast hooks test-browser test-graders test-slurm lint bench bench-peer search results reliability scaling schema figures docs lock
+.PHONY: always help env demo reproduce test test-fast hooks test-browser test-graders test-slurm lint bench bench-peer search results reliability fuzz scaling schema figures docs lock
 help:
 	@sed -n 's/^#   //p' Makefile
 
@@ -148,6 +149,9 @@ search: $(READY)
 results: $(READY)
 	$(BIN)/python -m tools.write_results
 	$(BIN)/python -m tools.write_optimizers
+
+fuzz: $(READY)
+	$(BIN)/python -m tools.fuzz $(ARGS)
 
 reliability: $(READY)
 	$(BIN)/python -m tools.check_reliability $(ARGS)

@@ -51,9 +51,7 @@ with plain_errors():
     )
 
 # Before planning: anything that another run does from now on makes the plan stale.
-LOCKS = {
-    folder: look_at_lock(folder) for folder in (Path.cwd(), RESULTS.resolve())
-}
+LOCKS = {folder: look_at_lock(folder) for folder in (Path.cwd(), RESULTS.resolve())}
 if workflow.is_main_process and not any(seen.held for seen in LOCKS.values()):
     with plain_errors():
         restore_memory(RESULTS)

@@ -73,10 +73,10 @@ rule all:
 
 onstart:
     with plain_errors():
+        check_jobs_files(workflow.dag.jobs)
         for folder, seen in LOCKS.items():
             check_room(folder)
             hold_lock(folder, seen)
-        check_jobs_files(workflow.dag.jobs)
         check_cluster(workflow.dag.needrun_jobs())
 
 

@@ -195,13 +195,20 @@ def _read(path: Path) -> tuple[str, bytes]:
     return "accepted", contents.parameters.vector.tobytes()
 
 
-def try_mutant(seed: int, number: int, kept: Path | None = None) -> Outcome:
+def try_mutant(
+    seed: int,
+    number: int,
+    kept: Path | None = None,
+    memory: Callable[[], int] | None = None,
+) -> Outcome:
     """Makes a mutant and reads it.
 
     Args:
         seed: The run's.
         number: The mutant's.
         kept: Where a mutant is kept that breaks a rule.
+        memory: Measures the bytes that reading has taken, in a process that starts no
+            others.
     """
     kind, source, content = make_mutant(seed, number)
     with tempfile.TemporaryDirectory() as folder:
@@ -210,13 +217,17 @@ def try_mutant(seed: int, number: int, kept: Path | None = None) -> Outcome:
         result, weights = _read(path)
         if result == "accepted" and _read(path) != (result, weights):
             result = "a second reading differs"
-    kilobytes = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss
-    memory = kilobytes << (10 if sys.platform == "linux" else 0)
-    if memory > LIMITS.memory + LIBRARIES:
-        result = f"took {memory >> 20:,} MiB"
+    if memory is not None and memory() > LIMITS.memory + LIBRARIES:
+        result = f"took {memory() >> 20:,} MiB"
     if result not in ("accepted", "refused", "limit", "died") and kept:
         kept.joinpath(f"{seed}-{number}-{source}").write_bytes(content)
-    return Outcome(kind, number, result, memory)
+    return Outcome(kind, number, result, memory() if memory else 0)
+
+
+def memory_of_children() -> int:
+    """Returns the most bytes that a process which this one started has taken so far."""
+    kilobytes = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss
+    return kilobytes << (10 if sys.platform == "linux" else 0)
 
 
 def _read_finished(path: Path) -> Iterator[Outcome]:
@@ -257,7 +268,7 @@ def fuzz(seed: int, mutants: int, folder: Path = FOLDER) -> list[Outcome]:
 
 
 def _try_one(arguments: tuple[int, int, Path]) -> Outcome:
-    return try_mutant(*arguments)
+    return try_mutant(*arguments, memory=memory_of_children)
 
 
 def count(outcomes: list[Outcome]) -> str:

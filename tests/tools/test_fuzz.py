@@ -4,9 +4,17 @@ import collections
 
 import pytest
 
-from shears.weight_files import reader
+from shears.weight_files.reader import LIMITS
 from tools import fuzz
-from tools.fuzz import KINDS, Outcome, count, make_mutant, try_mutant
+from tools.fuzz import (
+    KINDS,
+    LIBRARIES,
+    Outcome,
+    count,
+    make_mutant,
+    memory_of_children,
+    try_mutant,
+)
 
 GOOD = {"accepted", "refused", "limit", "died"}
 
@@ -56,9 +64,11 @@ def test_weights_that_differ_between_readings_are_noticed(monkeypatch):
     assert try_mutant(0, 0).result == "a second reading differs"
 
 
-def test_the_limit_of_memory_is_looked_at(monkeypatch):
-    monkeypatch.setattr(fuzz, "LIMITS", reader.LIMITS._replace(memory=-fuzz.LIBRARIES))
-    assert try_mutant(0, 0).result.startswith("took ")
+def test_the_limit_of_memory_is_looked_at():
+    most = LIMITS.memory + LIBRARIES
+    assert try_mutant(0, 0, memory=lambda: most).result in GOOD
+    assert try_mutant(0, 0, memory=lambda: most + (1 << 20)).result == "took 1,025 MiB"
+    assert memory_of_children() > 1 << 20  # those that the first two have started
 
 
 def test_outcomes_are_counted_by_kind():

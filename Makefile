@@ -14,6 +14,7 @@
 #   make reliability kills, full disks, damage: the figures of docs/reliability.md (an hour)
 #   make scaling     measures one and two workers here and simulates hundreds, from the run
 #                    of config/frontier.yaml (docs/scaling.md)
+#   make audit       known vulnerabilities of the locked packages (docs/security.md)
 #   make schema      write schemas/config.schema.yaml and config/README.md from shears/config.py
 #   make figures     the README's figures: the DAG, and the report of `make demo`
 #   make docs        the documents and the library's API as one site, in docs/_build
@@ -47,7 +48,7 @@ UNUSABLE := $(shell \
   fi)
 endif
 
-.PHONY: always help env demo reproduce test test-fast hooks test-browser test-graders test-slurm lint bench bench-peer search results reliability fuzz scaling schema figures docs lock
+.PHONY: always help env demo reproduce test test-fast hooks test-browser test-graders test-slurm lint bench bench-peer search results reliability fuzz audit scaling schema figures docs lock
 help:
 	@sed -n 's/^#   //p' Makefile
 
@@ -153,6 +154,18 @@ results: $(READY)
 fuzz: $(READY)
 	$(BIN)/python -m tools.fuzz $(ARGS)
 
+.venv-audit/installed: envs/requirements-audit.lock $(READY)
+	rm -rf .venv-audit
+	$(BIN)/python -m venv .venv-audit
+	.venv-audit/bin/python -m pip install --quiet --disable-pip-version-check \
+	  --require-hashes -r envs/requirements-audit.lock
+	@touch $@
+
+# A package that cannot be looked up is a failure, too.
+audit: .venv-audit/installed
+	.venv-audit/bin/pip-audit --strict --disable-pip --require-hashes \
+	  $(patsubst %,-r %,$(wildcard envs/*.lock)) $(ARGS)
+
 reliability: $(READY)
 	$(BIN)/python -m tools.check_reliability $(ARGS)
 
@@ -176,13 +189,17 @@ docs: $(VENV)/docs
 	$(BIN)/sphinx-build -c docs -W --keep-going -n --quiet . docs/_build
 	@echo "site: docs/_build/index.html"
 
-PINNED := --quiet --generate-hashes --no-header --no-emit-index-url --no-emit-find-links
+# --only-binary :all:, which each .in file begins with, goes into the lock files: nothing
+# is built on a user's machine. What has no wheel at all is in envs/wheels.
+PINNED := --quiet --generate-hashes --no-header --no-emit-index-url --emit-build-options
 COMPILE := uv pip compile $(PINNED) --universal --python-version 3.11
 COMPILE_FOR := uv pip compile $(PINNED) --python-platform x86_64-manylinux_2_28 \
   --python-version
 lock:
-	$(COMPILE) pyproject.toml envs/requirements.in -o envs/requirements.lock
-	$(COMPILE) pyproject.toml envs/requirements-gpu.in -o envs/requirements-gpu.lock
+	$(COMPILE) --emit-find-links pyproject.toml envs/requirements.in -o envs/requirements.lock
+	$(COMPILE) --emit-find-links pyproject.toml envs/requirements-gpu.in \
+	  -o envs/requirements-gpu.lock
+	$(COMPILE) envs/requirements-audit.in -o envs/requirements-audit.lock
 	$(COMPILE) envs/requirements-peer.in -o envs/requirements-peer.lock
 	$(COMPILE) envs/requirements-browser.in -o envs/requirements-browser.lock
 	$(COMPILE) envs/requirements-docs.in -o envs/requirements-docs.lock

@@ -33,6 +33,7 @@ include_patterns = [
     "README.md",
     "CONTRIBUTING.md",
     "CHANGELOG.md",
+    "SECURITY.md",
     "config/README.md",
     "docs/*.md",
     "docs/api/*.rst",
@@ -89,9 +90,11 @@ docs/scorer
 docs/reliability
 docs/bring_your_own
 docs/scaling
+docs/security
 config/README
 CONTRIBUTING
 CHANGELOG
+SECURITY
 ```
 
 ```{toctree}

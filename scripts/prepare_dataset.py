@@ -6,6 +6,7 @@ from shears.data.cifar10 import read_archive
 from shears.data.dataset import write_dataset
 from shears.data.digits import read_digits
 from shears.data.splits import split_off
+from shears.runtime.files import verify
 from shears.runtime.job_log import log_job
 from shears.runtime.job_record import write_record
 
@@ -23,7 +24,11 @@ def prepare_dataset(
     seed: int,
 ) -> None:
     """Reads the archive, or scikit-learn's digits, and splits the images."""
-    rest, test = read_digits(seed) if name == "digits" else read_archive(archive)
+    if name == "digits":
+        rest, test = read_digits(seed)
+    else:
+        verify(archive)  # it may have changed since it was downloaded
+        rest, test = read_archive(archive)
     train, validation = split_off(rest, validation_images, seed)
     if training_images:
         _, train = split_off(train, training_images, seed)

@@ -5,7 +5,6 @@ import logging
 import os
 import re
 import shlex
-import shutil
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -23,7 +22,13 @@ from shears.data.cifar10 import (
     write_archive,
 )
 from shears.runtime.errors import UserError, brief
-from shears.runtime.files import checksum, no_link, whole_file
+from shears.runtime.files import (
+    checksum,
+    forget_checksum,
+    no_link,
+    whole_file,
+    write_checksum,
+)
 from shears.runtime.paths import expand_of
 
 log = logging.getLogger(__name__)
@@ -162,12 +167,13 @@ def copy_archive(source: str | Path, target: str | Path, *, sha256: str) -> None
         _verify(source, sha256)
     images = read_images(source)
     copied = images.form is BINARY and source.is_file() and is_gzip(source)
+    forget_checksum(target)
     with whole_file(target) as file:
         if copied:
-            with source.open("rb") as archive:
-                shutil.copyfileobj(archive, file)
+            file.write(source.read_bytes())
         else:
             write_archive(file, images)
+    write_checksum(target, checksum(target))
     log.info("%s %s", "copied" if copied else "converted", source)
 
 
@@ -388,4 +394,6 @@ def download_archive(
             "check the network and run again (it resumes), or get the file another way "
             "and set CIFAR10_ARCHIVE to its path"
         ) from None
+    forget_checksum(target)
     partial.replace(target)
+    write_checksum(target, sha256)

@@ -196,13 +196,25 @@ def _seal(path: Path) -> Path:
 
 def write_bytes(path: str | Path, content: bytes | memoryview) -> None:
     """Writes a file, whole or not at all, and its checksum beside it."""
-    path = Path(path)
-    # The old checksum goes first: after a kill the file has none, not a wrong one.
-    _seal(path).unlink(missing_ok=True)
+    forget_checksum(path)
     with whole_file(path) as file:
         file.write(content)
+    write_checksum(path, hashlib.sha256(content).hexdigest())
+
+
+def forget_checksum(path: str | Path) -> None:
+    """Removes a file's checksum, before the file is replaced.
+
+    After a kill the file has none then, not a wrong one.
+    """
+    _seal(Path(path)).unlink(missing_ok=True)
+
+
+def write_checksum(path: str | Path, sha256: str) -> None:
+    """Writes a file's checksum beside it."""
+    path = Path(path)
     with whole_file(_seal(path)) as file:
-        file.write(f"{hashlib.sha256(content).hexdigest()}  {path.name}\n".encode())
+        file.write(f"{sha256}  {path.name}\n".encode())
 
 
 def damaged(path: str | Path, reason: object) -> UserError:

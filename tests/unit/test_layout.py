@@ -49,6 +49,7 @@ OF_THE_LIBRARY = {
     "notebooks/test_pruning_notebook.py",
     "test_encodings.py",
     "test_layout.py",
+    "test_locks.py",
     "test_reference.py",
     "test_test_set.py",
 }

@@ -18,6 +18,7 @@ import numpy as np
 import pytest
 
 from scripts.download_cifar10 import download_cifar10
+from scripts.prepare_dataset import prepare_dataset
 from shears.data import cifar10, download
 from shears.data.cifar10 import (
     BATCHES,
@@ -197,7 +198,41 @@ def test_a_whole_file_arrives(tmp_path):
     with serving() as (url, _):
         fetch(tmp_path / "a", url)
     assert (tmp_path / "a").read_bytes() == BODY
-    assert len(list(tmp_path.iterdir())) == 1
+    assert {path.name for path in tmp_path.iterdir()} == {"a", ".a.sha256"}
+
+
+@pytest.mark.slow
+def test_the_archive_is_verified_again_when_it_is_read(good_archive, tmp_path):
+    body = good_archive.read_bytes()
+    changed = io.BytesIO()  # another archive, whole in itself
+    images = read_images(good_archive)
+    labels = np.roll(images.test.labels, 1)
+    write_archive(changed, images._replace(test=images.test._replace(labels=labels)))
+    target, dataset = tmp_path / "archive.tar.gz", tmp_path / "dataset.h5"
+
+    def prepare():
+        prepare_dataset(
+            archive=str(target),
+            dataset=str(dataset),
+            name="cifar10",
+            validation_images=10,
+            training_images=10,
+            seed=0,
+        )
+
+    def from_server():
+        with serving(lambda to: whole(to, body=body)) as (url, _):
+            sha256 = hashlib.sha256(body).hexdigest()
+            download_archive(target, urls=[url], sha256=sha256)
+
+    for fetched in (from_server, lambda: copy_archive(good_archive, target, sha256="")):
+        fetched()
+        prepare()
+        dataset.unlink()
+        target.write_bytes(changed.getvalue())
+        with refused(target, "damaged (its sha256 is "):
+            prepare()
+        assert not dataset.exists()
 
 
 FAULTS = {

@@ -3,8 +3,10 @@
 Landlock (https://docs.kernel.org/userspace-api/landlock.html) forbids every access to
 files that are not open yet. A seccomp filter
 (https://docs.kernel.org/userspace-api/seccomp_filter.html) refuses the system calls
-that start programs and processes, use the network or look into other processes. Both
-work without root and cannot be undone. Python has no maintained library for either.
+that start programs and processes, use the network or look into other processes. Where
+there is no such filter, a namespace without a network
+(https://man7.org/linux/man-pages/man7/network_namespaces.7.html) does a part of it. All
+work without root and cannot be undone. Python has no maintained library for them.
 """
 
 import ctypes
@@ -20,6 +22,8 @@ _GET_VERSION = 1
 _FILE_RIGHTS = {1: 13, 2: 14, 3: 15, 5: 16}
 _NETWORK_RIGHTS = 0b11  # bind and connect, since version 4
 _SCOPES = 0b11  # abstract sockets and signals, since version 6
+_NEW_USER, _NEW_NETWORK = 0x10000000, 0x40000000  # unshare
+_CAPABILITIES = 0x20080522  # version 3 of their form
 
 # Numbers of the refused system calls on each architecture, and its identifier.
 _CALLS = {
@@ -69,8 +73,9 @@ def raise_kernel_walls() -> list[str]:
     """Forbids this process to open files, start processes and use the network.
 
     Returns:
-        Which of "landlock" and "seccomp" stand. None do on other systems than Linux,
-        and fewer on a kernel before 5.13 or another architecture.
+        Which of "landlock", "seccomp" and "network namespace" stand; the last is for
+        where there is no seccomp. None do on other systems than Linux, and fewer on a
+        kernel before 5.13 or another architecture.
     """
     if platform.system() != "Linux":
         return []
@@ -78,7 +83,10 @@ def raise_kernel_walls() -> list[str]:
     if libc.prctl(_NO_NEW_PRIVILEGES, 1, 0, 0, 0):
         return []
     walls = {"landlock": _landlock, "seccomp": _seccomp}
-    return [name for name, wall in walls.items() if wall(libc)]
+    standing = [name for name, wall in walls.items() if wall(libc)]
+    if "seccomp" not in standing and _network_namespace(libc):
+        standing.append("network namespace")
+    return standing
 
 
 def _landlock(libc: ctypes.CDLL) -> bool:
@@ -135,3 +143,11 @@ def _seccomp(libc: ctypes.CDLL) -> bool:
     program = Program(len(code), ctypes.addressof(instructions))
     pointer = ctypes.byref(program)
     return libc.prctl(_SET_SECCOMP, _FILTER, pointer, 0, 0) == 0
+
+
+def _network_namespace(libc: ctypes.CDLL) -> bool:
+    """Moves this process to where there is no network; some systems allow only root."""
+    if libc.unshare(_NEW_USER | _NEW_NETWORK):
+        return False
+    header = struct.pack("=II", _CAPABILITIES, 0)
+    return libc.capset(header, bytes(24)) == 0  # it has all there, and needs none

@@ -65,6 +65,8 @@ ADVICE = "save the network with Keras as .h5 or .keras"
 MOST_BYTES = 1 << 30  # of a file; the weights and an optimizer's state have 20 million
 #: What reading a stranger's file may take; a good one takes a tenth of a second.
 LIMITS = Limits(processor=10, wall=30)
+NO_MEMORY = "memory allocation failed"  # what HDF5 says then
+INTERNAL = (NameError, SystemError, AssertionError)  # faults of h5py's own code
 MODEL_WEIGHTS = "model_weights"  # the group of the layers in a whole model of Keras 2
 MOST_NOTED = 5  # arrays that are listed though no layer names them
 
@@ -227,9 +229,13 @@ def read_contents(file: BinaryIO) -> WeightsFile:
     except (MemoryError, OSError):  # the file's contents are not to blame
         raise
     except Exception as error:  # h5py raises nearly anything on a damaged file
+        if NO_MEMORY in str(error):
+            raise MemoryError(str(error)) from error
+        # What fails inside h5py, and not in HDF5, says nothing about the file.
+        why = type(error).__name__ if isinstance(error, INTERNAL) else brief(error)
         raise UserError(
-            f"not readable as HDF5 ({brief(error)}): it is cut off, damaged or another "
-            f"kind of file; {ADVICE}"
+            f"not readable as HDF5 ({why}): it is cut off, damaged or another kind of "
+            f"file; {ADVICE}"
         ) from error
 
 

@@ -218,13 +218,23 @@ def _attribute(owner: h5py.Group, key: str, where: str) -> object:
     if key not in owner.attrs:
         return None
     stored = owner.attrs.get_id(key)
-    size = int(np.prod(stored.shape, dtype=float)) * stored.dtype.itemsize
+    size = int(np.prod(stored.shape or (), dtype=float)) * stored.dtype.itemsize
+    _check_size(size, f"{where}attribute {key}")
+    value = owner.attrs[key]
+    if isinstance(value, str) or stored.dtype == object:
+        # The length is not declared, and many names may share one long text. Only the
+        # limit of memory bounds what reading it takes.
+        texts = value.ravel() if isinstance(value, np.ndarray) else [value]
+        size = sum(len(text) for text in texts if isinstance(text, bytes | str))
+        _check_size(size, f"{where}attribute {key}")
+    return value
+
+
+def _check_size(size: int, where: str) -> None:
+    """Refuses an attribute that is too large."""
     if size > MOST_TEXT:
-        raise UserError(
-            f"{where}attribute {key}: found {size:,} bytes, expected at most "
-            f"{MOST_TEXT:,}"
-        )
-    return owner.attrs[key]
+        text = f"found {size:,} bytes, expected at most {MOST_TEXT:,}"
+        raise UserError(f"{where}: {text}")
 
 
 def _decode(value: bytes | str, where: str) -> str:
@@ -232,7 +242,7 @@ def _decode(value: bytes | str, where: str) -> str:
     if isinstance(value, str):
         return value
     try:
-        return bytes(value).decode()
+        return bytes.decode(value)
     except (TypeError, UnicodeDecodeError):
         raise UserError(
             f"{where}: found no text in UTF-8, expected a UTF-8 string"

@@ -63,7 +63,8 @@ def precious(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "name", ["a", ".a.sha256", ".a.part", ".a.0123456789abcdef.part"]
+    "name",
+    ["a", ".a.sha256", ".a.part", "..a.sha256.part", ".a.0123456789abcdef.part"],
 )
 def test_no_link_is_followed_when_a_file_is_written(tmp_path, precious, name):
     shared = tmp_path / "shared"

@@ -21,7 +21,7 @@ OPTIONS = st.fixed_dictionaries(
         "fillvalue": st.sampled_from([0, 3]),
     },
 )
-GZIP, SHUFFLE, FLETCHER32 = 1, 2, 3
+GZIP, SHUFFLE, FLETCHER32, LZF = 1, 2, 3, h5py.h5z.FILTER_LZF
 
 
 def new_file() -> h5py.File:
@@ -37,6 +37,7 @@ def stored(file, content, *filters, mask=0):
             GZIP: lambda: properties.set_deflate(6),
             SHUFFLE: properties.set_shuffle,
             FLETCHER32: properties.set_fletcher32,
+            LZF: lambda: properties.set_filter(LZF, h5py.h5z.FLAG_OPTIONAL, ()),
         }[number]()
     space = h5py.h5s.create_simple((100,))
     made = h5py.h5d.create(file.id, b"a", h5py.h5t.IEEE_F32LE, space, properties)
@@ -88,6 +89,10 @@ BAD = {
     "packed twice": (
         (zlib.compress(zlib.compress(bytes(1 << 28))), GZIP, GZIP),
         "cut off or unpacks to more than 1,474 bytes",
+    ),
+    "the longest runs": (
+        (b"\0a" + 400 * b"\xe0\xff\0", LZF),
+        "found a chunk that unpacks to more than 1,474 bytes",
     ),
     "cut off": ((WHOLE[:-3], GZIP), "cut off or unpacks"),
     "no gzip": ((b"\0" * 99, GZIP), "no gzip"),

@@ -12,6 +12,7 @@ from shears.model.architecture import SHAPES
 from shears.model.parameters import Parameters
 from shears.runtime.errors import UserError
 from shears.runtime.walls import Limits
+from shears.weight_files import reader
 from shears.weight_files.reader import loaders, read_weights_file
 from tests.conftest import make_parameters, refused
 from tests.unit.weight_files.bad_files import (
@@ -319,6 +320,25 @@ def test_a_file_that_is_made_to_do_harm_is_refused_in_one_line(tmp_path, kind):
         read_weights_file(path, Limits(processor=2, wall=30, memory=64 << 20))
 
 
+@pytest.mark.parametrize(
+    ("error", "message"),
+    [
+        (
+            UnboundLocalError("no variable 'error'"),
+            r"HDF5 \(UnboundLocalError\): it is",
+        ),
+        (ValueError("bad heap free list"), r"HDF5 \(bad heap free list\): it is"),
+    ],
+)
+def test_the_faults_of_h5py_itself_are_not_quoted(monkeypatch, good, error, message):
+    def fail(*_: object) -> None:
+        raise error
+
+    monkeypatch.setattr(reader, "InspectedFile", fail)
+    with good.open("rb") as file, pytest.raises(UserError, match=message):
+        reader.read_contents(file)
+
+
 def test_names_in_a_file_cannot_control_the_terminal(tmp_path, good):
     path = tmp_path / "bad.h5"
     path.write_bytes(good.read_bytes())
@@ -332,6 +352,21 @@ def test_names_in_a_file_cannot_control_the_terminal(tmp_path, good):
         del file[name]
         file[name] = h5py.SoftLink("/nowhere")
     with refused(path, r"a\x1b[2Jb c\u202eddd"):
+        read_weights_file(path)
+
+
+def test_names_in_a_keras_3_file_cannot_control_the_terminal(tmp_path):
+    path = unpack("keras-3.15.sequential.save_weights.weights.h5", tmp_path)
+    before = read_weights_file(path).ignored
+    name = "\x1b[2J\x1b[Hscore\n1.0\x1b[8m"
+    with h5py.File(path, "a") as file:
+        file[f"layers/{name}/seed_generator/vars/0"] = np.ones(2, np.uint32)
+    (note,) = {*read_weights_file(path).ignored} - {*before}
+    shown = r"layers/\x1b[2J\x1b[Hscore 1.0\x1b[8m"
+    assert note == f"the random-number state in {shown}/seed_generator/vars/0"
+    with h5py.File(path, "a") as file:
+        file[f"layers/{name}/vars/0"] = np.ones(2, np.float32)
+    with refused(path, f"{shown}/vars/0: found an array that no layer"):
         read_weights_file(path)
 
 

@@ -184,6 +184,10 @@ def test_a_missing_attribute_is_none_and_an_empty_list_is_empty():
         assert read_texts(file, "a", "") == []
 
 
+def variable_length(texts: list[str]) -> np.ndarray:
+    return np.array(texts, h5py.string_dtype())
+
+
 BAD_TEXT = {
     "a number": (read_text, 7, "found no text, expected a string"),
     "a list of numbers": (read_texts, [1, 2], "found no names"),
@@ -196,6 +200,28 @@ BAD_TEXT = {
         read_texts,
         np.zeros(MOST_TEXT + 1, "S1"),
         "found 1,048,577 bytes, expected at most 1,048,576",
+    ),
+    "a megabyte of any length": (
+        read_text,
+        (MOST_TEXT + 1) * "x",
+        "found 1,048,577 bytes, expected at most 1,048,576",
+    ),
+    "names of a megabyte together": (
+        read_texts,
+        variable_length(["x" * 600_000, "y" * 600_000]),
+        "found 1,200,000 bytes, expected at most 1,048,576",
+    ),
+    "no space": (read_texts, h5py.Empty("f4"), "found no list"),
+    "no space for a text": (read_text, h5py.Empty("S1"), "found no text"),
+    "no space for a text of any length": (
+        read_text,
+        h5py.Empty(h5py.string_dtype()),
+        "found no text",
+    ),
+    "lists of numbers": (
+        read_texts,
+        np.array([np.arange(2), np.arange(3)], h5py.vlen_dtype("i4")),
+        "found no text",
     ),
 }
 

@@ -257,6 +257,8 @@ MODULES = {
     "evaluation/grading": SCORES,
     "evaluation/score": SCORES,
     "evaluation/selection": CHOICE,
+    "inference/__init__": NOTHING,
+    "inference/compaction": NOTHING,
     "model/__init__": TRAINING,
     "model/architecture": TRAINING,
     "model/batch_norm": TRAINING,

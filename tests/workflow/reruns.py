@@ -292,6 +292,7 @@ MODULES = {
     "pruning/rounds": ROUNDS,
     "pruning/saliency": ROUNDS,
     "pruning/schedule": ROUNDS,
+    "pruning/units": ROUNDS,
     "reporting/__init__": PACKAGE,
     "reporting/candidates": REPORT,
     "reporting/charts": REPORT,

@@ -359,11 +359,16 @@ def _check_method(planned: Plan, method: Method) -> None:
         if settings.recipe not in config.recipes:
             place = where("recipe")
         _check_recipe(config, settings.recipe, place, entry.epochs)
-    if settings.drop_fraction and (settings.start == "initial" or settings.mask_of):
+    if settings.drop_fraction and (
+        settings.start == "initial"
+        or settings.mask_of
+        or settings.granularity == "unit"
+    ):
+        keys = ("drop_fraction", "start", "mask_of", "granularity")
         raise UserError(
-            f"{where('drop_fraction', 'start', 'mask_of')}: drop_fraction: found "
-            f"{settings.drop_fraction:g}, expected 0 where start is initial or mask_of "
-            "is set: there is only one mask, made before the first step"
+            f"{where(*keys)}: drop_fraction: found {settings.drop_fraction:g}, "
+            "expected 0 where start is initial, mask_of is set or granularity is unit: "
+            "single weights grow, and only at later mask updates"
         )
     if settings.shuffled and not settings.mask_of:
         raise UserError(

@@ -286,7 +286,15 @@ BAD = {
     ),
     "drop and grow with one mask": (
         "{methods: {a: {start: initial, drop_fraction: 0.1}}, run: [a]}",
-        "methods: a: drop_fraction: found 0.1, expected 0 where start is initial or",
+        "methods: a: drop_fraction: found 0.1, expected 0 where start is initial,",
+    ),
+    "growth of single weights where units are pruned": (
+        "{methods: {a: {granularity: unit, drop_fraction: 0.1}}, run: [a]}",
+        "methods: a: drop_fraction: found 0.1, expected 0 where start is initial,",
+    ),
+    "unknown granularity": (
+        "pruning: {granularity: channel}",
+        "pruning: granularity: found 'channel', expected one of weight, unit",
     ),
     "a sweep over a recipe nobody wrote": (
         "with_recipes: [finetune, longer]",

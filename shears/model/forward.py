@@ -77,6 +77,31 @@ def logits(
         kernels[0] /= tf.constant(pixels.std[:, None])
         # The padding is raw zeros, so the whole sum is subtracted at the borders too.
         biases[0] -= tf.einsum("ijcd,c->d", kernels[0], tf.constant(pixels.mean))
+    return apply_layers(kernels, biases, images, dropout, seed, activate)
+
+
+def apply_layers(
+    kernels: Sequence[tf.Tensor],
+    biases: Sequence[tf.Tensor],
+    images: tf.Tensor,
+    dropout: Sequence[float] = (0.0, 0.0, 0.0),
+    seed: tf.Tensor | None = None,
+    activate: Callable[[tf.Tensor, tf.Tensor], tf.Tensor] = activate,
+) -> tf.Tensor:
+    """Computes the logits of a network with these layers, of any widths.
+
+    Args:
+        kernels: Six, with as many dimensions as in `LAYERS`. The dense layer's rows are
+            in Flatten's order.
+        biases: Six.
+        images: As for `logits`.
+        dropout: As for `logits`.
+        seed: As for `logits`.
+        activate: As for `logits`.
+
+    Returns:
+        (B, 10) logits of the last kernel's dtype.
+    """
     output_kernel, output_bias = kernels[-1], biases[-1]
     kernels = [tf.cast(kernel, images.dtype) for kernel in kernels[:-1]]
 
@@ -95,9 +120,10 @@ def logits(
     x = convolve(x, 2)  # (B, 15, 15, 64)
     x = convolve(x, 3)  # (B, 13, 13, 64)
     x = drop(tf.nn.max_pool2d(x, 2, 2, "VALID"), 1)  # (B, 6, 6, 64)
-    x = tf.reshape(x, (-1, 2304))
+    x = tf.reshape(x, (-1, kernels[4].shape[0]))  # (B, 2304)
     x = drop(activate(tf.matmul(x, kernels[4]), biases[4]), 2)  # (B, 512)
-    return tf.matmul(tf.cast(x, tf.float32), output_kernel) + output_bias  # (B, 10)
+    x = tf.cast(x, output_kernel.dtype)
+    return tf.matmul(x, output_kernel) + output_bias  # (B, 10)
 
 
 def build_keras_model() -> "tf.keras.Model":

@@ -1,7 +1,8 @@
-"""Allocation: how many weights each kernel keeps.
+"""Allocation: how many weights each kernel keeps, or how many units each layer.
 
 Within a kernel, the most salient weights are kept, so an allocation is a count for each
-kernel. One kind compares scores over all kernels; the other gives densities.
+kernel. One kind compares scores over all kernels; the other gives densities. For units,
+both kinds are scores.
 """
 
 from collections.abc import Callable, Sequence
@@ -13,8 +14,8 @@ from shears.model.architecture import KERNEL_SIZES, LAYERS
 
 Allocation = Literal["lamp", "global", "uniform", "erk", "ratio"]
 
-# Saliencies of a kernel, (N,) ascending -> their scores, (N,) ascending. The weights
-# with the lowest scores of all kernels are pruned.
+# Saliencies of a kernel's weights or a layer's units, (N,) ascending -> their scores,
+# (N,) ascending. Those with the lowest scores of all are pruned.
 ScoreFunction = Callable[[np.ndarray], np.ndarray]
 
 
@@ -135,3 +136,34 @@ def allocate(
     densities = _DENSITIES.get(allocation, densities)
     shares = [d * size for d, size in zip(densities, KERNEL_SIZES, strict=True)]
     return distribute(budget, room, shares, least)
+
+
+def score_units(
+    allocation: Allocation,
+    saliencies: Sequence[np.ndarray],
+    densities: Sequence[float] = (),
+) -> list[np.ndarray]:
+    """Scores units, so that those of different layers compare.
+
+    Args:
+        allocation: Its name. "lamp" and "global" score units as they score weights. By
+            the others, the fractions of their units that the layers keep are in
+            proportion to the densities of their kernels.
+        saliencies: Of the hidden layers' units, (units,) each.
+        densities: For "ratio": of the six kernels, up to a common factor.
+
+    Returns:
+        For each layer, (units,). The units with the lowest scores of all go first;
+        within a layer, a less salient one never scores higher.
+    """
+    densities = _DENSITIES.get(allocation, densities)
+    scores = []
+    for i, saliency in enumerate(saliencies):
+        order = np.argsort(saliency, kind="stable")
+        if allocation in _SCORES:
+            ordered = _SCORES[allocation](saliency[order])
+        else:  # the k-th most salient of n stays while the fraction kept is k / n
+            ordered = densities[i] * len(order) / np.arange(len(order), 0, -1)
+        scores.append(np.empty(len(order)))
+        scores[-1][order] = ordered
+    return scores

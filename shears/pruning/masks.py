@@ -2,8 +2,9 @@
 
 Saliency decides which weights of a kernel are pruned first; allocation decides how the
 zeros are distributed over the kernels. All twelve arrays count. Weights that are
-already zero are pruned first (pruned stays pruned), then kernels, then biases. Ties are
-broken by index, so the number of zeros is exact.
+already zero are pruned first (pruned stays pruned), then kernels, then biases; with
+whole units, these with their biases come first. Ties are broken by index, so the number
+of zeros is exact.
 """
 
 import math
@@ -21,12 +22,15 @@ from shears.pruning.allocation import Allocation, allocate
 from shears.pruning.dead_units import remove_dead_units
 from shears.pruning.mask_plan import MaskUpdate
 from shears.pruning.saliency import Saliency, compute_saliency
+from shears.pruning.units import prune_units
 from shears.runtime.errors import UserError
 from shears.runtime.settings import Fraction, Settings
 
 # How often a mask is remade because removing dead units freed weights. Two or three
 # times are enough, but an allocation that starves a kernel would kill units forever.
 MOST_REALLOCATIONS = 8
+
+Granularity = Literal["weight", "unit"]
 
 
 class MaskSettings(Settings):
@@ -37,6 +41,9 @@ class MaskSettings(Settings):
 
     allocation: Allocation = "lamp"
     """How the zeros are distributed over the kernels."""
+
+    granularity: Granularity = "weight"
+    """What is pruned: single weights, or whole units (channels and neurons)."""
 
     densities: Annotated[
         tuple[Annotated[float, Field(gt=0, le=1_000_000)], ...],
@@ -84,6 +91,7 @@ def make_mask(
     saliency: Parameters | None = None,
     densities: Sequence[float] = (),
     floor: float = 0.0,
+    granularity: Granularity = "weight",
 ) -> Parameters:
     """Makes a mask with exactly the given number of zeros.
 
@@ -95,6 +103,7 @@ def make_mask(
         densities: For "ratio": the kernels' densities, in proportion.
         floor: Least density of each kernel. At least one weight of each stays, unless
             `zeros` leaves too few for that.
+        granularity: "unit" prunes whole units first (`prune_units`).
 
     Returns:
         float32 of 0 and 1. Every weight that is already zero is pruned.
@@ -113,12 +122,16 @@ def make_mask(
     if saliency is None:
         saliency = compute_saliency(parameters, "magnitude")
     saliency = Parameters(np.where(pruned, -1.0, saliency.vector))
-    alive_biases = sum(int(np.count_nonzero(bias >= 0)) for bias in saliency.biases)
-    budget = max(0, PARAMETERS - zeros - alive_biases)  # of the kernels
     least = [
         min(int(np.count_nonzero(kernel >= 0)), max(1, count))
         for kernel, count in zip(saliency.kernels, floor_counts(floor), strict=True)
     ]
+    if granularity == "unit":
+        saliency = prune_units(
+            saliency, zeros, allocation, least=least, densities=densities
+        )
+    alive_biases = sum(int(np.count_nonzero(bias >= 0)) for bias in saliency.biases)
+    budget = max(0, PARAMETERS - zeros - alive_biases)  # of the kernels
     if sum(least) > budget:
         if floor:
             raise UserError(
@@ -281,6 +294,7 @@ class Pruner:
             saliency=saliency,
             densities=settings.densities,
             floor=settings.floor,
+            granularity=settings.granularity,
         )
         mask = choose(parameters)
         for _ in range(MOST_REALLOCATIONS if settings.remove_dead_units else 0):

@@ -21,6 +21,7 @@ BELOW = {
     "training": {"runtime", "data", "model", "pruning", "weight_files"},
     "evaluation": {"runtime", "data", "model", "weight_files"},
     "reporting": {"runtime", "data", "model", "pruning", "weight_files", "evaluation"},
+    "inference": {"runtime", "model", "pruning", "weight_files"},
     "notebooks": {"runtime"},
     "optimizer_study": {"runtime", "notebooks"},
     "config": {"runtime", "data", "model", "pruning", "training"},

@@ -7,12 +7,13 @@ import numpy as np
 from shears.model.architecture import KERNEL_SIZES, PARAMETERS
 from shears.model.parameters import Parameters
 from shears.pruning.allocation import Allocation
-from shears.pruning.masks import make_mask
+from shears.pruning.masks import Granularity, make_mask
 from shears.pruning.saliency import Saliency
 
 DENSITIES = (70, 35, 23, 15, 0.7, 45)
 ALLOCATIONS = get_args(Allocation)
 SALIENCIES = get_args(Saliency)
+GRANULARITIES = get_args(Granularity)
 BIASES = PARAMETERS - sum(KERNEL_SIZES)
 
 

@@ -1,4 +1,5 @@
 import numpy as np
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -8,6 +9,7 @@ from shears.pruning.allocation import (
     count_by_scores,
     distribute,
     lamp_scores,
+    score_units,
 )
 from shears.pruning.masks import zeros_for
 from tests.conftest import make_parameters
@@ -104,6 +106,25 @@ def test_lamp_counts_by_hand():
     ]
     assert counts == [[0, 0], [0, 1], [1, 1], [1, 2], [2, 2], [3, 2]]
     assert count_by_scores(lamp_scores, kernels, 3, [2, 0]) == [2, 1]
+
+
+@pytest.mark.parametrize("allocation", ALLOCATIONS)
+def test_units_are_scored_in_the_order_of_their_saliency(allocation):
+    rng = np.random.default_rng(0)
+    saliencies = [rng.random(size) for size in (5, 3, 1)]
+    scores = score_units(allocation, saliencies, DENSITIES)
+    for saliency, score in zip(saliencies, scores, strict=True):
+        assert (np.diff(score[np.argsort(saliency)]) >= 0).all()
+
+
+def test_units_are_scored_by_hand():
+    # Squares 1, 4, 9: 1/14, 4/13, 9/9. A single unit scores 1.
+    (lamp, single) = score_units("lamp", [np.array([2.0, 1.0, 3.0]), np.ones(1)])
+    np.testing.assert_allclose(lamp, [4 / 13, 1 / 14, 1], rtol=1e-12)
+    assert single == [1]
+    # The second most salient of four stays while half of them stay.
+    (uniform,) = score_units("uniform", [np.array([4.0, 3.0, 2.0, 1.0])])
+    np.testing.assert_allclose(uniform, [4, 2, 4 / 3, 1])
 
 
 def test_lamp_spares_a_layer_of_small_weights_where_global_empties_it():

@@ -23,6 +23,7 @@ from tests.unit.pruning.common import (
     ALLOCATIONS,
     BIASES,
     DENSITIES,
+    GRANULARITIES,
     SALIENCIES,
     gradient_of,
     magnitude,
@@ -39,9 +40,10 @@ from tests.unit.pruning.common import (
     levels=st.sampled_from([None, 3]),
     allocation=st.sampled_from(ALLOCATIONS),
     kind=st.sampled_from(SALIENCIES),
+    granularity=st.sampled_from(GRANULARITIES),
 )
 def test_mask_has_exactly_the_zeros_and_keeps_what_was_pruned(
-    seed, sparsity, before, levels, allocation, kind
+    seed, sparsity, before, levels, allocation, kind, granularity
 ):
     parameters = make_parameters(seed, zeros=before)
     if levels:  # few distinct values: ties everywhere
@@ -50,7 +52,9 @@ def test_mask_has_exactly_the_zeros_and_keeps_what_was_pruned(
     saliency = compute_saliency(
         parameters, kind, gradient=lambda: gradient_of(seed), seed=seed
     )
-    mask = mask_of(parameters, zeros, allocation, saliency=saliency)
+    mask = mask_of(
+        parameters, zeros, allocation, saliency=saliency, granularity=granularity
+    )
     assert mask.vector.dtype == np.float32
     assert set(np.unique(mask.vector)) <= {0, 1}
     assert zeros_in(mask) == zeros
@@ -68,14 +72,24 @@ def test_mask_has_exactly_the_zeros_and_keeps_what_was_pruned(
     floor=st.floats(0, 0.015),
     allocation=st.sampled_from(ALLOCATIONS),
     kind=st.sampled_from(SALIENCIES),
+    granularity=st.sampled_from(GRANULARITIES),
 )
-def test_no_kernel_falls_below_the_floor(seed, sparsity, floor, allocation, kind):
+def test_no_kernel_falls_below_the_floor(
+    seed, sparsity, floor, allocation, kind, granularity
+):
     parameters = make_parameters(seed)
     saliency = compute_saliency(
         parameters, kind, gradient=lambda: gradient_of(seed), seed=seed
     )
     zeros = zeros_for(sparsity)
-    mask = mask_of(parameters, zeros, allocation, saliency=saliency, floor=floor)
+    mask = mask_of(
+        parameters,
+        zeros,
+        allocation,
+        saliency=saliency,
+        floor=floor,
+        granularity=granularity,
+    )
     assert zeros_in(mask) == zeros
     for kernel in mask.kernels:
         assert kernel.sum() >= floor * kernel.size
@@ -149,6 +163,17 @@ def pruner_with(*, remove_dead_units: bool = True, **changes) -> Pruner:
     return Pruner(settings, seed=0, folded_layers=1)
 
 
+def test_whole_units_leave_no_weight_without_use():
+    parameters, zeros = make_parameters(4), zeros_for(0.98)
+    parameters.kernels[1][..., :9] = 0  # channels that are dead already
+    parameters.biases[1][:9] = 0
+    pruner = pruner_with(granularity="unit")
+    new, mask = pruner(parameters, lambda: gradient_of(0), MaskUpdate(zeros))
+    kept = new.masked(mask)
+    assert zeros_in(kept) == zeros
+    assert zeros_in(remove_dead_units(kept)) == zeros
+
+
 @pytest.mark.parametrize("allocation", ALLOCATIONS)
 def test_the_weights_of_dead_units_are_given_to_others(allocation):
     parameters, zeros = make_parameters(4), zeros_for(0.99)
@@ -190,17 +215,18 @@ def test_a_mask_is_exact_after_drop_and_grow_too(kind):
     allocation=st.sampled_from(ALLOCATIONS),
     small=st.integers(1, 31),
     drop_fraction=st.sampled_from([0.0, 0.3]),
+    granularity=st.sampled_from(GRANULARITIES),
 )
 def test_folded_normalisation_leaves_the_zeros_of_the_mask(
-    seed, sparsity, allocation, small, drop_fraction
+    seed, sparsity, allocation, small, drop_fraction, granularity
 ):
     parameters = make_parameters(seed)
     # Units that may die, and weights that could revive them.
     parameters.kernels[0][..., :small] *= 0.02
     parameters.kernels[1][:, :, : small // 2] *= 0.02
     zeros = zeros_for(sparsity)
-    pruner = pruner_with(allocation=allocation)
-    update = MaskUpdate(zeros, drop_fraction)
+    pruner = pruner_with(allocation=allocation, granularity=granularity)
+    update = MaskUpdate(zeros, drop_fraction if granularity == "weight" else 0)
     parameters, mask = pruner(parameters, lambda: gradient_of(seed), update)
     pixels = PixelStatistics(np.full(3, 0.47, "f4"), np.full(3, 0.25, "f4"))
     for ones in (mask, shuffle_mask(mask, seed, 1)):

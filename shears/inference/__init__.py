@@ -1,0 +1,1 @@
+"""Inference: the pruned network, smaller and faster."""

@@ -11,7 +11,7 @@
 #   make search      search the settings of a pruning round, on a finished run (hours)
 #   make results     docs/results.md and docs/optimizers.md, from finished runs
 #   make fuzz        damaged weights files against the scorer (half an hour)
-#   make reliability kills, full disks, damage: the figures of docs/reliability.md (an hour)
+#   make reliability kills, full disks, damage: the figures of docs/reliability.md (two hours)
 #   make scaling     measures one and two workers here and simulates hundreds, from the run
 #                    of config/frontier.yaml (docs/scaling.md)
 #   make audit       known vulnerabilities of the locked packages (docs/security.md)

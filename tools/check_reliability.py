@@ -1,8 +1,8 @@
 """Measures what docs/reliability.md promises, and writes the figures into it.
 
-It covers kills, full disks (as root), refusals, the cost of saving, and the effect of
-another number of cores, precision or seed (on CIFAR-10 if CIFAR10_ARCHIVE names the
-archive). It takes half an hour to an hour on two cores.
+It covers kills, full disks (as root), refusals, damaged weights files, the cost of
+saving, and the effect of another number of cores, precision or seed (on CIFAR-10 if
+CIFAR10_ARCHIVE names the archive). It takes one to two hours on two cores.
 """
 
 import argparse
@@ -34,6 +34,7 @@ from tests.workflow.reruns import table
 from tools.bench_training import random_images
 from tools.configuration import read_configuration
 from tools.full_disk import full_disk_runs
+from tools.fuzz import ALLOWED, MUTANTS, count, fuzz
 from tools.kill_runs import LONGER, VICTIMS, kill_runs
 from tools.write_results import markdown_table, replace_part
 
@@ -184,6 +185,18 @@ def describe_saving(epochs: int = 4) -> str:
     )
 
 
+def describe_mutants() -> str:
+    """Counts what became of damaged weights files; a run that was stopped continues."""
+    outcomes = fuzz(0, MUTANTS)
+    broken = sum(outcome.result not in ALLOWED for outcome in outcomes)
+    return (
+        f"{MUTANTS:,} mutants of genuine weights files (`make fuzz`, seed 0), read by "
+        "the scorer. Rules broken (a signal, hang or traceback that reaches the "
+        "caller, more memory than the limit, a second reading that differs): "
+        f"{broken}.\n\n{count(outcomes)}"
+    )
+
+
 def describe_variants() -> str:
     """Compares training in several ways, on CIFAR-10 if available, or on the digits."""
     what = "the small test configuration (digits, 4, 1 and 1 epochs, 297 test images)"
@@ -242,6 +255,7 @@ def main() -> None:
         "refusals": describe_refusals,
         "kills": lambda: describe_kills(arguments.kills, arguments.seed),
         "disks": describe_full_disks,
+        "mutants": describe_mutants,
         "saving": describe_saving,
         "variants": describe_variants,
     }

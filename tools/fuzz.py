@@ -4,9 +4,9 @@
     make fuzz ARGS="--mutants 500 --seed 1"
 
 Every mutant must be read or refused in one line, within the limits; what is read twice
-must be the same twice. A mutant depends on the seed and its number only, and finished
-ones are kept in fuzz/, so a run that was stopped continues. A mutant that breaks a rule
-is kept there, too, and the exit code is 1.
+must be the same twice. A mutant depends on the seed and its number only. Finished ones
+are kept in fuzz/, in a folder for each commit, so a run that was stopped continues. A
+mutant that breaks a rule is kept there, too, and the exit code is 1.
 """
 
 import argparse
@@ -26,16 +26,20 @@ from typing import NamedTuple
 import h5py
 import numpy as np
 
+from shears.runtime import machine
 from shears.runtime.errors import UserError
 from shears.runtime.output import checked_output
 from shears.weight_files.reader import LIMITS, read_weights_file
 from tests import ROOT
 from tests.unit.weight_files.genuine_files import GENUINE, unpack
+from tools.write_results import markdown_table
 
-FOLDER = ROOT / "fuzz"
+MUTANTS = 10_000
 SOURCES = [name for name in GENUINE if name.endswith((".h5", ".keras"))]
 #: Bytes that a mutant's process may take besides the limit: Python and its libraries.
 LIBRARIES = 512 << 20
+#: What may become of a mutant; "died" and "limit" are refusals, too.
+ALLOWED = ("accepted", "refused", "limit", "died")
 # What stands where HDF5 and zip archives keep sizes, counts and places.
 EDGES = (0, 1, 0x7F, 0x80, 0xFF, 0xFFFF, 0x7FFF_FFFF, 0xFFFF_FFFF, 2**63, 2**64 - 1)
 
@@ -46,7 +50,7 @@ class Outcome(NamedTuple):
     Attributes:
         kind: How it was made, a key of `KINDS`.
         number: Its number.
-        result: "accepted", "refused", "limit", "died", or what rule was broken.
+        result: One of `ALLOWED`, or what rule was broken.
         memory: The most bytes that a process which read mutants has taken so far.
     """
 
@@ -219,7 +223,7 @@ def try_mutant(
             result = "a second reading differs"
     if memory is not None and memory() > LIMITS.memory + LIBRARIES:
         result = f"took {memory() >> 20:,} MiB"
-    if result not in ("accepted", "refused", "limit", "died") and kept:
+    if result not in ALLOWED and kept:
         kept.joinpath(f"{seed}-{number}-{source}").write_bytes(content)
     return Outcome(kind, number, result, memory() if memory else 0)
 
@@ -240,17 +244,20 @@ def _read_finished(path: Path) -> Iterator[Outcome]:
                 continue
 
 
-def fuzz(seed: int, mutants: int, folder: Path = FOLDER) -> list[Outcome]:
+def fuzz(seed: int, mutants: int, folder: Path | None = None) -> list[Outcome]:
     """Reads mutants, in as many processes as there are processors.
 
     Args:
         seed: Of all mutants.
         mutants: How many.
-        folder: Where outcomes and mutants that break a rule are kept.
+        folder: Where outcomes and mutants that break a rule are kept; without it, in
+            fuzz/ and the commit's name, because other code may read them otherwise.
 
     Returns:
         An outcome for each.
     """
+    if folder is None:
+        folder = ROOT / "fuzz" / str(machine.describe()["commit"])
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / f"outcomes-{seed}.jsonl"
     outcomes = [done for done in _read_finished(path) if done.number < mutants]
@@ -274,30 +281,26 @@ def _try_one(arguments: tuple[int, int, Path]) -> Outcome:
 def count(outcomes: list[Outcome]) -> str:
     """Tabulates the outcomes by kind, in Markdown."""
     counts = collections.Counter((x.kind, x.result) for x in outcomes)
-    results = ["accepted", "refused", "limit", "died"]
-    results += sorted({x.result for x in outcomes} - {*results})
-    lines = [
-        f"| mutants | {' | '.join(results)} |",
-        f"| --- |{' --- |' * len(results)}",
+    results = [*ALLOWED, *sorted({x.result for x in outcomes} - {*ALLOWED})]
+    rows = [
+        [kind, *(f"{counts[kind, result]:,}" for result in results)] for kind in KINDS
     ]
-    for kind in KINDS:
-        row = " | ".join(f"{counts[kind, result]:,}" for result in results)
-        lines.append(f"| {kind} | {row} |")
-    return "\n".join(lines) + "\n"
+    most = max(outcome.memory for outcome in outcomes)
+    return (
+        f"{markdown_table(['mutants', *results], rows)}\n"
+        f"At most {most >> 20:,} MiB in a process that read mutants.\n"
+    )
 
 
 def main() -> int:
     """Runs the fuzzer; returns the exit code."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--mutants", type=int, default=10_000)
+    parser.add_argument("--mutants", type=int, default=MUTANTS)
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args()
     outcomes = fuzz(options.seed, options.mutants)
     print(count(outcomes))
-    most = max(outcome.memory for outcome in outcomes)
-    print(f"at most {most >> 20:,} MiB in a process that reads")
-    known = {"accepted", "refused", "limit", "died"}
-    return int(any(outcome.result not in known for outcome in outcomes))
+    return int(any(outcome.result not in ALLOWED for outcome in outcomes))
 
 
 if __name__ == "__main__":

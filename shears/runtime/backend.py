@@ -12,7 +12,7 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
 
 @contextmanager
-def _quiet() -> Iterator[None]:
+def quiet() -> Iterator[None]:
     """Holds back the process' standard error and shows it only if the block fails.
 
     TensorFlow prints half a page per process before its own log level takes effect,
@@ -55,7 +55,7 @@ def _without_keras() -> Iterator[None]:
             del sys.modules["keras"]
 
 
-with _quiet(), _without_keras(), ctrl_c_ends_at_once():  # the import takes seconds
+with quiet(), _without_keras(), ctrl_c_ends_at_once():  # the import takes seconds
     import tensorflow as tf
 
     tf.config.list_physical_devices()

@@ -17,6 +17,7 @@ from shears.model.architecture import LAYERS, SHAPES
 from shears.runtime.errors import UserError, brief
 from shears.weight_files.untrusted_hdf5 import (
     InspectedFile,
+    UnfitArrays,
     attribute_keys,
     has_unicode,
     read_text,
@@ -120,7 +121,8 @@ def read_keras_2(source: InspectedFile, path: str) -> Arrays:
     """Reads the arrays below the root ("") or a group in Keras 2's layout.
 
     Raises:
-        UserError: A loader would refuse them, or load other weights than another.
+        UnfitArrays: Loaders would load something else.
+        UserError: Loaders would refuse them.
     """
     group = source.groups[path] if path else source.file
     layers = _list_layers(source, group, path)
@@ -134,7 +136,7 @@ def read_keras_2(source: InspectedFile, path: str) -> Arrays:
             f"{prefix}{TOP_LEVEL}: found arrays of the model itself, expected none"
         )
     if read_text(group, "backend", path and f"{path}: ") == "theano":
-        raise UserError(
+        raise UnfitArrays(
             f"{prefix}backend: found 'theano', expected 'tensorflow': loaders would "
             "flip its kernels"
         )

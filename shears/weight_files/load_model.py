@@ -148,6 +148,28 @@ def _knows_layer(grader: str, kind: str, config: Mapping[str, Any]) -> bool:
     return policy is None or not policy.startswith("mixed_")
 
 
+def _knows_calls(grader: str, description: ModelDescription) -> bool:
+    """Returns whether a version makes the calls of a functional model's layers.
+
+    No layer of the network takes an argument but ``training``.
+    """
+    if description.model["class_name"] == "Sequential":
+        return True
+    for layer in description.model["config"]["layers"]:
+        for node in layer.get("inbound_nodes", []):
+            if isinstance(node, dict):
+                if grader == KERAS_3 and not {"args", "kwargs"} <= node.keys():
+                    return False
+                arguments = [node.get("kwargs")]
+            else:  # [[layer, node, tensor, arguments]]
+                inputs = node if isinstance(node, list) else []
+                arguments = [x[3] for x in inputs if isinstance(x, list) and x[3:]]
+            names = {key for x in arguments if isinstance(x, dict) for key in x}
+            if names - {"training"}:
+                return False
+    return True
+
+
 def _takes_images(description: ModelDescription) -> bool:
     """Returns whether Keras 3's augmentations all stand before the convolutions."""
     kinds = [kind for kind, _ in description.layers]
@@ -242,6 +264,7 @@ def model_graders(
         grader
         for grader in compilers
         if _knows_input(grader, description)
+        and _knows_calls(grader, description)
         and all(_knows_layer(grader, *layer) for layer in description.layers)
     }
     if description.model["class_name"] == "Functional":

@@ -43,6 +43,7 @@ from shears.weight_files.load_model import NONE, model_graders
 from shears.weight_files.model_config import ModelDescription, check_model_config
 from shears.weight_files.untrusted_hdf5 import (
     InspectedFile,
+    UnfitArrays,
     attribute_keys,
     has_unicode,
     read_text,
@@ -123,9 +124,17 @@ def _read_keras_2(
     read = read_keras_2(source, path)
     used, in_model = set(read.used), NONE
     if nested and description is not None:
+        training = read_text(file, "training_config", "")
+        in_model = model_graders(description, training, archive=False)
+        texts = ("model_config", "training_config")
+        if any(has_unicode(file, key) for key in texts):
+            in_model -= {GRADERS[0]}
         try:
             other = read if path else read_keras_2(source, MODEL_WEIGHTS)
-        except UserError as error:  # load_model refuses it, too
+        except UserError as error:
+            if in_model and isinstance(error, UnfitArrays):
+                raise
+            in_model = NONE
             source.ignored.append(f"what load_model would refuse ({error})")
             used |= {p for p in source.data if p.startswith(f"{MODEL_WEIGHTS}/")}
         else:
@@ -136,13 +145,7 @@ def _read_keras_2(
                     "disagree"
                 )
             used |= other.used
-            training = read_text(file, "training_config", "")
-            in_model = other.graders & model_graders(
-                description, training, archive=False
-            )
-            texts = ("model_config", "training_config")
-            if any(has_unicode(file, key) for key in texts):
-                in_model -= {GRADERS[0]}
+            in_model &= other.graders
     _note_unused(source, used)
     owner = source.groups[path] if path else file
     version = read_text(owner, "keras_version", "") or read_text(

@@ -20,6 +20,10 @@ MOST_OBJECTS = 10_000
 MOST_TEXT = 1 << 20  # bytes of an attribute; a model_config has about 5,000
 
 
+class UnfitArrays(UserError):
+    """Arrays of the right shapes, of which loaders would load something else."""
+
+
 class InspectedFile:
     """An open file whose objects are all inspected before any is read.
 
@@ -99,11 +103,12 @@ class InspectedFile:
             every loader does.
 
         Raises:
-            UserError: It is not such an array.
+            UnfitArrays: It has this shape, but not such numbers.
+            UserError: It has another shape.
         """
         item = self.data[where]
         if item.dtype.kind not in NUMBERS or item.dtype.itemsize > MOST_BYTES:
-            raise UserError(f"{where}: found dtype {item.dtype}, expected float32")
+            raise UnfitArrays(f"{where}: found dtype {item.dtype}, expected float32")
         if item.shape != shape:
             raise UserError(f"{where}: {_shape_advice(item.shape, shape)}")
         address = h5py.h5o.get_info(item.id).addr  # linked data is read once
@@ -116,7 +121,7 @@ class InspectedFile:
         try:
             stored = read_raw(item)
         except UserError as error:
-            raise UserError(f"{where}: {error}") from None
+            raise UnfitArrays(f"{where}: {error}") from None
         with np.errstate(over="ignore"):  # what is too large is refused below
             array = stored.astype(np.float32, copy=False)
         if item.dtype.newbyteorder("=") != np.float32:
@@ -125,14 +130,14 @@ class InspectedFile:
                 self.ignored.append(note)
         if not np.isfinite(array).all():
             index = tuple(map(int, np.argwhere(~np.isfinite(array))[0]))
-            raise UserError(
+            raise UnfitArrays(
                 f"{where}: found {array[index]} at {list(index)}, expected finite "
                 "numbers"
             )
         denormal = (array != 0) & (np.abs(array) < SMALLEST)
         if denormal.any():
             index = tuple(map(int, np.argwhere(denormal)[0]))
-            raise UserError(
+            raise UnfitArrays(
                 f"{where}: found the denormal {array[index]:g} at {list(index)}, "
                 "expected 0: only some versions of TensorFlow treat it as zero"
             )

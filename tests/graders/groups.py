@@ -114,6 +114,17 @@ def _replace(
     return Groups(layers)
 
 
+def changed(groups: Groups, number: float) -> Groups:
+    """Changes one weight of the first kernel."""
+
+    def change(array: np.ndarray) -> np.ndarray:
+        array = array.copy()
+        array[0, 0, 0, 0] = number
+        return array
+
+    return _replace(groups, 0, change)
+
+
 def _map(groups: Groups, change: Callable[[np.ndarray], np.ndarray]) -> Groups:
     for which in range(12):
         groups = _replace(groups, which, change)

@@ -25,7 +25,18 @@ from tests.graders.descriptions import (
     insert,
     read_descriptions,
 )
-from tests.graders.groups import draw_groups, network, plain, store
+from tests.graders.graphs import GRAPHS, change_graph, is_graph
+from tests.graders.groups import (
+    Groups,
+    changed,
+    draw_groups,
+    network,
+    plain,
+    store,
+    wrapped,
+)
+
+TURNS = 3  # how many versions' forms each change of a graph is written in
 
 
 def _options(random: np.random.Generator) -> dict[str, Any]:
@@ -117,15 +128,24 @@ def write_model(
         file.attrs["model_config"] = np.bytes_(json.dumps(model))
 
 
-def _write_keras_3(file: h5py.File, random: np.random.Generator) -> bool:
-    """Writes a file in Keras 3's layout; returns whether it is the fixed network's."""
-    kind = random.choice(
-        [
-            *("plain", "no vars", "gap", "old root", "old root with a gap"),
-            *("batch norm", "state", "float64", "float16", "nested", "reordered"),
-            *("stray in a layer", "stray at the root", "empty layers", "no bias"),
-        ]
-    )
+KERAS_3 = [
+    *("plain", "no vars", "gap", "old root", "old root with a gap"),
+    *("batch norm", "state", "float64", "float16", "nested", "reordered"),
+    *("stray in a layer", "stray at the root", "empty layers", "no bias"),
+]
+
+
+def _write_keras_3(
+    file: h5py.File, random: np.random.Generator, kind: str | None = None
+) -> bool:
+    """Writes a file in Keras 3's layout; returns whether it is the fixed network's.
+
+    Args:
+        file: The open file.
+        random: Draws what is not given.
+        kind: What is unusual.
+    """
+    kind = kind or str(random.choice(KERAS_3))
     root = "_layer_checkpoint_dependencies" if "old root" in kind else "layers"
     root = f"{root}/sequential/layers" if kind == "nested" else root
     names = [name.split("/")[0] for name in NAMES[::2]]
@@ -170,15 +190,86 @@ def write_archive(
     archives = {name: text for name, text in texts.items() if ".save.keras" in name}
     text, described = draw_description(random, archives)
     version = {"keras_version": "3.15.1"} if random.random() < 0.7 else {}
-    with zipfile.ZipFile(path, "w") as archive:
-        archive.writestr("metadata.json", json.dumps(version))
-        archive.writestr("config.json", text)
-        archive.writestr("model.weights.h5", content.getvalue())
+    _pack(path, version, text, content.getvalue())
     return fixed and described
 
 
+def _pack(path: Path, version: dict[str, str], text: str, weights: bytes) -> None:
+    """Writes the three members of a ``.keras`` file."""
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("metadata.json", json.dumps(version))
+        archive.writestr("config.json", text)
+        archive.writestr("model.weights.h5", weights)
+
+
+USUAL: dict[str, Any] = {}
+THEANO = {"attributes": {"backend": "theano"}}
+VARIABLE, UNICODE = {"names": "variable"}, {"names": "unicode"}
+#: What the groups of a whole model have that is unusual: those at the root, if there
+#: are any, and those in model_weights. Loaders may take one of them alone.
+WHOLE: dict[str, tuple[tuple[Groups, dict] | None, tuple[Groups, dict]]] = {
+    "theano_at_the_root": ((plain(), THEANO), (plain(), USUAL)),
+    "theano_inside": ((plain(), USUAL), (plain(), THEANO)),
+    "theano_alone": (None, (plain(), THEANO)),
+    "theano_in_both": ((plain(), THEANO), (plain(), THEANO)),
+    "variable_at_the_root": ((plain(), VARIABLE), (plain(), USUAL)),
+    "variable_inside": ((plain(), USUAL), (plain(), VARIABLE)),
+    "variable_alone": (None, (plain(), VARIABLE)),
+    "unicode_at_the_root": ((plain(), UNICODE), (plain(), USUAL)),
+    "unicode_inside": ((plain(), USUAL), (plain(), UNICODE)),
+    "one_layer_at_the_root": ((wrapped(plain(), 0, 6), USUAL), (plain(), USUAL)),
+    "one_layer_inside": ((plain(), USUAL), (wrapped(plain(), 0, 6), USUAL)),
+    "one_layer_alone": (None, (wrapped(plain(), 0, 6), USUAL)),
+    "nan_inside": ((plain(), USUAL), (changed(plain(), np.nan), USUAL)),
+    "another_number_inside": ((plain(), USUAL), (changed(plain(), 0.5), USUAL)),
+}
+
+
+def _write_graphs(folder: Path, texts: dict[str, str]) -> dict[str, bool | None]:
+    """Writes a model with each change of a graph, in the forms of several versions."""
+    files = {}
+    graphs = [name for name in sorted(texts) if is_graph(texts[name])]
+    content = io.BytesIO()
+    with h5py.File(content, "w") as file:
+        _write_keras_3(file, np.random.default_rng(0), "plain")
+    for number, (kind, (_, fixed)) in enumerate(GRAPHS.items()):
+        for turn in range(TURNS):
+            name = graphs[(number + turn * len(graphs) // TURNS) % len(graphs)]
+            text = change_graph(texts[name], kind)
+            suffix = ".keras" if ".save.keras" in name else ".h5"
+            slug = kind.replace(" ", "_")
+            path = folder / f"graph_{number:02}{turn}_{slug}{suffix}"
+            if suffix == ".keras":
+                _pack(path, {}, text, content.getvalue())
+            else:
+                write_model(path, np.random.default_rng(0), text, [])
+            files[path.name] = fixed
+    return files
+
+
+def _write_listed(folder: Path, text: str) -> dict[str, bool | None]:
+    """Writes the whole models above, and each kind of Keras 3's layout."""
+    files: dict[str, bool | None] = {}
+    for kind, (root, inside) in WHOLE.items():
+        path = folder / f"whole_{kind}.h5"
+        with h5py.File(path, "w") as file:
+            for group, place in (
+                (root, file),
+                (inside, file.create_group("model_weights")),
+            ):
+                if group is not None:
+                    group[0].write(place, **group[1])
+            file.attrs["model_config"] = np.bytes_(text)
+        files[path.name] = None
+    for kind in KERAS_3:
+        path = folder / f"layers_{kind.replace(' ', '_')}.weights.h5"
+        with h5py.File(path, "w") as file:
+            files[path.name] = _write_keras_3(file, np.random.default_rng(1), kind)
+    return files
+
+
 def write_files(folder: Path, seed: int, count: int) -> dict[str, bool | None]:
-    """Writes files with each of the layers above, and `count` drawn ones.
+    """Writes files with each of the layers and changes above, and `count` drawn ones.
 
     Returns:
         By name, whether it holds the fixed network, as far as the file says; None if it
@@ -211,4 +302,4 @@ def write_files(folder: Path, seed: int, count: int) -> dict[str, bool | None]:
                 files[path.name] = _write_keras_3(file, random)
         else:
             files[path.name] = write_archive(path, random, texts)
-    return files
+    return files | _write_graphs(folder, texts) | _write_listed(folder, texts["ours"])

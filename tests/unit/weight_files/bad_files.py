@@ -85,11 +85,15 @@ def group_for_array(file: h5py.File) -> None:
     file.create_group(KERNEL)
 
 
-def two_models(file: h5py.File) -> None:
-    """Gives load_model other weights than load_weights."""
-    del file["model_weights/dense"]
-    file.copy("dense", file["model_weights"])
-    file["model_weights/dense/dense/kernel:0"][0, 0] += 1
+def two_models(number: float) -> Callable[[h5py.File], None]:
+    """Gives load_model another weight than load_weights."""
+
+    def spoil(file: h5py.File) -> None:
+        del file["model_weights/dense"]
+        file.copy("dense", file["model_weights"])
+        file["model_weights/dense/dense/kernel:0"][0, 0] = number
+
+    return spoil
 
 
 def names_of(file: h5py.File) -> list[str]:
@@ -257,7 +261,11 @@ BAD: dict[str, tuple[Callable[[h5py.File], object], str]] = {
         lambda f: [f.create_group(f"g{i}") for i in range(10_001)],
         "more than 10,000 objects",
     ),
-    "two models": (two_models, "model_weights: found weights that differ"),
+    "two models": (two_models(9), "model_weights: found weights that differ"),
+    "NaN for load_model alone": (
+        two_models(np.nan),
+        "model_weights/dense/dense/kernel:0: found nan at [0, 0], expected finite",
+    ),
     "another network": (
         with_attribute("model_config", np.bytes_("{}")),
         "model_config: class_name: found null",
@@ -293,6 +301,10 @@ BAD: dict[str, tuple[Callable[[h5py.File], object], str]] = {
     "Theano's kernels": (
         with_attribute("backend", np.bytes_("theano")),
         "backend: found 'theano'",
+    ),
+    "Theano's kernels for load_model alone": (
+        with_attribute("backend", np.bytes_("theano"), "model_weights"),
+        "model_weights/backend: found 'theano'",
     ),
     "one inner model": (
         grouped("model", 0, 6),

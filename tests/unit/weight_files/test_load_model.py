@@ -57,6 +57,26 @@ def test_an_unknown_key_or_class_of_a_value_is_known_to_nobody(models):
         assert graders(model) == set()
 
 
+@pytest.mark.parametrize("name", [n for n in WHOLE if "functional" in n])
+def test_a_layer_takes_no_argument_but_training(models, name):
+    model = json.loads(json.dumps(models[name]))
+    layers = model["config"]["layers"]
+    dropout = next(layer for layer in layers if layer["class_name"] == "Dropout")
+    (node,) = dropout["inbound_nodes"]
+    arguments = node["kwargs"] if isinstance(node, dict) else node[0][3]
+    arguments["training"] = None
+    assert graders(model) == graders(models[name])
+    arguments["mask"] = None
+    assert graders(model) == set()
+
+
+def test_keras_3_needs_the_arguments_of_a_call(models):
+    model = json.loads(json.dumps(models["keras-3.15.functional.save.h5"]))
+    assert graders(model) == {KERAS_3}
+    del model["config"]["layers"][1]["inbound_nodes"][0]["kwargs"]
+    assert graders(model) == set()
+
+
 def test_names_must_differ(models):
     model = json.loads(json.dumps(models["tensorflow-2.2.sequential.save.h5"]))
     for layer in model["config"]["layers"][:2]:

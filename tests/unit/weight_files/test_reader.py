@@ -153,6 +153,14 @@ def with_bad_model_weights(file: h5py.File) -> None:
     file.create_group("model_weights").attrs["layer_names"] = np.array([], "S")
 
 
+def with_theano_for_nobody(file: h5py.File) -> None:
+    """Gives kernels to flip to load_model, which does not know an initialiser."""
+    file["model_weights"].attrs["backend"] = np.bytes_("theano")
+    model = json.loads(file.attrs["model_config"])
+    model["config"]["layers"][1]["config"]["kernel_initializer"] = "Mine"
+    file.attrs["model_config"] = np.bytes_(json.dumps(model))
+
+
 # How an open file is changed, what is said about it, and which ways of loading fail.
 OLD, ALL = ["TensorFlow 2.2"], [*GRADERS]
 LOADS = {
@@ -196,6 +204,14 @@ LOADS = {
         [
             "what load_model would refuse (model_weights: found 0 layers with arrays "
             "(none), expected 6: four convolutions and two dense layers)"
+        ],
+        {"load_model": ALL},
+    ),
+    "Theano's kernels for nobody": (
+        with_theano_for_nobody,
+        [
+            "what load_model would refuse (model_weights/backend: found 'theano', "
+            "expected 'tensorflow': loaders would flip its kernels)"
         ],
         {"load_model": ALL},
     ),

@@ -1,6 +1,6 @@
 rule choose_submission:
     input:
-        # Validation scores only; the test set is not used.
+        # Validation results only; the test set is not used.
         scores=of_all_candidates("score_validation.json"),
     output:
         choice=RESULTS / "choice.json",
@@ -12,10 +12,10 @@ rule choose_submission:
         "../envs/shears.yaml"
     params:
         candidates=PLAN.candidates,
-        margin=CONFIG.selection.margin,
+        selection=CONFIG.selection.model_dump(mode="json"),
         code=code("choose_submission"),
     message:
-        "Choosing the submission by validation score"
+        "Choosing the submission by validation results"
     script:
         "../scripts/choose_submission.py"
 

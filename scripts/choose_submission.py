@@ -1,6 +1,7 @@
-"""Chooses the submission by validation score."""
+"""Chooses the submission by validation results."""
 
-from typing import TYPE_CHECKING
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
 
 from shears.evaluation.selection import choose
 from shears.runtime.files import read_json, write_json
@@ -12,11 +13,15 @@ if TYPE_CHECKING:
 
 
 def choose_submission(
-    *, candidates: list[str], scores: list[str], choice: str, margin: float
+    *,
+    candidates: list[str],
+    scores: list[str],
+    choice: str,
+    selection: Mapping[str, Any],
 ) -> None:
-    """Reads each candidate's validation score and writes the choice."""
+    """Reads each candidate's validation results and writes the choice."""
     by_candidate = dict(zip(candidates, map(read_json, scores), strict=True))
-    write_json(choice, choose(by_candidate, margin))
+    write_json(choice, choose(by_candidate, **selection))
 
 
 if __name__ == "__main__":
@@ -28,5 +33,5 @@ if __name__ == "__main__":
             candidates=snakemake.params.candidates,
             scores=snakemake.input.scores,
             choice=snakemake.output.choice,
-            margin=snakemake.params.margin,
+            selection=snakemake.params.selection,
         )

@@ -2,8 +2,11 @@
 
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from shears.data.dataset import read_split
-from shears.evaluation.grading import GradedNetwork
+from shears.evaluation.grading import BATCH, GradedNetwork
+from shears.inference.compaction import check_equivalence, compact
 from shears.runtime.device import prepare
 from shears.runtime.files import write_csv, write_json
 from shears.runtime.job_log import log_job
@@ -16,10 +19,18 @@ if TYPE_CHECKING:
 def score_candidate(
     *, weights: str, dataset: str, validation: str, test: str, predictions: str
 ) -> None:
-    """Writes a JSON file per split, and the prediction for each test image."""
+    """Writes a JSON file per split, and the prediction for each test image.
+
+    The validation file also has the multiply-adds that are left in the compacted
+    network.
+    """
     network = GradedNetwork.from_file(weights)
-    result, _ = network.score(read_split(dataset, "validation"))
-    write_json(validation, result)
+    images = read_split(dataset, "validation")
+    result, _ = network.score(images)
+    compacted = compact(network.parameters)
+    some = images.images[:BATCH].astype(np.float32) / 255
+    check_equivalence(compacted, network.parameters, some)
+    write_json(validation, {**result, "multiply_adds": compacted.multiply_adds_left})
     images = read_split(dataset, "test")
     result, classes = network.score(images)
     write_json(test, result)

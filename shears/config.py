@@ -22,6 +22,7 @@ from pydantic import (
 from pydantic_core import PydanticCustomError, PydanticKnownError
 
 from shears.data.views import ViewSettings
+from shears.evaluation.selection import Objective
 from shears.pruning.masks import MaskSettings
 from shears.runtime.errors import UserError, brief, show_value
 from shears.runtime.paths import expand
@@ -162,6 +163,12 @@ class SelectionSettings(Settings):
 
     margin: Annotated[float, Field(ge=0, le=10)] = 3.0
     """Standard errors by which validation accuracy must exceed 0.65."""
+
+    objective: Objective = "score"
+    """What is best: the highest score or the fewest multiply-adds left per image."""
+
+    accuracy: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    """Validation accuracy that the submission must exceed, too."""
 
 
 class OptimizerStudySettings(Settings):

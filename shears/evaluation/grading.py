@@ -23,7 +23,7 @@ class GradedNetwork:
         """Takes the Keras model and its parameters."""
         # On a GPU, float32 may quietly mean TensorFloat-32, which graders do not use.
         tf.config.experimental.enable_tensor_float_32_execution(False)
-        self._model, self._zeros = model, parameters.count_zeros()
+        self._model, self.parameters = model, parameters
 
     @classmethod
     def from_parameters(cls, parameters: Parameters) -> "GradedNetwork":
@@ -63,15 +63,16 @@ class GradedNetwork:
             images = data.images[batch].astype(np.float32) / 255
             outputs = self._model.predict_on_batch(images)
             predictions[batch] = outputs.argmax(axis=1)
+        zeros = self.parameters.count_zeros()
         correct = int((predictions == data.labels).sum())
         accuracy = correct / len(data.labels)
         result = {
             "images": len(data.labels),
             "correct": correct,
             "accuracy": accuracy,
-            "zeros": self._zeros,
+            "zeros": zeros,
             "parameters": PARAMETERS,
-            "sparsity": self._zeros / PARAMETERS,
-            "score": score(accuracy, self._zeros),
+            "sparsity": zeros / PARAMETERS,
+            "score": score(accuracy, zeros),
         }
         return result, predictions

@@ -1,11 +1,13 @@
-"""Chooses the submission by validation scores and nothing else."""
+"""Chooses the submission by validation results, never by the test set."""
 
 import math
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Literal
 
 from shears.evaluation.score import LEAST_ACCURACY
 from shears.runtime.errors import UserError
+
+Objective = Literal["score", "multiply_adds"]
 
 
 def least_safe_accuracy(images: int, margin: float) -> float:
@@ -22,37 +24,65 @@ def least_safe_accuracy(images: int, margin: float) -> float:
     return LEAST_ACCURACY + margin * math.sqrt(variance)
 
 
-def choose(scores: Mapping[str, Mapping[str, float]], margin: float) -> dict[str, Any]:
-    """Chooses the candidate with the best validation score that is safely above 0.65.
+def choose(
+    scores: Mapping[str, Mapping[str, float]],
+    margin: float,
+    *,
+    objective: Objective = "score",
+    accuracy: float = 0.0,
+) -> dict[str, Any]:
+    """Chooses the best candidate of those that are safely above an accuracy of 0.65.
 
     Args:
-        scores: Each candidate's score on the validation set (`GradedNetwork.score`).
-            The sparser of two equal candidates is chosen.
+        scores: Each candidate's score on the validation set (`GradedNetwork.score`),
+            and multiply_adds, the multiply-adds left for an image, for that objective.
         margin: Standard errors by which accuracy must exceed 0.65.
+        objective: "score": the highest, of equal ones the sparser candidate's.
+            "multiply_adds": the fewest, of equal ones the higher score's.
+        accuracy: The validation accuracy that a candidate must exceed, too.
 
     Returns:
-        candidate, reason, least_accuracy, refused (candidates below it), validation.
+        candidate, reason, least_accuracy, refused (candidates not above it),
+        validation.
 
     Raises:
-        UserError: No candidate is safely above 0.65.
+        UserError: No candidate is above both accuracies.
     """
     images = int(next(iter(scores.values()))["images"])
-    least = least_safe_accuracy(images, margin)
+    safe_accuracy = least_safe_accuracy(images, margin)
+    least = max(safe_accuracy, accuracy)
     safe = {name: s for name, s in scores.items() if s["accuracy"] > least}
     if not safe:
         best = max(scores, key=lambda name: scores[name]["accuracy"])
-        raise UserError(
-            f"no candidate is safely above an accuracy of {LEAST_ACCURACY}: the best, "
-            f"{best}, has {scores[best]['accuracy']:.4f} on {images:,} validation "
-            f"images, expected more than {least:.4f} ({margin:g} standard errors "
-            "above); train longer or prune less"
+        found = (
+            f"the best, {best}, has {scores[best]['accuracy']:.4f} on {images:,} "
+            f"validation images, expected more than {least:.4f}"
         )
-    name = max(safe, key=lambda name: (safe[name]["score"], safe[name]["sparsity"]))
+        if least > safe_accuracy:
+            raise UserError(
+                f"selection: accuracy: no candidate is above {accuracy:g}: {found}; "
+                "lower it, train longer or prune less"
+            )
+        raise UserError(
+            f"no candidate is safely above an accuracy of {LEAST_ACCURACY}: {found} "
+            f"({margin:g} standard errors above); train longer or prune less"
+        )
+
+    def merit(name: str) -> tuple[float, float]:
+        score = safe[name]["score"]
+        if objective == "score":
+            return score, safe[name]["sparsity"]
+        return -safe[name]["multiply_adds"], score
+
+    name = max(safe, key=merit)
+    what = f"best validation score ({safe[name]['score']:.4f})"
+    if objective == "multiply_adds":
+        what = f"fewest multiply-adds ({safe[name]['multiply_adds']:,} for an image)"
     return {
         "candidate": name,
         "reason": (
-            f"best validation score ({safe[name]['score']:.4f}) of {len(safe)} "
-            f"candidates with a validation accuracy above {least:.4f}"
+            f"{what} of {len(safe)} candidates with a validation accuracy above "
+            f"{least:.4f}"
         ),
         "least_accuracy": least,
         "refused": [other for other in scores if other not in safe],

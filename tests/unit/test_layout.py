@@ -24,7 +24,7 @@ BELOW = {
     "inference": {"runtime", "model", "pruning", "weight_files"},
     "notebooks": {"runtime"},
     "optimizer_study": {"runtime", "notebooks"},
-    "config": {"runtime", "data", "model", "pruning", "training"},
+    "config": {"runtime", "data", "model", "pruning", "training", "evaluation"},
     "plan": {"runtime", "model", "pruning", "training", "config"},
     "notebook_cli": {"runtime", "notebooks", "optimizer_study"},
     "cli": {

@@ -9,11 +9,13 @@ import yaml
 from shears.config import parse_configuration
 from shears.data.dataset import write_dataset
 from shears.data.views import ViewSettings
+from shears.inference.compaction import compact
 from shears.plan import plan
 from shears.runtime.errors import UserError
 from shears.runtime.files import read_json
 from shears.training.outputs import TrainingFiles
 from shears.training.run_context import RunContext
+from shears.weight_files.canonical import read_weights
 from tests import ROOT
 from tests.unit.training.recipes import AUGMENTED, change, make_data
 
@@ -73,11 +75,14 @@ def test_only_scoring_reads_the_test_images(tmp_path):
         teacher_logits=logits,
     )
     assert read_json(sparse.metrics)["sparsity"] == pytest.approx(0.9, abs=1e-6)
+    scored = tmp_path / "validation.json"
     with pytest.raises(UserError, match="its test split"):
         script("score_candidate")(
             weights=sparse.weights,
             dataset=dataset,
-            validation=tmp_path / "validation.json",
+            validation=scored,
             test=tmp_path / "test.json",
             predictions=tmp_path / "predictions.csv",
         )
+    network = compact(read_weights(sparse.weights))
+    assert read_json(scored)["multiply_adds"] == network.multiply_adds_left > 0

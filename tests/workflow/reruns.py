@@ -31,6 +31,8 @@ CHOICE = {"choose_submission": 1, **PACKAGE}
 LAST_ROUND = {"prune_round": 1, "score_candidate": 1, **CHOICE}
 SCORES = {"score_candidate": 3, **CHOICE}
 ROUNDS = {"prune_round": 2, "score_candidate": 2, **CHOICE}
+# The scores hold the multiply-adds that removing dead units leaves.
+ROUNDS_AND_SCORES = {**ROUNDS, **SCORES}
 NEW_SEED = {"train_baseline": 1, "prune_round": 2, "score_candidate": 3, **CHOICE}
 PART_B = {"run_pruning_notebook": 1}
 BASELINE = {**NEW_SEED, **PART_B}
@@ -68,6 +70,7 @@ WORDS = (
     (NEW_SEED, "the second seed's baseline, rounds and what follows"),
     (OWN, "the baseline's logits, rounds and what follows"),
     (ROUNDS, "rounds and what follows"),
+    (ROUNDS_AND_SCORES, "rounds, all scores and what follows"),
     (LAST_ROUND, "the last round and what follows"),
     (SCORES, "scores, choice, submission, report"),
     (CHOICE, "choice, submission, report"),
@@ -221,7 +224,14 @@ KEYS = [
         LAST_ROUND,
     ),
     Edit("`pruning: rounds`: the last one removed", rounds((0.8, 1)), CHOICE),
-    Edit("`selection: margin`", settings(selection={"margin": 2}), CHOICE),
+    *[
+        Edit(f"`selection: {key}`", settings(selection={key: value}), CHOICE)
+        for key, value in (
+            ("margin", 2),
+            ("objective", "multiply_adds"),
+            ("accuracy", 0.7),
+        )
+    ],
     Edit(
         "`optimizers: data_sets`: a new one",
         settings(optimizers={"data_sets": ["diabetes", "sparse"]}),
@@ -257,8 +267,8 @@ MODULES = {
     "evaluation/grading": SCORES,
     "evaluation/score": SCORES,
     "evaluation/selection": CHOICE,
-    "inference/__init__": NOTHING,
-    "inference/compaction": NOTHING,
+    "inference/__init__": SCORES,
+    "inference/compaction": SCORES,
     "model/__init__": TRAINING,
     "model/architecture": TRAINING,
     "model/batch_norm": TRAINING,
@@ -285,7 +295,7 @@ MODULES = {
     "plan": NOTHING,
     "pruning/__init__": TRAINING,
     "pruning/allocation": ROUNDS,
-    "pruning/dead_units": ROUNDS,
+    "pruning/dead_units": ROUNDS_AND_SCORES,
     "pruning/folded_masks": TRAINING,
     "pruning/mask_plan": TRAINING,
     "pruning/masks": ROUNDS,

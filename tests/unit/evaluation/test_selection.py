@@ -40,6 +40,47 @@ def test_choose_fails_when_none_is_safe():
         choose({"a": candidate(0.66, 0.9), "b": candidate(0.5, 0.95)}, 3)
 
 
+FAST = {
+    "a": {**candidate(0.8, 0.9), "multiply_adds": 500},
+    "b": {**candidate(0.75, 0.98), "multiply_adds": 200},
+    "c": {**candidate(0.66, 0.99), "multiply_adds": 1},  # not safe
+    "d": {**candidate(0.76, 0.98), "multiply_adds": 200},
+}
+
+
+def choose_fast(accuracy: float) -> dict:
+    return choose(FAST, 3, objective="multiply_adds", accuracy=accuracy)
+
+
+def test_the_fewest_multiply_adds_above_an_accuracy_are_chosen():
+    choice = choose_fast(0)
+    assert choice["candidate"] == "d"  # of equal ones the better score's
+    assert choice["refused"] == ["c"]
+    assert choice["reason"] == (
+        "fewest multiply-adds (200 for an image) of 3 candidates with a validation "
+        "accuracy above 0.6702"
+    )
+    choice = choose_fast(0.76)  # it must be exceeded
+    assert choice["candidate"] == "a"
+    assert choice["refused"] == ["b", "c", "d"]
+    assert choice["least_accuracy"] == 0.76
+
+
+def test_an_accuracy_that_no_candidate_has_is_named_with_its_key():
+    with pytest.raises(UserError) as caught:
+        choose_fast(0.9)
+    assert str(caught.value) == (
+        "selection: accuracy: no candidate is above 0.9: the best, a, has 0.8000 on "
+        "5,000 validation images, expected more than 0.9000; lower it, train longer or "
+        "prune less"
+    )
+
+
+def test_the_best_score_may_be_asked_for_above_an_accuracy():
+    assert choose(FAST, 3)["candidate"] == "d"
+    assert choose(FAST, 3, accuracy=0.77)["candidate"] == "a"
+
+
 def test_margin_shrinks_with_the_number_of_images():
     assert least_safe_accuracy(5000, 3) == pytest.approx(0.67024, abs=1e-5)
     assert least_safe_accuracy(500_000, 3) == pytest.approx(0.652024, abs=1e-5)

@@ -40,7 +40,10 @@ def pruned(parameters: Parameters, sparsity: float) -> Parameters:
     ("name", "batch_norm"),
     [
         *((name, False) for name in METHODS),
-        *((name, True) for name in ("first_order", "rigl", "random_from_scratch")),
+        *(
+            (name, True)
+            for name in ("first_order", "rigl", "random_from_scratch", "structured")
+        ),
         ("lottery_ticket", True),
     ],
 )

@@ -53,6 +53,15 @@ if workflow.config_settings.configfiles:
 if FROM_COMMAND_LINE:
     COMMAND += ["--config"]
     COMMAND += [f"{key}={json.dumps(v)}" for key, v in FROM_COMMAND_LINE.items()]
+BASELINES = {
+    f"{name}/seed_{seed}": PLAN.baseline_of(f"{name}/seed_{seed}")
+    for name in PLAN.methods
+    for seed in CONFIG.seeds
+}
+C_TEMPLATES = [
+    os.path.relpath(ROOT / f"shears/inference/{name}")
+    for name in ("network.c", "network.h", "constant.c")
+]
 MOST_ROUNDS = max((len(m.settings.rounds) for m in PLAN.methods.values()), default=0)
 
 
@@ -123,6 +132,11 @@ def archive(wildcards) -> dict[str, str]:
 def study(wildcards) -> dict[str, str]:
     """The files of Part A's section in the report, if there is one."""
     return dict(rules.plot_optimizers.output.items()) if CELLS else {}
+
+
+def latency(wildcards) -> dict[str, str]:
+    """The file of the report's section about latency, if it is measured."""
+    return dict(rules.measure_latency.output.items()) if CONFIG.latency.runs else {}
 
 
 def teacher_logits(teacher: str, baseline: str, seed: str) -> dict[str, Path]:

@@ -1,6 +1,7 @@
 rule score_report:
     input:
         unpack(study),
+        unpack(latency),
         validation=of_all_candidates("score_validation.json"),
         test=of_all_candidates("score_test.json"),
         metrics=of_all_candidates("metrics.json"),
@@ -31,11 +32,7 @@ rule score_report:
         "../envs/shears.yaml"
     params:
         candidates=PLAN.candidates,
-        baselines={
-            f"{name}/seed_{seed}": PLAN.baseline_of(f"{name}/seed_{seed}")
-            for name in PLAN.methods
-            for seed in CONFIG.seeds
-        },
+        baselines=BASELINES,
         # Not inputs: job costs are shown if they are known, but are not worth a rerun.
         costs=str(BENCHMARKS),
         command=shlex.join(COMMAND),

@@ -47,6 +47,7 @@ if __name__ == "__main__":
                 for name in ("table", "losses", "sensitivity", "paths")
                 if name in snakemake.input.keys()
             },
+            latency=snakemake.input.get("latency"),
             costs=snakemake.params.costs,
             config=snakemake.config,
             command=snakemake.params.command,

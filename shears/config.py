@@ -23,6 +23,7 @@ from pydantic_core import PydanticCustomError, PydanticKnownError
 
 from shears.data.views import ViewSettings
 from shears.evaluation.selection import Objective
+from shears.inference.settings import LatencySettings
 from shears.pruning.masks import MaskSettings
 from shears.runtime.errors import UserError, brief, show_value
 from shears.runtime.paths import expand
@@ -253,6 +254,9 @@ class Configuration(Settings):
 
     selection: SelectionSettings = SelectionSettings()
     """How the submission is chosen."""
+
+    latency: LatencySettings = LatencySettings()
+    """How latency is measured."""
 
     optimizers: OptimizerStudySettings = OptimizerStudySettings()
     """Part A: how optimizers are compared on linear regression."""

@@ -92,7 +92,7 @@ def compare_file(
 
     Returns:
         What `measure` returns, and "networks" (`describe_network`), "difference" (the
-        largest of two logits), "images" and "runs".
+        largest of two logits), "images", "runs" and `speedups`.
 
     Raises:
         RuntimeError: The compact network's logits differ.
@@ -101,7 +101,7 @@ def compare_file(
     pruned = CompactNetwork.whole(parameters)
     whole = None if dense is None else CompactNetwork.whole(dense)
     contenders = contenders_of(whole, pruned, compacted)
-    return {
+    about = {
         "runs": runs,
         "images": len(images),
         "difference": difference,
@@ -111,6 +111,7 @@ def compare_file(
         },
         **measure(contenders, images[:256], runs, threads),
     }
+    return {**about, "speedups": speedups(about)}
 
 
 def compare_candidates(
@@ -176,7 +177,7 @@ def speedups(about: Mapping[str, Any]) -> list[dict[str, Any]]:
     """Compares the C code with what a dense network takes.
 
     Args:
-        about: What `compare_file` returned.
+        about: "networks" and "timings", as `compare_file` returns them.
 
     Returns:
         For each size of batch and number of threads: "batch", "threads", "rival" (the

@@ -140,7 +140,7 @@ def draw_means(rows: Rows, key: str, name: str, left_out: int = 0) -> Chart:
     )
 
 
-def _candidate_marks(
+def candidate_marks(
     base: alt.Chart, rows: Rows, x: alt.X, y: alt.Y, shown: Mapping[str, str]
 ) -> alt.LayerChart:
     """Marks each candidate, and the chosen one with a ring.
@@ -240,7 +240,7 @@ def draw_plane(rows: Rows, frontiers: Mapping[str, Sequence[int]]) -> Chart:
         .encode(x=x, y=y)
     )
     shown = {"sparsity": "sparsity", "accuracy": "accuracy", "score": "score"}
-    marks = _candidate_marks(base, rows, x, y, shown)
+    marks = candidate_marks(base, rows, x, y, shown)
     return Chart(
         "frontier",
         "Accuracy against sparsity: the frontier",
@@ -266,7 +266,7 @@ def draw_choice(rows: Rows) -> Chart:
     x = alt.X("validation_score:Q", title="validation score", scale=scale)
     y = alt.Y("test_score:Q", title="test score", scale=scale)
     shown = {"validation_score": "validation score", "test_score": "test score"}
-    marks = _candidate_marks(base, near, x, y, shown)
+    marks = candidate_marks(base, near, x, y, shown)
     return Chart(
         "choice",
         "Test score against validation score",

@@ -35,6 +35,7 @@ from shears.reporting.candidates import (
     score_rows,
     title,
 )
+from shears.reporting.latency import draw_latency, latency_table
 from shears.runtime.files import read_csv, read_json, verify, whole_file, write_bytes
 from shears.weight_files.canonical import read_weights
 
@@ -218,6 +219,7 @@ def write_report(
     data_set: str,
     dataset: str | Path,
     study: Mapping[str, str | Path],
+    latency: str | Path | None,
     costs: str | Path,
     config: Mapping[str, Any],
     command: str,
@@ -236,6 +238,7 @@ def write_report(
         dataset: The prepared data; some test images are shown.
         study: Part A's files: "table", "losses", "sensitivity", "paths"; empty if Part
             A is left out.
+        latency: What ``measure_latency`` measured; None if it was left out.
         costs: Folder of Snakemake's benchmark files.
         config: The run's configuration, to print.
         command: The command that reproduces the run.
@@ -279,6 +282,9 @@ def write_report(
         ),
         *network_panels,
     ]
+    speed = latency and read_json(latency)
+    if speed:
+        panels.append(draw_latency(speed, names, rows))
     for chart in panels:
         places = [Path(figures) / f"{chart.name}.{kind}" for kind in ("svg", "png")]
         charts.save_chart(chart, *places)
@@ -305,6 +311,8 @@ def write_report(
         charts={chart.name: chart for chart in panels},
         specs={chart.name: charts.page_specs(chart) for chart in panels},
         pictures={name: _embed(picture, "png") for name, picture in pictures.items()},
+        speed=speed,
+        speed_rows=latency_table(speed) if speed else [],
         study=study and read_json(study["table"]),
         study_plots={
             name: _embed_file(path) for name, path in study.items() if name != "table"

@@ -24,7 +24,15 @@ BELOW = {
     "inference": {"runtime", "model", "pruning", "weight_files"},
     "notebooks": {"runtime"},
     "optimizer_study": {"runtime", "notebooks"},
-    "config": {"runtime", "data", "model", "pruning", "training", "evaluation"},
+    "config": {
+        "runtime",
+        "data",
+        "model",
+        "pruning",
+        "training",
+        "evaluation",
+        "inference",
+    },
     "plan": {"runtime", "model", "pruning", "training", "config"},
     "notebook_cli": {"runtime", "notebooks", "optimizer_study"},
     "cli": {
@@ -44,7 +52,7 @@ MODULES = sorted(PACKAGE.rglob("*.py"))
 # Modules that have no file of tests: they hold no code of their own, ...
 START = {"__init__.py", "__main__.py"}
 # ... or types without behaviour, which are tested where they are used.
-ONLY_TYPES = {"pruning/mask_plan.py"}
+ONLY_TYPES = {"inference/settings.py", "pruning/mask_plan.py"}
 # Tests of the library as a whole, and of a notebook.
 OF_THE_LIBRARY = {
     "notebooks/test_pruning_notebook.py",

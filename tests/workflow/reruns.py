@@ -27,7 +27,8 @@ from tests.workflow.project import small_configuration
 REPORT = {"score_report": 1}
 PACK = {"pack_submission": 1}
 PACKAGE = {"package_submission": 1, **PACK, **REPORT}
-CHOICE = {"choose_submission": 1, **PACKAGE}
+LATENCY = {"measure_latency": 1, **REPORT}
+CHOICE = {"choose_submission": 1, **LATENCY, **PACKAGE}
 LAST_ROUND = {"prune_round": 1, "score_candidate": 1, **CHOICE}
 SCORES = {"score_candidate": 3, **CHOICE}
 ROUNDS = {"prune_round": 2, "score_candidate": 2, **CHOICE}
@@ -72,8 +73,9 @@ WORDS = (
     (ROUNDS, "rounds and what follows"),
     (ROUNDS_AND_SCORES, "rounds, all scores and what follows"),
     (LAST_ROUND, "the last round and what follows"),
-    (SCORES, "scores, choice, submission, report"),
-    (CHOICE, "choice, submission, report"),
+    (SCORES, "scores, choice, latency, submission, report"),
+    (CHOICE, "choice, latency, submission, report"),
+    (LATENCY, "latency, report"),
     (PACKAGE, "submission, report"),
     ({**PACK, **REPORT}, "the submission's archive, report"),
     (REPORT, "report"),
@@ -276,6 +278,7 @@ MODULES = {
     "inference/export": LATENCY,
     "inference/latency": LATENCY,
     "inference/runtimes": LATENCY,
+    "inference/settings": NOTHING,
     "model/__init__": TRAINING,
     "model/architecture": TRAINING,
     "model/batch_norm": TRAINING,
@@ -362,6 +365,7 @@ SCRIPTS = {
     "download_cifar10": NOTHING,
     "fill_notebook": NOTHING,
     "import_baseline": NOTHING,
+    "measure_latency": LATENCY,
     "pack_submission": PACK,
     "package_submission": PACKAGE,
     "plot_optimizers": PLOTS,

@@ -3,10 +3,13 @@
 - shears score FILE: accuracy, sparsity, score, which graders load it
 - shears inspect FILE: zeros of each array, size
 - shears compare A B: what two files have in common
+- shears export FILE --format c: a smaller network with the same predictions, as code or
+  as a model of ONNX, LiteRT or Keras
+- shears latency FILE: how fast it is in several runtimes and as C code
 - shears notebook fill FILE.ipynb --output FILE.ipynb: fills the course's notebook
 - shears notebook check FILE.ipynb: runs a filled notebook; points, edited cells
 
-The first three take a .h5 or .keras file, as any version of Keras writes it.
+The first five take a .h5 or .keras file, as any version of Keras writes it.
 
 Where the package is not installed, python -m shears does the same.
 
@@ -26,83 +29,21 @@ from typing import Any
 
 import numpy as np
 
-from shears.data.cifar10 import read_archive
-from shears.data.dataset import Split, read_split
+from shears.given_files import (
+    add_data_argument,
+    add_file_arguments,
+    find_data,
+    read_given,
+    read_images_of,
+)
+from shears.inference_cli import add_inference_commands
 from shears.model.architecture import NAMES, PARAMETERS
 from shears.notebook_cli import add_commands
 from shears.runtime.errors import RefusedFile, UserError, printable
 from shears.runtime.files import checksum
-from shears.runtime.hdf5 import is_hdf5
 from shears.runtime.output import complain
-from shears.runtime.paths import expand_of
 from shears.version import VERSION
-from shears.weight_files.reader import LIMITS, WeightsFile, loaders, read_weights_file
-
-PREPARED = "results/dataset.h5"
-ARCHIVE = "resources/cifar-10-binary.tar.gz"  # where the workflow keeps it
-
-
-def _read(path: str, options: argparse.Namespace) -> WeightsFile:
-    limits = LIMITS._replace(
-        memory=options.max_memory << 20,
-        processor=options.max_seconds,
-        wall=3 * options.max_seconds,
-    )
-    try:
-        return read_weights_file(path, limits)
-    except UserError as error:
-        raise RefusedFile(str(error)) from None
-
-
-def _positive(text: str) -> int:
-    """Parses a limit."""
-    if not text.isdecimal() or not 0 < int(text) < 1_000_000:
-        raise argparse.ArgumentTypeError(
-            f"found {text}, expected a whole number from 1 to 999999"
-        )
-    return int(text)
-
-
-def _find_data(data: str | None) -> str:
-    """Finds the test images: those given with --data, or the workflow's.
-
-    Raises:
-        UserError: There are none.
-    """
-    places = [data] if data else [PREPARED, os.environ.get("CIFAR10_ARCHIVE"), ARCHIVE]
-    for place in filter(None, places):
-        path = place if data else expand_of("CIFAR10_ARCHIVE", place)
-        if os.path.isfile(path) or os.path.isdir(path):
-            return path
-        try:
-            os.stat(path)
-        except PermissionError as error:
-            raise UserError(f"{path}: {error.strerror}") from None
-        except OSError:
-            continue
-    raise UserError(
-        f"found no test images in {', '.join(p for p in places if p)}; give CIFAR-10's "
-        "binary or Python archive, a folder with one unpacked, or a prepared "
-        "dataset.h5 with --data"
-    )
-
-
-def _read_test(data: str, *, given: bool) -> Split:
-    """Reads the test images of a prepared file, an archive or a folder.
-
-    Raises:
-        RefusedFile: They are refused, and were given with --data.
-        UserError: They are refused.
-    """
-    try:
-        named = data.endswith((".h5", ".hdf5")) and not os.path.isdir(data)
-        prepared = named or is_hdf5(data)
-        return read_split(data, "test") if prepared else read_archive(data)[1]
-    except OSError as error:
-        refusal = UserError(f"{error.filename or data}: {error.strerror or error}")
-    except UserError as error:
-        refusal = error
-    raise RefusedFile(str(refusal)) if given else refusal
+from shears.weight_files.reader import WeightsFile, loaders
 
 
 def _gzip_size(path: str) -> int:
@@ -154,9 +95,9 @@ def _lines(about: Mapping[str, Any]) -> list[str]:
 
 def score(options: argparse.Namespace) -> tuple[dict[str, Any], list[str]]:
     """Scores a file on the test images."""
-    contents = _read(options.file, options)
-    data = _find_data(options.data)
-    test = _read_test(data, given=bool(options.data))
+    contents = read_given(options.file, options)
+    data = find_data(options.data)
+    test = read_images_of(data, given=bool(options.data))
     # TensorFlow takes seconds to import; a refusal need not wait for it.
     from shears.evaluation.grading import GradedNetwork
 
@@ -174,7 +115,7 @@ def score(options: argparse.Namespace) -> tuple[dict[str, Any], list[str]]:
 
 def inspect(options: argparse.Namespace) -> tuple[dict[str, Any], list[str]]:
     """Shows the zeros of each array of a file."""
-    contents = _read(options.file, options)
+    contents = read_given(options.file, options)
     about = _describe(options.file, contents)
     about["arrays"] = [
         {"name": name, "weights": array.size, "zeros": int((array == 0).sum())}
@@ -193,7 +134,7 @@ def inspect(options: argparse.Namespace) -> tuple[dict[str, Any], list[str]]:
 def compare(options: argparse.Namespace) -> tuple[dict[str, Any], list[str]]:
     """Compares the weights of two files."""
     files = (options.first, options.second)
-    first, second = (_read(path, options).parameters for path in files)
+    first, second = (read_given(path, options).parameters for path in files)
     rows: list[dict[str, Any]] = []
     for name, a, b in zip(NAMES, first.arrays, second.arrays, strict=True):
         rows.append(
@@ -242,38 +183,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--version", action="version", version=f"shears {VERSION}")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     for command, names in (
-        (score, ["file"]),
-        (inspect, ["file"]),
-        (compare, ["first", "second"]),
+        (score, ("file",)),
+        (inspect, ("file",)),
+        (compare, ("first", "second")),
     ):
         summary = (command.__doc__ or "").partition("\n")[0]
         subparser = commands.add_parser(
             command.__name__, help=summary, description=summary
         )
         subparser.set_defaults(command=command)
-        for name in names:
-            path = partial(expand_of, name)
-            subparser.add_argument(name, type=path, help="weights file (.h5 or .keras)")
-        subparser.add_argument("--json", action="store_true", help="print JSON")
-        for name, value, unit in (
-            ("--max-memory", LIMITS.memory >> 20, "MiB of memory"),
-            ("--max-seconds", LIMITS.processor, "seconds of processor time"),
-        ):
-            subparser.add_argument(
-                name,
-                type=_positive,
-                default=value,
-                metavar="N",
-                help=f"{unit} that reading a file may take (default: {value})",
-            )
+        add_file_arguments(subparser, names)
         if command is score:
-            subparser.add_argument(
-                "--data",
-                type=partial(expand_of, "--data"),
-                help="CIFAR-10's binary or Python archive, a folder with one unpacked "
-                f"or a prepared dataset.h5 (default: {PREPARED}, $CIFAR10_ARCHIVE, "
-                f"{ARCHIVE})",
-            )
+            add_data_argument(subparser)
+    add_inference_commands(commands)
     summary = "Fills or checks the course's notebook of Part A."
     add_commands(commands.add_parser("notebook", help=summary, description=summary))
     try:

@@ -147,3 +147,18 @@ def check_equivalence(
             )
         largest = max(largest, float(difference))
     return largest
+
+
+def compute_logits(network: CompactNetwork, images: np.ndarray) -> np.ndarray:
+    """Computes logits in float64.
+
+    Args:
+        network: The network.
+        images: (N, 32, 32, 3), pixels / 255, any dtype.
+
+    Returns:
+        (N, 10) float64.
+    """
+    batches = [images[start : start + BATCH] for start in range(0, len(images), BATCH)]
+    outputs = [logits(network, tf.constant(batch, tf.float64)) for batch in batches]
+    return np.concatenate([output.numpy() for output in outputs])

@@ -1,0 +1,148 @@
+"""The commands for inference: shears export, shears latency."""
+
+import argparse
+import os
+import re
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from shears.given_files import (
+    add_data_argument,
+    add_file_arguments,
+    find_data,
+    positive,
+    read_given,
+    read_images_of,
+)
+from shears.runtime.errors import UserError
+from shears.runtime.paths import expand_of
+
+FORMATS = ("c", "onnx", "tflite", "tflite-int8", "keras")
+CALIBRATION = 500  # training images that give int8 its ranges
+RUNS = 20
+Answer = tuple[dict[str, Any], list[str]]
+
+
+def export(options: argparse.Namespace) -> Answer:
+    """Exports a smaller network with the same predictions, checked on test images."""
+    contents = read_given(options.file, options)
+    data = find_data(options.data)
+    given = bool(options.data)
+    test = read_images_of(data, given=given)
+    stem = re.sub(r"\.(weights\.)?(h5|hdf5|keras)$", "", Path(options.file).name)
+    target = Path(options.output or stem)
+    # TensorFlow takes seconds to import; a refusal need not wait for it.
+    from shears.inference.checked_export import export_and_check, write_export
+    from shears.inference.comparison import compact_and_check, pixels
+
+    calibration = None
+    if options.format == "tflite-int8":
+        train = read_images_of(data, "train", given=given)
+        calibration = pixels(train.images[:CALIBRATION])
+    images = pixels(test.images)
+    network, _ = compact_and_check(contents.parameters, images)
+    name = re.sub(r"\W", "_", target.name, flags=re.ASCII)
+    name = name if re.match("[A-Za-z_]", name) else f"network_{name}"
+    made = export_and_check(
+        network, options.format, images, name=name, calibration=calibration
+    )
+    try:
+        paths = write_export(made.files, target)
+    except OSError as error:
+        raise UserError(
+            f"{error.filename}: {error.strerror}; --output names where the export goes"
+        ) from None
+    accuracy = float((made.predictions == test.labels).mean())
+    about = {
+        "file": options.file,
+        "format": options.format,
+        "written": {str(path): path.stat().st_size for path in paths},
+        "widths": list(network.widths),
+        "constant": network.constant,
+        "multiply_adds": network.multiply_adds,
+        "multiply_adds_left": network.multiply_adds_left,
+        "images": len(images),
+        "largest_difference": made.difference,
+        "accuracy": accuracy,
+        "unchecked": made.unchecked,
+    }
+    lines = [
+        f"written    {path} ({size:,} bytes)" for path, size in about["written"].items()
+    ]
+    widths = ", ".join(map(str, network.widths))
+    lines.append(
+        "network    constant: its predictions do not depend on the image"
+        if network.constant
+        else f"network    {widths} units are left in the hidden layers"
+    )
+    lines.append(
+        f"work       {network.multiply_adds_left:,} multiply-adds for an image with "
+        f"weights that are not zero, of {network.multiply_adds:,}"
+    )
+    checked = (
+        f"unchecked  {made.unchecked}",
+        f"checked    on {len(images):,} test images: accuracy {accuracy:.4f}, outputs "
+        f"differ by at most {made.difference or 0:.2g}",
+    )
+    lines.append(checked[not made.unchecked])
+    return about, lines
+
+
+def latency(options: argparse.Namespace) -> Answer:
+    """Measures a network as it is and compacted, in several runtimes and as C code."""
+    contents = read_given(options.file, options)
+    data = find_data(options.data)
+    test = read_images_of(data, given=bool(options.data))
+    from shears.inference.comparison import compare_file, pixels
+
+    threads = os.cpu_count() or 1
+    about = compare_file(
+        contents.parameters, pixels(test.images), runs=options.runs, threads=threads
+    )
+    lines = [
+        f"{'network':9}{'runtime':15}{'threads':>7}{'batch':>7}{'median us':>12}"
+        f"{'95 % us':>12}{'images/s':>12}"
+    ]
+    lines += [
+        f"{t['network']:9}{t['runtime']:15}{t['threads']:>7}{t['batch']:>7}"
+        f"{t['median']:>12,.0f}{t['p95']:>12,.0f}{t['images_per_second']:>12,.0f}"
+        for t in sorted(about["timings"], key=lambda t: (t["threads"], t["batch"]))
+    ]
+    lines += [f"missing: {name}: {why}" for name, why in about["missing"].items()]
+    lines += [
+        f"C code, batch {row['batch']}, {row['threads']} threads: {row['ratio']:.1f} "
+        f"times the images a second of {row['rival']}, {row['keras']:.0f} times Keras'"
+        for row in about["speedups"]
+    ]
+    return {"file": options.file, "data": data, **about}, lines
+
+
+def add_inference_commands(commands: Any) -> None:
+    """Adds the commands to the parser's."""
+    for command in (export, latency):
+        summary = (command.__doc__ or "").partition("\n")[0]
+        parser = commands.add_parser(
+            command.__name__, help=summary, description=summary
+        )
+        parser.set_defaults(command=command)
+        add_file_arguments(parser)
+        add_data_argument(parser)
+        if command is export:
+            parser.add_argument(
+                "--format", choices=FORMATS, required=True, help="what to write"
+            )
+            parser.add_argument(
+                "--output",
+                type=partial(expand_of, "--output"),
+                metavar="PATH",
+                help="where to, without suffix (default: the file's name, here)",
+            )
+        else:
+            parser.add_argument(
+                "--runs",
+                type=positive,
+                default=RUNS,
+                metavar="N",
+                help=f"turns of each network in each runtime (default: {RUNS})",
+            )

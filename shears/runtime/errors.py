@@ -33,15 +33,18 @@ def printable(text: str) -> str:
     return "".join(c if c.isprintable() or c == "\n" else repr(c)[1:-1] for c in text)
 
 
-def brief(error: object, longest: int = 150) -> str:
+def brief(error: object, longest: int = 150, end: int = 0) -> str:
     """Makes a message from elsewhere, or one that quotes a file, one safe line.
 
     White space becomes single spaces, and unprintable characters, which a terminal
-    might obey, become escape sequences. Text beyond `longest` characters is cut off.
+    might obey, become escape sequences. Of more than `longest` characters, those before
+    the last `end` are left out.
     """
     text = " ".join(str(error).split()) or type(error).__name__
     text = printable(text)
-    return text if len(text) <= longest else f"{text[: longest - 3]}..."
+    if len(text) <= longest:
+        return text
+    return f"{text[: longest - 3 - end]}...{text[len(text) - end :]}"
 
 
 def show_value(value: object) -> str:

@@ -228,7 +228,8 @@ def read_contents(file: BinaryIO) -> WeightsFile:
         # Notes quote names from the file, which may be any bytes of any length.
         return contents._replace(ignored=[brief(x, 300) for x in contents.ignored])
     except UserError as error:
-        raise UserError(brief(error, 300)) from None
+        # The place is the file's, and may have any length; the reason follows it.
+        raise UserError(brief(error, 300, end=220)) from None
     except (MemoryError, OSError):  # the file's contents are not to blame
         raise
     except Exception as error:  # h5py raises nearly anything on a damaged file

@@ -21,11 +21,18 @@ from tests.any_values import yaml_values
 ANY_TEXT = st.text(st.characters(exclude_categories=()))  # surrogates too
 
 
-@given(text=ANY_TEXT, longest=st.integers(10, 60))
-def test_any_text_becomes_one_short_line_that_a_terminal_cannot_obey(text, longest):
-    line = brief(text, longest)
+@given(text=ANY_TEXT, longest=st.integers(10, 60), end=st.integers(0, 7))
+def test_any_text_becomes_one_short_line_that_a_terminal_cannot_obey(
+    text, longest, end
+):
+    line = brief(text, longest, end)
     assert line.isprintable()
     assert 0 < len(line) <= longest
+
+
+def test_the_end_of_a_long_line_may_be_kept():
+    assert brief("0123456789", 8) == "01234..."
+    assert brief("0123456789", 8, end=4) == "0...6789"
 
 
 @given(words=st.lists(st.text("aé漢!", min_size=1), min_size=1, max_size=4))

@@ -371,6 +371,34 @@ def test_names_in_a_file_cannot_control_the_terminal(tmp_path, good):
         read_weights_file(path)
 
 
+LONG = "x" * 2000
+
+
+@pytest.mark.parametrize(
+    ("spoil", "reason"),
+    [
+        (
+            lambda f: f.attrs.create("layer_names", np.array([LONG], "S")),
+            "xxx: found no group, expected one: layer_names lists it",
+        ),
+        (
+            lambda f: f.__setitem__(LONG, h5py.SoftLink("/nowhere")),
+            "xxx: found a soft link, expected the data itself",
+        ),
+        (
+            lambda f: f["dense"].attrs.create("weight_names", np.array([LONG], "S")),
+            "xxx: found no array, expected one: weight_names lists it",
+        ),
+    ],
+)
+def test_a_long_name_does_not_hide_the_reason(tmp_path, good, spoil, reason):
+    path = Path(shutil.copyfile(good, tmp_path / "bad.h5"))
+    with h5py.File(path, "a") as file:
+        spoil(file)
+    with refused(path, reason):
+        read_weights_file(path)
+
+
 def test_names_in_a_keras_3_file_cannot_control_the_terminal(tmp_path):
     path = unpack("keras-3.15.sequential.save_weights.weights.h5", tmp_path)
     before = read_weights_file(path).ignored

@@ -32,6 +32,7 @@ JOBS = {
     "score_candidate": ("results/dense/seed_0/score_test.json", "Scoring dense/seed_0"),
     "choose_submission": ("results/choice.json", "Choosing the submission"),
     "package_submission": ("results/submission/manifest.json", "Packaging"),
+    "measure_latency": ("results/latency.json", "Measuring the latency"),
     "benchmark_optimizer": (
         "results/optimizers/diabetes/adam.ours.json",
         "Measuring adam (ours)",

@@ -201,6 +201,8 @@ KEYS = [
         NOTHING,
     ),
     Edit("`run`: a second method", settings(run=["lamp", "global"]), ROUNDS),
+    Edit("`latency: runs`", settings(latency={"runs": 2}), LATENCY),
+    Edit("`latency: runs`: 0", settings(latency={"runs": 0}), REPORT),
     Edit("`run`: emptied", settings(run=[]), CHOICE),
     Edit(
         "`with_recipes`: a recipe added",
@@ -398,6 +400,14 @@ FILES = [
         text("report/report.html.j2", "<!-- edited -->\n"),
         REPORT,
     ),
+    *[
+        Edit(
+            f"`shears/inference/{name}`",
+            text(f"shears/inference/{name}", "/* edited */\n"),
+            LATENCY,
+        )
+        for name in ("network.c", "network.h", "constant.c")
+    ],
     Edit(
         "`notebooks/assignment_notebook.ipynb`",
         text("notebooks/assignment_notebook.ipynb", "\n"),

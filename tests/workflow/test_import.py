@@ -31,7 +31,7 @@ MINE += (
 OWN = (*MINE, "notebook=course.ipynb")
 AFTERWARDS = {"choose_submission": 1, "package_submission": 1, "pack_submission": 1}
 AFTERWARDS |= {"prune_round": 1, "score_candidate": 2, "score_report": 1, "all": 1}
-AFTERWARDS |= {"run_pruning_notebook": 1}
+AFTERWARDS |= {"run_pruning_notebook": 1, "measure_latency": 1}
 
 
 @pytest.fixture

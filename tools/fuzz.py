@@ -11,17 +11,20 @@ mutant that breaks a rule is kept there, too, and the exit code is 1.
 
 import argparse
 import collections
+import functools
 import io
 import json
 import multiprocessing
 import os
 import resource
+import subprocess
 import sys
 import tempfile
+import time
 import zipfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import NamedTuple
+from typing import BinaryIO, NamedTuple
 
 import h5py
 import numpy as np
@@ -29,12 +32,14 @@ import numpy as np
 from shears.runtime import machine
 from shears.runtime.errors import UserError
 from shears.runtime.output import checked_output
+from shears.runtime.walls import Limits, answer
 from shears.weight_files.reader import LIMITS, read_weights_file
 from tests import ROOT
 from tests.unit.weight_files.genuine_files import GENUINE, unpack
 from tools.write_results import markdown_table
 
 MUTANTS = 10_000
+_FOLDER = tempfile.TemporaryDirectory()  # of the unpacked genuine files
 SOURCES = [name for name in GENUINE if name.endswith((".h5", ".keras"))]
 #: Bytes that a mutant's process may take besides the limit: Python and its libraries.
 LIBRARIES = 512 << 20
@@ -42,6 +47,40 @@ LIBRARIES = 512 << 20
 ALLOWED = ("accepted", "refused", "limit", "died")
 # What stands where HDF5 and zip archives keep sizes, counts and places.
 EDGES = (0, 1, 0x7F, 0x80, 0xFF, 0xFFFF, 0x7FFF_FFFF, 0xFFFF_FFFF, 2**63, 2**64 - 1)
+
+
+class Fork:
+    """A copy of this process that reads a file: a new Python takes far longer to start.
+
+    It has the same walls and limits (`shears.runtime.walls.answer`).
+    """
+
+    def __init__(
+        self, function: str, file: BinaryIO, limits: Limits, output: BinaryIO
+    ) -> None:
+        """Starts it."""
+        self.pid = os.fork()
+        if not self.pid:
+            os.setsid()
+            os.dup2(output.fileno(), 1)
+            nowhere = os.open(os.devnull, os.O_RDWR)
+            os.dup2(nowhere, 0)
+            os.dup2(nowhere, 2)
+            try:
+                answer(function, os.dup(file.fileno()), list(limits))
+            finally:
+                os._exit(1)
+
+    def wait(self, timeout: float | None = None) -> int:
+        """Waits for its end, as ``subprocess.Popen`` does."""
+        end = time.monotonic() + (timeout or 3600)
+        while True:
+            pid, status = os.waitpid(self.pid, os.WNOHANG)
+            if pid:
+                return os.waitstatus_to_exitcode(status)
+            if time.monotonic() > end:
+                raise subprocess.TimeoutExpired("reading", timeout or 3600)
+            time.sleep(0.002)
 
 
 class Outcome(NamedTuple):
@@ -166,6 +205,12 @@ KINDS: dict[str, Callable[[bytes, np.random.Generator], bytes]] = {
 }
 
 
+@functools.cache
+def _unpacked(name: str) -> Path:
+    """Unpacks a genuine file, once in a process."""
+    return unpack(name, Path(_FOLDER.name))
+
+
 def make_mutant(seed: int, number: int) -> tuple[str, str, bytes]:
     """Makes a mutant.
 
@@ -175,8 +220,7 @@ def make_mutant(seed: int, number: int) -> tuple[str, str, bytes]:
     random = np.random.default_rng([seed, number])
     kind = list(KINDS)[number % len(KINDS)]
     source = str(random.choice(SOURCES))
-    with tempfile.TemporaryDirectory() as folder:
-        content = unpack(source, Path(folder)).read_bytes()
+    content = _unpacked(source).read_bytes()
     try:
         return kind, source, KINDS[kind](content, random)
     except (OSError, ValueError, KeyError, RuntimeError, TypeError):
@@ -186,7 +230,7 @@ def make_mutant(seed: int, number: int) -> tuple[str, str, bytes]:
 def _read(path: Path) -> tuple[str, bytes]:
     """Reads a file as the scorer does: what became of it, and the weights."""
     try:
-        contents = read_weights_file(path)
+        contents = read_weights_file(path, start=Fork)
     except UserError as error:
         text = str(error)
         if "\n" in text or not text.startswith(str(path)) or not text.isprintable():

@@ -16,7 +16,7 @@ import sys
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
-from typing import BinaryIO, NamedTuple
+from typing import BinaryIO, NamedTuple, Protocol
 
 from shears.runtime.errors import UserError
 from shears.runtime.kernel_walls import raise_kernel_walls
@@ -47,24 +47,23 @@ class Limits(NamedTuple):
     answer: int = 16 << 20
 
 
-def call(function: str, file: BinaryIO, limits: Limits) -> bytes:
-    """Calls a function with a stranger's file, in a process of its own.
+class Process(Protocol):
+    """A process that `answer` runs in: what `subprocess.Popen` has."""
 
-    Args:
-        function: Module and name, as "package.module:name". It gets the open file and
-            returns bytes. What it needs is imported before the walls are raised, with
-            its module.
-        file: The file, open to read.
-        limits: What the call may take.
+    pid: int
 
-    Returns:
-        What the function returned. It is a stranger's, as the file is, because a flaw
-        in the library that reads the file may have let the file write it.
+    def wait(self, timeout: float | None = None) -> int:
+        """Waits for its end; raises ``subprocess.TimeoutExpired``."""
 
-    Raises:
-        UserError: The function raised one, or the process came to a limit or died. The
-            error does not name the file.
-    """
+
+#: Starts a process in a session of its own, whose standard output is the last argument.
+Start = Callable[[str, BinaryIO, Limits, BinaryIO], Process]
+
+
+def start_python(
+    function: str, file: BinaryIO, limits: Limits, output: BinaryIO
+) -> Process:
+    """Starts a new Python, which imports only what the function needs."""
     options = {
         "path": [os.path.abspath(place) for place in sys.path],
         "answer": {
@@ -77,16 +76,40 @@ def call(function: str, file: BinaryIO, limits: Limits) -> bytes:
     environment = {name: os.environ[name] for name in kept if name in os.environ}
     # Threads of the linear algebra take memory and are not needed.
     environment |= {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"}
+    return subprocess.Popen(
+        [sys.executable, "-I", "-S", "-c", _CHILD, json.dumps(options)],
+        stdin=subprocess.DEVNULL,
+        stdout=output,
+        stderr=subprocess.DEVNULL,
+        pass_fds=[file.fileno()],
+        env=environment,
+        start_new_session=True,
+    )
+
+
+def call(
+    function: str, file: BinaryIO, limits: Limits, start: Start = start_python
+) -> bytes:
+    """Calls a function with a stranger's file, in a process of its own.
+
+    Args:
+        function: Module and name, as "package.module:name". It gets the open file and
+            returns bytes. What it needs is imported before the walls are raised, with
+            its module.
+        file: The file, open to read.
+        limits: What the call may take.
+        start: How the process is started.
+
+    Returns:
+        What the function returned. It is a stranger's, as the file is, because a flaw
+        in the library that reads the file may have let the file write it.
+
+    Raises:
+        UserError: The function raised one, or the process came to a limit or died. The
+            error does not name the file.
+    """
     with tempfile.TemporaryFile() as written:
-        process = subprocess.Popen(
-            [sys.executable, "-I", "-S", "-c", _CHILD, json.dumps(options)],
-            stdin=subprocess.DEVNULL,
-            stdout=written,
-            stderr=subprocess.DEVNULL,
-            pass_fds=[file.fileno()],
-            env=environment,
-            start_new_session=True,
-        )
+        process = start(function, file, limits, written)
         try:
             code = process.wait(limits.wall)
         except BaseException as error:  # Ctrl-C does not reach its session

@@ -29,7 +29,7 @@ from shears.model.parameters import Parameters
 from shears.runtime.errors import UserError, brief
 from shears.runtime.files import open_regular
 from shears.runtime.hdf5 import open_hdf5
-from shears.runtime.walls import Limits, call
+from shears.runtime.walls import Limits, Start, call, start_python
 from shears.weight_files import keras_archive
 from shears.weight_files.keras_archive import KerasArchive
 from shears.weight_files.layouts import (
@@ -285,12 +285,15 @@ def _parse(answered: bytes) -> WeightsFile:
     return WeightsFile(Parameters(vector), **about | graders)
 
 
-def read_weights_file(path: str | Path, limits: Limits = LIMITS) -> WeightsFile:
+def read_weights_file(
+    path: str | Path, limits: Limits = LIMITS, start: Start = start_python
+) -> WeightsFile:
     """Reads a stranger's weights file behind walls (`shears.runtime.walls`).
 
     Args:
         path: The file.
         limits: What reading may take.
+        start: How the process that reads it is started.
 
     Raises:
         UserError: It cannot be read, does not hold exactly the fixed network's weights,
@@ -299,7 +302,7 @@ def read_weights_file(path: str | Path, limits: Limits = LIMITS) -> WeightsFile:
     try:
         with open_regular(path, f"{EXPECTED}: {ADVICE}") as file:
             try:
-                return _parse(call(f"{__name__}:answer", file, limits))
+                return _parse(call(f"{__name__}:answer", file, limits, start))
             except UserError as error:
                 raise UserError(f"{path}: {error}") from error
     except (ValueError, TypeError, KeyError, AttributeError, RecursionError):

@@ -113,6 +113,7 @@ struct cursor {
     const float *weight;
     const uint16_t *offset;
     const uint16_t *count;
+    const float *bias;
 };
 
 static ALWAYS_INLINE vector fill(float x)
@@ -175,20 +176,23 @@ static ALWAYS_INLINE int accumulate(const enum pattern pattern, const int block,
     return number;
 }
 
-/* Computes a channel of a convolution without its bias.
+/* Computes a channel of a convolution, and lets nothing below 0 pass, unless it will be
+ * pooled.
  *
  * block, row: vectors of a block, and of a row. columns: 3; or 1, if the offsets know
  * the weights' columns. floats: of the output; a multiple of the block. */
 static ALWAYS_INLINE void convolve(const int block, const int row, const int columns,
-                                   const int floats, const float *input,
-                                   struct cursor *cursor, float *output)
+                                   const int pooled, const int floats,
+                                   const float *input, struct cursor *cursor,
+                                   float *output)
 {
+    const vector bias = fill(*cursor->bias++);
     struct cursor at = *cursor;
     for (int done = 0; done < floats; done += block * LANES) {
         vector sums[32];
         UNROLL
         for (int i = 0; i < block; i++)
-            sums[i] = fill(0);
+            sums[i] = bias; /* moves along with them */
         at = *cursor;
         for (int column = 0; column < columns; column++) {
             const float *from = input + done;
@@ -206,24 +210,16 @@ static ALWAYS_INLINE void convolve(const int block, const int row, const int col
         vector *to = (vector *)(output + done);
         UNROLL
         for (int i = 0; i < block; i++)
-            to[i] = sums[i];
+            to[i] = pooled ? sums[i] : larger(sums[i], fill(0));
     }
     *cursor = at;
 }
 
-/* Adds a bias, and lets nothing below 0 pass. */
-static ALWAYS_INLINE void activate(const int floats, float bias, float *values)
-{
-    vector *to = (vector *)values;
-    for (int i = 0; i < floats / LANES; i++)
-        to[i] = larger(to[i] + fill(bias), fill(0));
-}
-
-/* Takes the largest of each 2 x 2 pixels, adds a bias, and lets nothing below 0 pass.
+/* Takes the largest of each 2 x 2 pixels, and nothing below 0.
  *
  * step: vectors from one of the output to the next. */
 static ALWAYS_INLINE void pool(const int rows, const int columns, const float *input,
-                               float bias, const int step, float *output)
+                               const int step, float *output)
 {
     const vector *from = (const vector *)input;
     const int row = columns / LANES;
@@ -232,14 +228,14 @@ static ALWAYS_INLINE void pool(const int rows, const int columns, const float *i
         int j = i + i / row * row, k = i + 1 + (i + 1) / row * row;
         vector a = larger(from[j], from[j + row]), b = larger(from[k], from[k + row]);
         a = larger(SHUFFLE(a, b, EVEN), SHUFFLE(a, b, ODD));
-        ((vector *)output)[i / 2 * step] = larger(a + fill(bias), fill(0));
+        ((vector *)output)[i / 2 * step] = larger(a, fill(0));
     }
 #else
     for (int i = 0; i < rows * columns / 4; i++) {
         int j = 2 * i + 2 * i / row * row;
         float a = larger(from[j], from[j + 1]);
         a = larger(a, larger(from[j + row], from[j + row + 1]));
-        output[i * step] = larger(a + bias, 0);
+        output[i * step] = larger(a, 0);
     }
 #endif
 }
@@ -293,18 +289,17 @@ static void first_and_second(const float *image, const struct places *at)
         for (int x = 0; x < 16; x++)
             at->planes_2[c * PLANE_2 + x] = 0;
     for (int y = 0; y < 30; y += ROWS) {
-        struct cursor cursor = {weight_1, offset_1, count_1};
+        struct cursor cursor = {weight_1, offset_1, count_1, bias_1};
         load(image, y - 1, at->planes_0);
         for (int c = 0; c < CHANNELS_1; c++) {
             float *to = at->planes_1 + c * PLANE_1;
-            convolve(BLOCK_1, 32 / LANES, 1, (ROWS + 2) * 32, at->planes_0, &cursor, to);
-            activate((ROWS + 2) * 32, bias_1[c], to);
+            convolve(BLOCK_1, 32 / LANES, 1, 0, (ROWS + 2) * 32, at->planes_0, &cursor, to);
         }
-        cursor = (struct cursor){weight_2, offset_2, count_2};
+        cursor = (struct cursor){weight_2, offset_2, count_2, bias_2};
         for (int c = 0; c < CHANNELS_2; c++) {
             float *to = at->planes_2 + c * PLANE_2 + 16 + y / 2 * 16;
-            convolve(BLOCK_2, 32 / LANES, 3, ROWS * 32, at->planes_1, &cursor, at->plane);
-            pool(ROWS, 32, at->plane, bias_2[c], 1, to);
+            convolve(BLOCK_2, 32 / LANES, 3, 1, ROWS * 32, at->planes_1, &cursor, at->plane);
+            pool(ROWS, 32, at->plane, 1, to);
             for (int i = 0; i < ROWS / 2; i++)
                 to[16 * i] = 0;
         }
@@ -313,21 +308,20 @@ static void first_and_second(const float *image, const struct places *at)
 
 static void third(const struct places *at)
 {
-    struct cursor cursor = {weight_3, offset_3, count_3};
+    struct cursor cursor = {weight_3, offset_3, count_3, bias_3};
     for (int c = 0; c < CHANNELS_3; c++) {
         float *to = at->planes_3 + c * PLANE_3;
-        convolve(BLOCK_3, 16 / LANES, 3, PLANE_3, at->planes_2, &cursor, to);
-        activate(PLANE_3, bias_3[c], to);
+        convolve(BLOCK_3, 16 / LANES, 3, 0, PLANE_3, at->planes_2, &cursor, to);
     }
 }
 
 static ALWAYS_INLINE void fourth(const struct places *at, const int step,
                                  float *features)
 {
-    struct cursor cursor = {weight_4, offset_4, count_4};
+    struct cursor cursor = {weight_4, offset_4, count_4, bias_4};
     for (int c = 0; c < CHANNELS_4; c++) {
-        convolve(BLOCK_4, 16 / LANES, 3, PLANE_4, at->planes_3, &cursor, at->plane);
-        pool(12, 16, at->plane, bias_4[c], step, features + c * PLANE_5 * step);
+        convolve(BLOCK_4, 16 / LANES, 3, 1, PLANE_4, at->planes_3, &cursor, at->plane);
+        pool(12, 16, at->plane, step, features + c * PLANE_5 * step);
     }
 }
 

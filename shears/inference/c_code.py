@@ -3,11 +3,11 @@
 ``network.c`` and ``network.h`` beside this module are the templates. They hold the
 computation; this module fills in the widths and the tables of weights.
 
-Which form of a layer is faster was measured (one core with AVX-512, GCC 12). A
-convolution's time grows with its weights, up to all of them, at 92 % of the core's
-multiply-adds: a dense form would not win before. The dense hidden layer takes 4, 38,
-100 and 254 us with 1, 10, 25 and 50 % of its weights, and 206 us in its dense form. The
-last layer is always dense: it takes 0.1 us.
+Which form of a layer is faster was measured (one core with AVX-512, GCC 12). The time
+of a convolution grows with its weights up to all of them, where it reaches 67 to 92 %
+of the core's peak: a dense form would hardly win before. The dense hidden layer takes
+4, 38, 100 and 254 us with 1, 10, 25 and 50 % of its weights, and 206 us in its dense
+form. The last layer is always dense: it takes 0.1 us.
 """
 
 import re

@@ -342,7 +342,8 @@ def measure(
 
     Returns:
         "contenders": for each its names, "bytes", "gzip_bytes", "memory" (the most that
-        a process takes that does nothing but compute an image with it); "timings"
+        a process takes that does nothing but compute an image with it; only of the last
+        network in each runtime, otherwise None); "timings"
         (`Timing`); "peaks": `measure_peak` for each number of threads; "missing":
         runtimes that are not installed, and why.
     """
@@ -355,11 +356,17 @@ def measure(
             result = run_process(folder, able, threads, BATCHES, runs)
             timings += result["timings"]
             peaks.append({"threads": threads, **result["peak"]})
+        # Of one network in each runtime: it hardly depends on which.
+        last = {contender.runtime: contender for contender in able}
+        memory = {
+            contender: run_process(folder, [contender], 1, [1], 0)["memory"]
+            for contender in last.values()
+        }
         contenders = [
             {
                 **contender._asdict(),
                 **file_sizes(contender, folder),
-                "memory": run_process(folder, [contender], 1, [1], 0)["memory"],
+                "memory": memory.get(contender),
             }
             for contender in able
         ]

@@ -137,8 +137,8 @@ def compare_candidates(
     Returns:
         What `compare_file` returns, and "candidates": for each its name, the runtime it
         was measured in (C code if there are few weights and a compiler, else ONNX
-        Runtime, or a ``tf.function`` where that is missing), its median and 95th percentile for one image and thread, and
-        `describe_network`; "machine".
+        Runtime, or a ``tf.function`` where that is missing), its median and 95th
+        percentile for one image and thread, and `describe_network`; "machine".
 
     Raises:
         RuntimeError: A compact network's logits differ.

@@ -32,6 +32,11 @@ def export(options: argparse.Namespace) -> Answer:
     test = read_images_of(data, given=given)
     stem = re.sub(r"\.(weights\.)?(h5|hdf5|keras)$", "", Path(options.file).name)
     target = Path(options.output or stem)
+    if not target.name:
+        raise UserError(
+            f"--output: found {options.output or stem or 'no name'}, expected a path "
+            "with a file's name, without suffix"
+        )
     # TensorFlow takes seconds to import; a refusal need not wait for it.
     from shears.inference.checked_export import export_and_check, write_export
     from shears.inference.comparison import compact_and_check, pixels

@@ -1,7 +1,10 @@
 """Exports that are compared with the network before anything is written."""
 
+import errno
+import os
 import tempfile
 from collections.abc import Mapping
+from contextlib import ExitStack
 from pathlib import Path
 from typing import NamedTuple
 
@@ -14,6 +17,7 @@ from shears.inference.compiled import compile_c, find_compiler
 from shears.inference.export import to_keras, to_litert, to_onnx
 from shears.inference.runtimes import Predict, open_keras, open_litert, open_onnx
 from shears.runtime.backend import quiet
+from shears.runtime.errors import UserError
 from shears.runtime.files import whole_file
 
 #: The formats, and the suffixes of their files.
@@ -60,16 +64,22 @@ def export_and_check(
         kind: One of `FORMATS`.
         images: (N, 32, 32, 3) float32, pixels / 255: what it is compared on.
         name: Of the functions in C code, a C identifier.
-        calibration: (M, 32, 32, 3) float32: training images for "tflite-int8".
+        calibration: (M, 32, 32, 3) float32: training images for "tflite-int8", which
+            needs them; the others do without.
 
     Returns:
         The export. C code cannot be run without a compiler.
 
     Raises:
-        UserError: A package is not installed, or the C compiler fails.
+        UserError: A package is not installed, the C compiler fails, or LiteRT's int8
+            kernels do not take the model.
+        ValueError: There are no images to calibrate "tflite-int8".
         RuntimeError: An output differs by more than `TOLERANCE`, times the largest
             where that is above 1: a fault of the export. Not for int8, which rounds.
     """
+    exact = kind != "tflite-int8"
+    if not exact and calibration is None:
+        raise ValueError("calibration: found none, expected training images")
     expected = compute_logits(network, images)
     first, *others = FORMATS[kind]
     if kind == "c":
@@ -90,9 +100,13 @@ def export_and_check(
             expected = np.exp(expected - expected.max(1, keepdims=True))
             expected /= expected.sum(1, keepdims=True)
         else:
-            files = {first: to_litert(network, calibration)}
+            files = {first: to_litert(network, None if exact else calibration)}
             predict = open_litert(files[first])
-        return _compare(files, predict, images, expected, exact=calibration is None)
+        try:
+            return _compare(files, predict, images, expected, exact=exact)
+        except UserError as error:
+            refusal = error
+    raise refusal  # alone: outside, what the runtime printed is not shown
 
 
 def _compare(
@@ -117,7 +131,7 @@ def _compare(
 
 
 def write_export(files: Mapping[str, bytes], target: Path) -> list[Path]:
-    """Writes an export's files, each whole or not at all.
+    """Writes an export's files, all of them whole or none.
 
     Args:
         files: Contents by suffix.
@@ -129,9 +143,12 @@ def write_export(files: Mapping[str, bytes], target: Path) -> list[Path]:
     Raises:
         OSError: One cannot be written.
     """
-    paths = []
-    for suffix, content in files.items():
-        paths.append(target.with_name(target.name + suffix))
-        with whole_file(paths[-1]) as file:
+    paths = [target.with_name(target.name + suffix) for suffix in files]
+    for path in filter(Path.is_dir, paths):
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
+    with ExitStack() as stack:
+        for path, content in zip(paths, files.values(), strict=True):
+            file = stack.enter_context(whole_file(path))
             file.write(content)
+            file.flush()  # a full disk is met before any file has its name
     return paths

@@ -8,6 +8,7 @@ import numpy as np
 from shears.inference.compact_network import CompactNetwork
 from shears.inference.compaction import check_equivalence, compact
 from shears.inference.latency import (
+    FUNCTION,
     KERAS,
     LITERT,
     MOST_IN_C,
@@ -136,8 +137,8 @@ def compare_candidates(
     Returns:
         What `compare_file` returns, and "candidates": for each its name, the runtime it
         was measured in (C code if there are few weights and a compiler, else ONNX
-        Runtime), its median and 95th percentile for one image and thread, and
-        `describe_network`; "machine".
+        Runtime, or a ``tf.function`` where that is missing), its median and 95th
+        percentile for one image and thread, and `describe_network`; "machine".
 
     Raises:
         RuntimeError: A compact network's logits differ.
@@ -149,12 +150,12 @@ def compare_candidates(
         name: compact_and_check(parameters, images[:CHECKED])[0]
         for name, parameters in candidates.items()
     }
+    other = FUNCTION if ONNX in about["missing"] else ONNX
+    sparse = other if C in about["missing"] else C
     contenders = {
-        Contender(name, C if network.nonzeros <= MOST_IN_C else ONNX): network
+        Contender(name, sparse if network.nonzeros <= MOST_IN_C else other): network
         for name, network in compacted.items()
     }
-    if C in about["missing"]:
-        contenders = {Contender(name, ONNX): n for name, n in compacted.items()}
     rows = [
         {
             "name": timing["network"],

@@ -248,7 +248,8 @@ def run_process(
         timeout=LONGEST,
     )
     if process.returncode:
-        raise RuntimeError(process.stderr[-2000:])
+        code, said = process.returncode, process.stderr[-2000:]
+        raise RuntimeError(f"the process that measures ended with {code}: {said}")
     return json.loads(process.stdout.splitlines()[-1])
 
 
@@ -319,6 +320,8 @@ def export_all(
             continue
         try:
             export_contender(contender, network, folder)
+            if contender.runtime in (ONNX, LITERT):  # exports need less than they do
+                open_contender(contender, folder, 1)
         except UserError as error:
             missing[contender.runtime] = str(error)
         else:

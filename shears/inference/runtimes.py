@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from shears.runtime.errors import UserError
+from shears.runtime.errors import UserError, brief
 
 #: (N, 32, 32, 3) float32, pixels / 255, to (N, 10): logits or probabilities.
 Predict = Callable[[np.ndarray], np.ndarray]
@@ -55,7 +55,8 @@ def open_litert(model: bytes, threads: int = 1) -> Predict:
     """Opens a ``.tflite`` model in LiteRT with its XNNPACK kernels; it gives logits.
 
     Raises:
-        UserError: LiteRT is not installed.
+        UserError: LiteRT is not installed, or its kernels do not take the model; then
+            the function raises it.
     """
     interpreters = require("ai_edge_litert.interpreter")
     interpreter = interpreters.Interpreter(model_content=model, num_threads=threads)
@@ -67,7 +68,13 @@ def open_litert(model: bytes, threads: int = 1) -> Predict:
         nonlocal shape
         if images.shape != shape:
             interpreter.resize_tensor_input(given["index"], images.shape)
-            interpreter.allocate_tensors()
+            try:
+                interpreter.allocate_tensors()
+            except RuntimeError as error:
+                raise UserError(
+                    f"LiteRT cannot run the model: {brief(error)}; its int8 kernels "
+                    "take no layer whose outputs are 0 for all calibration images"
+                ) from None
             shape = images.shape
         interpreter.set_tensor(given["index"], images)
         interpreter.invoke()

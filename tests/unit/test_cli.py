@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from shears import cli
+from shears import given_files
 from shears.cli import main
 from shears.data import cifar10
 from shears.data.dataset import Split, read_split, write_dataset
@@ -191,7 +191,7 @@ def test_data_that_may_not_be_read_give_exit_code_2(capsys, folder, monkeypatch)
     def forbidden(*_):  # the tests may run as root, who may read everything
         raise PermissionError(13, "Permission denied")
 
-    monkeypatch.setattr(cli, "read_split", forbidden)
+    monkeypatch.setattr(given_files, "read_split", forbidden)
     data = folder / "data.h5"
     assert run(capsys, "score", folder / "a.h5", "--data", data) == (
         2,
@@ -256,6 +256,11 @@ def test_every_path_is_expanded(capsys, folder, tmp_path, monkeypatch):
         (["inspect", "$NONE/a"], "file"),
         (["compare", "$NONE/a", "b"], "first"),
         (["compare", "b", "$NONE/a"], "second"),
+        (["export", "$NONE/a", "--format=c"], "file"),
+        (["export", "a.h5", "--format=c", "--data=$NONE/a"], "--data"),
+        (["export", "a.h5", "--format=c", "--output=$NONE/a"], "--output"),
+        (["latency", "$NONE/a"], "file"),
+        (["latency", "a.h5", "--data=$NONE/a"], "--data"),
         (["notebook", "fill", "$NONE/a", "--output", "b"], "file"),
         (["notebook", "fill", "b", "--output", "$NONE/a"], "--output"),
         (["notebook", "check", "$NONE/a"], "file"),
@@ -286,9 +291,9 @@ def test_a_variable_of_cifar10_archive_that_is_not_set_is_named(
 
 def test_files_are_read_where_there_are_no_locks(folder, tmp_path):
     code = (
-        "import sys, shears.cli as cli\n"
-        "assert cli.main(['inspect', sys.argv[1]]) == 0\n"
-        "cli._read_test(sys.argv[2], given=True)"
+        "import sys, shears.cli, shears.given_files as files\n"
+        "assert shears.cli.main(['inspect', sys.argv[1]]) == 0\n"
+        "files.read_images_of(sys.argv[2], given=True)"
     )
     command = [sys.executable, "-c", code, folder / "a.h5", folder / "data.h5"]
     ran = subprocess.run(command, cwd=ROOT, env=without_locks(tmp_path))

@@ -3,7 +3,7 @@
 import numpy as np
 from hypothesis import strategies as st
 
-from shears.inference.compaction import CompactNetwork
+from shears.inference.compaction import CompactNetwork, compact
 from shears.model.architecture import HIDDEN, LAYERS, PARAMETERS
 from shears.model.parameters import Parameters
 
@@ -59,3 +59,10 @@ def padded(network: CompactNetwork) -> Parameters:
         )
         inputs = len(bias)
     return result
+
+
+def constant_network() -> CompactNetwork:
+    """A network without survivors but its last biases, which are its logits."""
+    parameters = Parameters(np.zeros(PARAMETERS, np.float32))
+    parameters.biases[-1][...] = np.linspace(-2, 3, 10)
+    return compact(parameters)

@@ -36,6 +36,7 @@ KERAS, FUNCTION, ONNX, LITERT, C = (
     "LiteRT",
     "C",
 )
+#: All that a network can be measured in.
 RUNTIMES = (KERAS, FUNCTION, ONNX, LITERT, C)
 SUFFIXES = {KERAS: "keras", FUNCTION: "npz", ONNX: "onnx", LITERT: "tflite", C: "so"}
 #: With more nonzeros than this, C code is long and slow: it is not made.
@@ -183,9 +184,9 @@ def measure_peak() -> dict[str, float]:
     """Measures what this process could do at best, with NumPy's threads.
 
     Returns:
-        "flops": multiplications and additions a second in a product of two float32
-        matrices of 1024 rows; "bytes": bytes read and written a second in memory. The
-        best of several runs.
+        The best of several runs of "flops", the multiplications and additions a second
+        in a product of two float32 matrices of 1024 rows, and of "bytes", those read
+        and written a second in memory.
     """
     a = np.random.default_rng(0).random((1024, 1024), np.float32)
     product = np.empty_like(a)
@@ -329,7 +330,7 @@ def export_all(
     return able, missing
 
 
-def measure(
+def measure_contenders(
     networks: Mapping[Contender, CompactNetwork],
     images: np.ndarray,
     runs: int,
@@ -344,11 +345,11 @@ def measure(
         threads_at_most: What is measured besides one thread.
 
     Returns:
-        "contenders": for each its names, "bytes", "gzip_bytes", "memory" (the most that
-        a process takes that does nothing but compute an image with it; only of the last
-        network in each runtime, otherwise None); "timings"
-        (`Timing`); "peaks": `measure_peak` for each number of threads; "missing":
-        runtimes that are not installed, and why.
+        A dictionary of "contenders" (for each its names, "bytes", "gzip_bytes" and
+        "memory", the most that a process takes that does nothing but compute an image
+        with it; only for the last network in each runtime, otherwise None), "timings"
+        (`Timing`), "peaks" (`measure_peak` for each number of threads) and "missing"
+        (the runtimes that are not installed, and why).
     """
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)

@@ -1,6 +1,7 @@
 """The commands for inference: shears export, shears latency."""
 
 import argparse
+import errno
 import os
 import re
 from functools import partial
@@ -49,14 +50,18 @@ def export(options: argparse.Namespace) -> Answer:
     network, _ = compact_and_check(contents.parameters, images)
     name = re.sub(r"\W", "_", target.name, flags=re.ASCII)
     name = name if re.match("[A-Za-z_]", name) else f"network_{name}"
+    if options.format == "c":  # the source names its header
+        target = target.with_name(name)
     made = export_and_check(
         network, options.format, images, name=name, calibration=calibration
     )
     try:
         paths = write_export(made.files, target)
     except OSError as error:
+        file_as_folder = isinstance(error, FileExistsError)
+        reason = os.strerror(errno.ENOTDIR) if file_as_folder else error.strerror
         raise UserError(
-            f"{error.filename}: {error.strerror}; --output names where the export goes"
+            f"{error.filename}: {reason}; --output names where the export goes"
         ) from None
     accuracy = float((made.predictions == test.labels).mean())
     about = {
@@ -141,7 +146,8 @@ def add_inference_commands(commands: Any) -> None:
                 "--output",
                 type=partial(expand_of, "--output"),
                 metavar="PATH",
-                help="where to, without suffix (default: the file's name, here)",
+                help="where to, without suffix (default: the file's name, here); C "
+                "code is named with letters, digits and underscores only",
             )
         else:
             parser.add_argument(

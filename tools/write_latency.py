@@ -8,6 +8,8 @@ the same shapes: its runtimes compute the same whatever the values.
 
 import argparse
 import os
+import shutil
+import subprocess
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -16,9 +18,10 @@ from typing import Any
 import altair as alt
 import numpy as np
 
-from shears.inference.c_code import write_c
+from shears.inference.c_code import CCode, write_c
 from shears.inference.compaction import compact
 from shears.inference.comparison import compare_file
+from shears.inference.compiled import write_files
 from shears.model.parameters import initial_parameters
 from shears.reporting.charts import Chart, make_chart, save_chart
 from shears.reporting.latency import latency_table
@@ -32,6 +35,7 @@ from tools.write_results import markdown_table, replace_part
 
 PAGE = ROOT / "docs/latency.md"
 PICTURE = ROOT / "docs/latency.png"
+CORTEX_M7 = ("-mcpu=cortex-m7", "-mthumb", "-mfpu=fpv5-d16", "-mfloat-abi=hard")
 IMAGES = 1000  # of random pixels, that the compact network is checked with
 
 
@@ -95,6 +99,28 @@ def draw(about: Mapping[str, Any]) -> Chart:
     return Chart("latency", "Latency", "", [chart.properties(height=280)])
 
 
+def describe_microcontroller(code: CCode) -> str:
+    """Says what the code takes on a Cortex-M7, if its compiler is here."""
+    compiler, size = (shutil.which(f"arm-none-eabi-{name}") for name in ("gcc", "size"))
+    if not compiler or not size:
+        return ""
+    with tempfile.TemporaryDirectory() as folder:
+        write_files(code, folder)
+        target = Path(folder, "network.o")
+        options = ["-std=c99", "-O2", *CORTEX_M7, f"-D{code.name.upper()}_SINGLE"]
+        source = str(Path(folder, f"{code.name}.c"))
+        subprocess.run([compiler, *options, "-c", source, "-o", target], check=True)
+        sizes = subprocess.run(
+            [size, target], capture_output=True, encoding="utf-8", check=True
+        )
+        text, data, bss, *_ = map(int, sizes.stdout.splitlines()[1].split()[:3])
+    return (
+        f"For a Cortex-M7 ({Path(compiler).name} -O2, single images) it takes "
+        f"{text / 1000:,.0f} kB of flash and {code.single_workspace / 1000:,.0f} kB of "
+        f"RAM, which the caller provides ({data + bss} bytes of static data). "
+    )
+
+
 def main() -> None:
     """Measures and writes."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
@@ -123,6 +149,7 @@ def main() -> None:
         f"{code.constants / 1000:,.0f} kB of constants; a thread needs "
         f"{code.workspace / 1000:,.0f} kB of memory, or "
         f"{code.single_workspace / 1000:,.0f} kB for single images. "
+        f"{describe_microcontroller(code)}"
         f"{network['multiply_adds_left'] / 1e6:.1f} million multiply-adds an image are "
         f"left of {about['networks']['dense']['multiply_adds'] / 1e6:.1f} million. The "
         f"peak is {peak['flops'] / 1e9:.0f} GFLOP/s (a product of two float32 matrices "

@@ -57,6 +57,10 @@ def test_the_caption_names_the_runtimes():
     about = latency(NAMES)
     text = draw_latency(about, NAMES, ROWS).text
     assert "in one thread: C or ONNX Runtime on the compacted network" in text
+    assert "C code is used where few weights are left" in text
+    for row in about["candidates"]:
+        row["runtime"] = "ONNX Runtime"
+    assert "C code" not in draw_latency(about, NAMES, ROWS).text
 
 
 @pytest.mark.slow

@@ -1,10 +1,14 @@
 """Score reports about invented candidates, for tests."""
 
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 
 from shears.data.dataset import Split, write_dataset
+from shears.inference.compact_network import CompactNetwork
+from shears.inference.comparison import contenders_of, speedups
+from shears.inference.latency import ONNX, C, Timing
 from shears.model.architecture import LAYERS
 from shears.reporting.candidates import Candidate
 from shears.reporting.report import write_report
@@ -46,6 +50,52 @@ def candidate(name: str, accuracy: float, sparsity: float, folder="") -> Candida
     files = [Path(folder) / name / file for file in ("weights.h5", "predictions.csv")]
     test = {**score, "images": IMAGES}
     return Candidate(name, score, test, metrics, history, *files)
+
+
+def latency(names: Sequence[str], missing: Mapping[str, str] | None = None) -> dict:
+    """Invents what `measure_latency` measures, in one and two threads."""
+    missing = dict(missing or {})
+    whole = CompactNetwork.whole(make_parameters(0, zeros=0.9))
+    contenders = [c for c in contenders_of(*[whole] * 3) if c.runtime not in missing]
+    batches = (1, 32, 256)
+    timings = [
+        Timing(*one, threads, batch, 100, us := 1000 * batch / (i + 1), 2 * us, rate)
+        for threads in (1, 2)
+        for batch in batches
+        for i, one in enumerate(contenders)
+        for rate in [1000.0 * threads * (i + 1)]
+    ]
+    about = {
+        "runs": 20,
+        "images": 10_000,
+        "difference": 1.25e-6,
+        "networks": {
+            name: {
+                "widths": [32, 32, 64, 64, 512],
+                "parameters": 1_250_858,
+                "nonzeros": 125_000,
+                "multiply_adds": 20_741_120,
+                "multiply_adds_left": 5_110_000,
+            }
+            for name in ("dense", "pruned", "compact")
+        },
+        "contenders": [
+            {**one._asdict(), "bytes": 5_004_321, "gzip_bytes": 4e5, "memory": 3 << 26}
+            for one in contenders
+        ],
+        "timings": [timing._asdict() for timing in timings],
+        "peaks": [
+            {"threads": threads, "flops": 1e12 * threads, "bytes": 2e10}
+            for threads in (1, 2)
+        ],
+        "missing": missing,
+        "candidates": [
+            {"name": name, "runtime": ONNX if i else C, "median": 90 + i, "p95": 99 + i}
+            for i, name in enumerate(names)
+        ],
+        "machine": {"cores": 2},
+    }
+    return {**about, "speedups": speedups(about)}
 
 
 def write_files(folder: Path) -> None:
@@ -103,10 +153,13 @@ def render(
     refused=("lamp/seed_0/round_2",),
     chosen="lamp/seed_0/round_1",
     imported=None,
+    measured=True,
+    missing=None,
 ) -> str:
     """Renders the report on a folder's files; its figures go to `figures` there.
 
-    With `imported`, the baseline was not trained; its metrics say that of it.
+    With `imported`, the baseline was not trained; its metrics say that of it. Latency
+    is left out unless `measured`, and was measured without the runtimes in `missing`.
     """
     dense = candidate("dense/seed_0", 0.85, 0.0, folder)
     if imported:
@@ -117,18 +170,23 @@ def render(
         "reason": "best of two",
         "refused": list(refused),
     }
+    candidates = [
+        dense,
+        candidate("lamp/seed_0/round_1", 0.81, 0.95, folder),
+        *more,
+    ]
+    write_json(
+        folder / "latency.json", latency([one.name for one in candidates], missing)
+    )
     write_report(
-        [
-            dense,
-            candidate("lamp/seed_0/round_1", 0.81, 0.95, folder),
-            *more,
-        ],
+        candidates,
         choice,
         baselines={"lamp/seed_0": "dense/seed_0"},
         manifest=folder / "manifest.json",
         data_set="cifar10",
         dataset=folder / "dataset.h5",
         study=study or {},
+        latency=folder / "latency.json" if measured else None,
         costs=folder / "benchmarks",
         config={"seeds": [0]},
         command="snakemake --cores all --config 'seeds=[0]'",

@@ -8,8 +8,6 @@ import gzip
 import json
 import os
 import random
-import re
-import resource
 import subprocess
 import sys
 import tempfile
@@ -23,6 +21,7 @@ import numpy as np
 from shears.inference.c_code import CCode, write_c
 from shears.inference.compact_network import CompactNetwork
 from shears.inference.compiled import CompiledNetwork, compile_c
+from shears.inference.peak import measure_peak, peak_memory
 from shears.inference.runtimes import Predict, open_keras, open_litert, open_onnx
 from shears.runtime.errors import UserError
 
@@ -180,33 +179,6 @@ def time_calls(
     return seconds
 
 
-def measure_peak() -> dict[str, float]:
-    """Measures what this process could do at best, with NumPy's threads.
-
-    Returns:
-        The best of several runs of "flops", the multiplications and additions a second
-        in a product of two float32 matrices of 1024 rows, and of "bytes", those read
-        and written a second in memory.
-    """
-    a = np.random.default_rng(0).random((1024, 1024), np.float32)
-    product = np.empty_like(a)
-    source = np.ones(1 << 24, np.float32)
-    target = np.empty_like(source)
-
-    def best(call: Callable[[], Any]) -> float:
-        times = []
-        for _ in range(7):
-            start = time.perf_counter()
-            call()
-            times.append(time.perf_counter() - start)
-        return min(times)
-
-    return {
-        "flops": 2 * 1024**3 / best(lambda: np.matmul(a, a, out=product)),
-        "bytes": 2 * source.nbytes / best(lambda: np.copyto(target, source)),
-    }
-
-
 def run_process(
     folder: Path,
     contenders: Sequence[Contender],
@@ -286,19 +258,9 @@ def _answer(request: Mapping[str, Any]) -> dict[str, Any]:
                     batch / median,
                 )._asdict()
             )
-    memory = _peak_memory()
+    memory = peak_memory()
     peak = measure_peak() if request["runs"] else {}
     return {"timings": timings, "peak": peak, "memory": memory}
-
-
-def _peak_memory() -> int:
-    """Returns the most bytes that this process has taken."""
-    status = Path("/proc/self/status")
-    if status.exists():  # Linux's ru_maxrss counts the process that started this one
-        found = re.search(r"VmHWM:\s+(\d+) kB", status.read_text(encoding="ascii"))
-        if found:
-            return int(found[1]) << 10
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 
 
 def file_sizes(contender: Contender, folder: Path) -> dict[str, int]:

@@ -29,8 +29,8 @@ def require(package: str) -> Any:
     except ImportError as error:
         name = package.partition(".")[0].replace("_", "-")
         raise UserError(
-            f"found no package {name} ({error}), which this needs: install it "
-            "(pip install 'shears[inference]', or make env in a clone)"
+            f"found no package {name} ({brief(error)}), which this needs; in a "
+            "checkout of Shears: pip install '.[inference]'"
         ) from None
 
 

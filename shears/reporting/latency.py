@@ -74,11 +74,11 @@ def draw_latency(about: Mapping[str, Any], names: Sequence[str], rows: Rows) -> 
     y = alt.Y("test:Q", scale=alt.Scale(zero=False), axis=share_axis("accuracy (test)"))
     shown = {"test": "accuracy", "sparsity": "sparsity", "latency": "microseconds"}
     marks = candidate_marks(base, points, x, y, shown)
+    mixed = "C code is used where few weights are left. " if len(runtimes) > 1 else ""
     return Chart(
         "latency",
         "Accuracy against latency",
         f"One image at a time, in one thread: {' or '.join(runtimes)} on the compacted "
-        "network. C code is used where few weights are left. A ring marks the chosen "
-        "candidate.",
+        f"network. {mixed}A ring marks the chosen candidate.",
         [marks.properties(height=300)],
     )

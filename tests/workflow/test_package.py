@@ -80,8 +80,11 @@ def test_inspecting_imports_only_numpy_and_h5py(installed, weights):
 
 def test_what_the_command_imports_is_declared():
     imported: set[str] = set()
+    required: set[str] = set()  # when they are used, by shears.inference.runtimes
     for path in source_files(ROOT / "shears/__main__.py", ROOT):
-        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        text = path.read_text(encoding="utf-8")
+        required.update(re.findall(r'require\("(\w+)', text))
+        for node in ast.walk(ast.parse(text)):
             if isinstance(node, ast.Import):
                 imported.update(alias.name.split(".")[0] for alias in node.names)
             elif isinstance(node, ast.ImportFrom):
@@ -90,11 +93,17 @@ def test_what_the_command_imports_is_declared():
         "project"
     ]
     declared = {re.match(r"[\w-]+", name)[0] for name in project["dependencies"]}
-    extra = {n.replace("-", "_") for n in project["optional-dependencies"]["notebook"]}
+    extras = {
+        extra: {re.match(r"[\w-]+", name)[0].replace("-", "_") for name in names}
+        for extra, names in project["optional-dependencies"].items()
+    }
+    extra = extras["notebook"]
     imported -= sys.stdlib_module_names | {"shears"}
     assert imported - extra == declared
     assert extra - imported == {"ipykernel"}  # a program, which it starts
     assert set(notebook_cli.PACKAGES) == extra
+    # LiteRT needs backports.strenum, in a version that it does not ask for.
+    assert extras["inference"] == required | {"backports_strenum"}
 
 
 def test_the_package_has_the_library_and_nothing_else(installed):

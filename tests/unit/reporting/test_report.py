@@ -138,7 +138,7 @@ def test_every_chart_is_also_a_file(text, folder):
     named = set(re.findall(r'<figure id="(\w+)"', text))
     files = {path.name for path in (folder / "figures").iterdir()}
     assert files >= {f"{name}.{kind}" for name in named for kind in ("svg", "png")}
-    assert len(named) == 9
+    assert len(named) == 10
     assert (
         (folder / "figures/scores.svg").read_text(encoding="utf-8").startswith("<svg")
     )
@@ -148,6 +148,59 @@ def test_every_chart_is_also_a_file(text, folder):
         pixels = np.asarray(picture)
     grey = (pixels == 128).all(-1).mean()  # weights that are zero
     assert grey > 0.5
+
+
+@pytest.fixture
+def without_files(monkeypatch):
+    """Draws the charts in the page alone, which is faster."""
+    monkeypatch.setattr(
+        "shears.reporting.charts.save_chart", lambda chart, *paths: None
+    )
+
+
+def test_latency_has_a_section_if_it_was_measured(text):
+    page = Page(text)
+    row = next(row for row in page.rows if row[:2] == ["compact", "C"])
+    # 13 contenders: the last one takes 1000 / 13 microseconds.
+    times = ["77", "154", "13,000", "26,000"]
+    assert row[2:10] == ["5,004", "400", "192", *times, "13 %"]
+    models = ["Keras predict", "tf.function", "ONNX Runtime", "LiteRT"]
+    assert [row[1] for row in page.rows if row[:1] == ["pruned"]] == models
+    shown = " ".join(page.text)
+    for part in (
+        "takes 77 microseconds for an image in one thread: 3.2 times as fast as",
+        "3.2 times as fast as LiteRT on the dense network and 13 times as fast as "
+        "Keras' predict",
+        "its logits differ by at most 1e-06 on 10,000 test images. Of 20.7 million "
+        "multiply-adds for an image, 5.1 million are with weights that are not zero",
+        "100 timed calls each for one image and 20 for larger batches",
+        "Images a second are for batches of 256",
+        "1000 GFLOP/s",
+    ):
+        assert part in shown, part
+    assert "is missing:" not in shown
+    assert '<a href="#latency-section">Latency</a>' in text
+    assert specs_of(text)["latency"]
+
+
+def test_without_latency_nothing_is_said_of_it(folder, without_files):
+    text = render(folder, measured=False)
+    assert "atency" not in " ".join(Page(text).text)
+    assert "latency" not in specs_of(text)
+
+
+@pytest.mark.parametrize("runtime", ["C", "ONNX Runtime"])
+def test_a_missing_runtime_is_named_with_its_reason(folder, without_files, runtime):
+    text = render(folder, missing={runtime: "found no <b>package</b>"})
+    page = Page(text)
+    assert any(
+        part.endswith(f"{runtime} is missing: found no <b>package</b>.")
+        for part in page.text
+    )
+    measured = [row[1] for row in page.rows if row[:1] == ["compact"]]
+    assert len(measured) == 4 and runtime not in measured
+    shown = " ".join(page.text)
+    assert ("The pruned network as C code" in shown) == (runtime != "C")
 
 
 LINE = {
@@ -203,12 +256,7 @@ def test_texts_are_escaped_and_refused_candidates_are_named(text):
     assert "<p>lamp, seed 0, round 2.</p>" in text
 
 
-def test_hundreds_of_candidates_are_grouped_and_fit_a_page(
-    folder, tmp_path, monkeypatch
-):
-    monkeypatch.setattr(
-        "shears.reporting.charts.save_chart", lambda chart, *paths: None
-    )
+def test_hundreds_of_candidates_are_grouped_and_fit_a_page(folder, without_files):
     more = [
         candidate(f"{kind}-{recipe}/seed_{seed}/round_{i + 1}", 0.8 - i / 50, 0.9)
         for kind in ("lamp", "erk", "global", "random")

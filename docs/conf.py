@@ -86,6 +86,7 @@ CONTENTS = """
 
 docs/results
 docs/optimizers
+docs/latency
 docs/scorer
 docs/reliability
 docs/bring_your_own

@@ -67,7 +67,7 @@ class CompactNetwork(NamedTuple):
 def count_multiply_adds(weights: Sequence[int]) -> int:
     """Counts multiply-adds for an image, given the number of weights of each kernel.
 
-    Biases are not counted. The six `KERNEL_SIZES` give the whole network's 20.7
+    Biases are not counted. The six ``KERNEL_SIZES`` give the whole network's 20.7
     million.
     """
     return sum(n * count for n, count in zip(POSITIONS, weights, strict=True))

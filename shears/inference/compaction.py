@@ -22,10 +22,10 @@ _DENSE = 4  # index of the dense hidden layer
 def compact(parameters: Parameters) -> CompactNetwork:
     """Leaves out all units that are constant or that no output depends on.
 
-    What a constant adds is folded into biases (`remove_dead_units`). A convolution's
-    unit that no image reaches, but whose output differs at the borders, is folded where
-    it feeds the dense layer. Before 'same' padding, a constant other than 0 stays.
-    Nothing is left to leave out.
+    What a constant adds is folded into biases (`shears.pruning.dead_units`). A unit of
+    a convolution that no image reaches, but whose output differs at the borders, is
+    folded where it feeds the dense layer. Before 'same' padding, a constant other than
+    0 stays. Nothing is left to leave out.
 
     Args:
         parameters: float32, finite.

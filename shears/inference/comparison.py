@@ -16,8 +16,8 @@ from shears.inference.latency import (
     RUNTIMES,
     C,
     Contender,
-    measure,
     measure_alone,
+    measure_contenders,
 )
 from shears.model.parameters import Parameters
 from shears.runtime import machine
@@ -87,13 +87,13 @@ def compare_file(
         parameters: The pruned network.
         images: (N, 32, 32, 3) float32, pixels / 255: what the compact network is
             checked with.
-        runs: As for `measure`.
+        runs: As for `measure_contenders`.
         threads: What is measured besides one thread.
         dense: The network it was pruned from.
 
     Returns:
-        What `measure` returns, and "networks" (`describe_network`), "difference" (the
-        largest of two logits), "images", "runs" and `speedups`.
+        What `measure_contenders` returns, and "networks" (`describe_network`),
+        "difference" (the largest of two logits), "images", "runs" and `speedups`.
 
     Raises:
         RuntimeError: The compact network's logits differ.
@@ -110,7 +110,7 @@ def compare_file(
             contender.network: describe_network(network)
             for contender, network in contenders.items()
         },
-        **measure(contenders, images[:256], runs, threads),
+        **measure_contenders(contenders, images[:256], runs, threads),
     }
     return {**about, "speedups": speedups(about)}
 
@@ -131,7 +131,7 @@ def compare_candidates(
         chosen: The chosen one's name.
         dense: The name of the baseline that it was pruned from.
         images: (N, 32, 32, 3) float32, pixels / 255: the test images.
-        runs: As for `measure`.
+        runs: As for `measure_contenders`.
         threads: What is measured besides one thread.
 
     Returns:
@@ -181,10 +181,10 @@ def speedups(about: Mapping[str, Any]) -> list[dict[str, Any]]:
         about: "networks" and "timings", as `compare_file` returns them.
 
     Returns:
-        For each size of batch and number of threads: "batch", "threads", "rival" (the
-        faster of ONNX Runtime and LiteRT on the dense network, or on the pruned one if
-        no dense one was measured), "ratio" to it in images a second and "keras", the
-        ratio to Keras' ``predict``. Empty without C code.
+        A row for each size of batch and number of threads with "batch", "threads",
+        "rival" (the faster of ONNX Runtime and LiteRT on the dense network, or on the
+        pruned one if no dense one was measured), "ratio" to it in images a second and
+        "keras", the ratio to Keras' ``predict``. Empty without C code.
     """
     network = DENSE if DENSE in about["networks"] else PRUNED
     speeds: dict[tuple[int, int], dict[str, float]] = {}

@@ -107,10 +107,11 @@ def to_litert(network: CompactNetwork, calibration: np.ndarray | None = None) ->
         return {"logits": logits(network, images)}
 
     signature = [tf.TensorSpec((None, *INPUT_SHAPE), tf.float32, "images")]
-    function = tf.function(run, input_signature=signature, autograph=False)
+    module = tf.Module()
+    module.run = tf.function(run, input_signature=signature, autograph=False)
     with quiet():
-        concrete = function.get_concrete_function()
-        converter = tf.lite.TFLiteConverter.from_concrete_functions([concrete])
+        concrete = module.run.get_concrete_function()
+        converter = tf.lite.TFLiteConverter.from_concrete_functions([concrete], module)
         if calibration is not None:
             converter.optimizations = [tf.lite.Optimize.DEFAULT]
             converter.representative_dataset = lambda: (

@@ -29,13 +29,9 @@ from shears.runtime.errors import UserError
 BATCHES = (1, 32, 256)
 #: Timed calls in a turn of each contender; an untimed one comes first.
 CALLS = {1: 5}
-KERAS, FUNCTION, ONNX, LITERT, C = (
-    "Keras predict",
-    "tf.function",
-    "ONNX Runtime",
-    "LiteRT",
-    "C",
-)
+KERAS, FUNCTION = "Keras predict", "tf.function"
+ONNX, LITERT, C = "ONNX Runtime", "LiteRT", "C"
+#: All that a network can be measured in.
 RUNTIMES = (KERAS, FUNCTION, ONNX, LITERT, C)
 SUFFIXES = {KERAS: "keras", FUNCTION: "npz", ONNX: "onnx", LITERT: "tflite", C: "so"}
 #: With more nonzeros than this, C code is long and slow: it is not made.
@@ -183,9 +179,9 @@ def measure_peak() -> dict[str, float]:
     """Measures what this process could do at best, with NumPy's threads.
 
     Returns:
-        "flops": multiplications and additions a second in a product of two float32
-        matrices of 1024 rows; "bytes": bytes read and written a second in memory. The
-        best of several runs.
+        The best of several runs of "flops", the multiplications and additions a second
+        in a product of two float32 matrices of 1024 rows, and of "bytes", those read
+        and written a second in memory.
     """
     a = np.random.default_rng(0).random((1024, 1024), np.float32)
     product = np.empty_like(a)
@@ -272,19 +268,9 @@ def _answer(request: Mapping[str, Any]) -> dict[str, Any]:
         for contender, times in time_calls(predicts, chosen, request["runs"]).items():
             if not times:  # only the memory is asked for
                 continue
-            median = float(np.median(times))
-            p95 = float(np.percentile(times, 95))
-            timings.append(
-                Timing(
-                    *contender,
-                    threads,
-                    batch,
-                    len(times),
-                    1e6 * median,
-                    1e6 * p95,
-                    batch / median,
-                )._asdict()
-            )
+            median, p95 = (1e6 * float(np.percentile(times, at)) for at in (50, 95))
+            measured = len(times), median, p95, 1e6 * batch / median
+            timings.append(Timing(*contender, threads, batch, *measured)._asdict())
     memory = _peak_memory()
     peak = measure_peak() if request["runs"] else {}
     return {"timings": timings, "peak": peak, "memory": memory}
@@ -329,7 +315,7 @@ def export_all(
     return able, missing
 
 
-def measure(
+def measure_contenders(
     networks: Mapping[Contender, CompactNetwork],
     images: np.ndarray,
     runs: int,
@@ -344,10 +330,11 @@ def measure(
         threads_at_most: What is measured besides one thread.
 
     Returns:
-        "contenders": for each its names, "bytes", "gzip_bytes", "memory" (the most that
-        a process takes that does nothing but compute an image with it); "timings"
-        (`Timing`); "peaks": `measure_peak` for each number of threads; "missing":
-        runtimes that are not installed, and why.
+        A dictionary of "contenders" (for each its names, "bytes", "gzip_bytes" and
+        "memory", the most that a process takes that does nothing but compute an image
+        with it; only for the last network in each runtime, otherwise None), "timings"
+        (`Timing`), "peaks" (`measure_peak` for each number of threads) and "missing"
+        (the runtimes that are not installed, and why).
     """
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
@@ -358,11 +345,17 @@ def measure(
             result = run_process(folder, able, threads, BATCHES, runs)
             timings += result["timings"]
             peaks.append({"threads": threads, **result["peak"]})
+        # Of one network in each runtime: it hardly depends on which.
+        last = {contender.runtime: contender for contender in able}
+        memory = {
+            contender: run_process(folder, [contender], 1, [1], 0)["memory"]
+            for contender in last.values()
+        }
         contenders = [
             {
                 **contender._asdict(),
                 **file_sizes(contender, folder),
-                "memory": run_process(folder, [contender], 1, [1], 0)["memory"],
+                "memory": memory.get(contender),
             }
             for contender in able
         ]

@@ -88,7 +88,8 @@ enum {
     CHANNELS_3 = @CHANNELS_3@,
     CHANNELS_4 = @CHANNELS_4@,
     UNITS = @UNITS@, /* of the dense hidden layer, with some of 0 up to a full group */
-    GROUP = @GROUP@, /* units that are computed together */
+    GROUP = @GROUP@,   /* units that are computed together */
+    INDICES = @INDICES@, /* of inputs for a weight of each: one for all, or one each */
     CLASSES = 10,
     IMAGE = 32 * 32 * 3,
     /* Floats of a channel: rows times columns, ... */
@@ -103,7 +104,8 @@ enum {
 
 /* What is left of each kernel. `offset_*`: where a weight's row begins in the input, in
  * pairs of floats. `count_*`: the number of weights of each output channel and column.
- * `index_5`, `weight_5`: of GROUP units alternately; `count_5`: of each group. */
+ * `index_5`, `weight_5`: of GROUP units alternately; `count_5`: of each group. If all units
+ * have all inputs, `index_5` lists them once. */
 @TABLES@
 
 /* Where the next channel's weights begin. */
@@ -111,6 +113,7 @@ struct cursor {
     const float *weight;
     const uint16_t *offset;
     const uint16_t *count;
+    const float *bias;
 };
 
 static ALWAYS_INLINE vector fill(float x)
@@ -146,20 +149,50 @@ static ALWAYS_INLINE void move(const int block, const int row, vector *sums)
 #endif
 }
 
-/* Computes a channel of a convolution without its bias.
+/* Where a column of a kernel has weights, from the first to the last. */
+enum pattern { ONE, TWO, THREE, TWO_APART, PATTERNS };
+
+/* Adds a block of pixels times a column of weights. What is loaded is used for all of
+ * them: loads are what limits the speed. Returns the number of weights. */
+static ALWAYS_INLINE int accumulate(const enum pattern pattern, const int block,
+                                    const int row, const float *weights,
+                                    const vector *pixels, vector *sums)
+{
+    const int last = pattern == ONE ? 0 : pattern == TWO ? row : 2 * row;
+    const int number = pattern == THREE ? 3 : pattern == ONE ? 1 : 2;
+    const vector first = fill(weights[0]), second = fill(weights[number > 1]);
+    const vector third = fill(weights[number - 1]);
+
+    UNROLL
+    for (int i = 0; i < block + last; i++) {
+        vector pixel = pixels[i];
+        if (i < block)
+            sums[i] += first * pixel;
+        if ((pattern == TWO || pattern == THREE) && i >= row && i < block + row)
+            sums[i - row] += second * pixel;
+        if ((pattern == THREE || pattern == TWO_APART) && i >= 2 * row)
+            sums[i - 2 * row] += third * pixel;
+    }
+    return number;
+}
+
+/* Computes a channel of a convolution, and lets nothing below 0 pass, unless it will be
+ * pooled.
  *
  * block, row: vectors of a block, and of a row. columns: 3; or 1, if the offsets know
  * the weights' columns. floats: of the output; a multiple of the block. */
 static ALWAYS_INLINE void convolve(const int block, const int row, const int columns,
-                                   const int floats, const float *input,
-                                   struct cursor *cursor, float *output)
+                                   const int pooled, const int floats,
+                                   const float *input, struct cursor *cursor,
+                                   float *output)
 {
+    const vector bias = fill(*cursor->bias++);
     struct cursor at = *cursor;
     for (int done = 0; done < floats; done += block * LANES) {
         vector sums[32];
         UNROLL
         for (int i = 0; i < block; i++)
-            sums[i] = fill(0);
+            sums[i] = bias; /* moves along with them */
         at = *cursor;
         for (int column = 0; column < columns; column++) {
             const float *from = input + done;
@@ -167,33 +200,26 @@ static ALWAYS_INLINE void convolve(const int block, const int row, const int col
                 from += column - 2;
             else if (column)
                 move(block, row, sums);
-            for (unsigned left = *at.count++; left; left--) {
-                const vector *pixels = (const vector *)(from + 2 * *at.offset++);
-                vector weight = fill(*at.weight++);
-                UNROLL
-                for (int i = 0; i < block; i++)
-                    sums[i] += weight * pixels[i];
-            }
+            UNROLL
+            for (int pattern = ONE; pattern < PATTERNS; pattern++)
+                for (unsigned left = *at.count++; left; left--) {
+                    const vector *pixels = (const vector *)(from + 2 * *at.offset++);
+                    at.weight += accumulate(pattern, block, row, at.weight, pixels, sums);
+                }
         }
         vector *to = (vector *)(output + done);
         UNROLL
         for (int i = 0; i < block; i++)
-            to[i] = sums[i];
+            to[i] = pooled ? sums[i] : larger(sums[i], fill(0));
     }
     *cursor = at;
 }
 
-/* Adds a bias, and lets nothing below 0 pass. */
-static ALWAYS_INLINE void activate(const int floats, float bias, float *values)
-{
-    vector *to = (vector *)values;
-    for (int i = 0; i < floats / LANES; i++)
-        to[i] = larger(to[i] + fill(bias), fill(0));
-}
-
-/* Takes the largest of each 2 x 2 pixels, adds a bias, and lets nothing below 0 pass. */
+/* Takes the largest of each 2 x 2 pixels, and nothing below 0.
+ *
+ * step: vectors from one of the output to the next. */
 static ALWAYS_INLINE void pool(const int rows, const int columns, const float *input,
-                               float bias, float *output)
+                               const int step, float *output)
 {
     const vector *from = (const vector *)input;
     const int row = columns / LANES;
@@ -202,14 +228,14 @@ static ALWAYS_INLINE void pool(const int rows, const int columns, const float *i
         int j = i + i / row * row, k = i + 1 + (i + 1) / row * row;
         vector a = larger(from[j], from[j + row]), b = larger(from[k], from[k + row]);
         a = larger(SHUFFLE(a, b, EVEN), SHUFFLE(a, b, ODD));
-        ((vector *)output)[i / 2] = larger(a + fill(bias), fill(0));
+        ((vector *)output)[i / 2 * step] = larger(a, fill(0));
     }
 #else
     for (int i = 0; i < rows * columns / 4; i++) {
         int j = 2 * i + 2 * i / row * row;
         float a = larger(from[j], from[j + 1]);
         a = larger(a, larger(from[j + row], from[j + row + 1]));
-        output[i] = larger(a + bias, 0);
+        output[i * step] = larger(a, 0);
     }
 #endif
 }
@@ -263,18 +289,17 @@ static void first_and_second(const float *image, const struct places *at)
         for (int x = 0; x < 16; x++)
             at->planes_2[c * PLANE_2 + x] = 0;
     for (int y = 0; y < 30; y += ROWS) {
-        struct cursor cursor = {weight_1, offset_1, count_1};
+        struct cursor cursor = {weight_1, offset_1, count_1, bias_1};
         load(image, y - 1, at->planes_0);
         for (int c = 0; c < CHANNELS_1; c++) {
             float *to = at->planes_1 + c * PLANE_1;
-            convolve(BLOCK_1, 32 / LANES, 1, (ROWS + 2) * 32, at->planes_0, &cursor, to);
-            activate((ROWS + 2) * 32, bias_1[c], to);
+            convolve(BLOCK_1, 32 / LANES, 1, 0, (ROWS + 2) * 32, at->planes_0, &cursor, to);
         }
-        cursor = (struct cursor){weight_2, offset_2, count_2};
+        cursor = (struct cursor){weight_2, offset_2, count_2, bias_2};
         for (int c = 0; c < CHANNELS_2; c++) {
             float *to = at->planes_2 + c * PLANE_2 + 16 + y / 2 * 16;
-            convolve(BLOCK_2, 32 / LANES, 3, ROWS * 32, at->planes_1, &cursor, at->plane);
-            pool(ROWS, 32, at->plane, bias_2[c], to);
+            convolve(BLOCK_2, 32 / LANES, 3, 1, ROWS * 32, at->planes_1, &cursor, at->plane);
+            pool(ROWS, 32, at->plane, 1, to);
             for (int i = 0; i < ROWS / 2; i++)
                 to[16 * i] = 0;
         }
@@ -283,29 +308,21 @@ static void first_and_second(const float *image, const struct places *at)
 
 static void third(const struct places *at)
 {
-    struct cursor cursor = {weight_3, offset_3, count_3};
+    struct cursor cursor = {weight_3, offset_3, count_3, bias_3};
     for (int c = 0; c < CHANNELS_3; c++) {
         float *to = at->planes_3 + c * PLANE_3;
-        convolve(BLOCK_3, 16 / LANES, 3, PLANE_3, at->planes_2, &cursor, to);
-        activate(PLANE_3, bias_3[c], to);
+        convolve(BLOCK_3, 16 / LANES, 3, 0, PLANE_3, at->planes_2, &cursor, to);
     }
 }
 
-static void fourth(const struct places *at)
+static ALWAYS_INLINE void fourth(const struct places *at, const int step,
+                                 float *features)
 {
-    struct cursor cursor = {weight_4, offset_4, count_4};
+    struct cursor cursor = {weight_4, offset_4, count_4, bias_4};
     for (int c = 0; c < CHANNELS_4; c++) {
-        convolve(BLOCK_4, 16 / LANES, 3, PLANE_4, at->planes_3, &cursor, at->plane);
-        pool(12, 16, at->plane, bias_4[c], at->features + c * PLANE_5);
+        convolve(BLOCK_4, 16 / LANES, 3, 1, PLANE_4, at->planes_3, &cursor, at->plane);
+        pool(12, 16, at->plane, step, features + c * PLANE_5 * step);
     }
-}
-
-/* Computes the features of the dense layers from an image. */
-static void compute_features(const float *image, const struct places *at)
-{
-    first_and_second(image, at);
-    third(at);
-    fourth(at);
 }
 
 void @NAME@_logits(const float *image, float *logits,
@@ -315,15 +332,21 @@ void @NAME@_logits(const float *image, float *logits,
     const float *weight = weight_5;
     const uint16_t *index = index_5;
 
-    compute_features(image, &at);
+    first_and_second(image, &at);
+    third(&at);
+    fourth(&at, 1, at.features);
     for (int unit = 0; unit < UNITS; unit += GROUP) {
         float sums[GROUP];
         for (int i = 0; i < GROUP; i++)
             sums[i] = bias_5[unit + i];
+        if (INDICES == 1)
+            index = index_5;
         for (unsigned left = count_5[unit / GROUP]; left; left--) {
             UNROLL
             for (int i = 0; i < GROUP; i++)
-                sums[i] += *weight++ * at.features[*index++];
+                sums[i] += weight[i] * at.features[index[i % INDICES]];
+            weight += GROUP;
+            index += INDICES;
         }
         for (int i = 0; i < GROUP; i++)
             at.units[unit + i] = sums[i] > 0 ? sums[i] : 0;
@@ -342,28 +365,58 @@ void @NAME@_logits(const float *image, float *logits,
 }
 
 #if SHEARS_LANES > 1 && !defined(@MACRO@_SINGLE)
+/* Transposes a square of floats. */
+static ALWAYS_INLINE void transpose(vector *square)
+{
+    vector now[LANES], next[LANES];
+
+    UNROLL
+    for (int i = 0; i < LANES; i++)
+        now[i] = square[i];
+    UNROLL
+    for (int step = 1; step < LANES; step *= 2) {
+        UNROLL
+        for (int i = 0; i < LANES / 2; i++) {
+            next[i] = SHUFFLE(now[2 * i], now[2 * i + 1], EVEN);
+            next[i + LANES / 2] = SHUFFLE(now[2 * i], now[2 * i + 1], ODD);
+        }
+        UNROLL
+        for (int i = 0; i < LANES; i++)
+            now[i] = next[i];
+    }
+    UNROLL
+    for (int i = 0; i < LANES; i++)
+        square[i] = now[i];
+}
+
 /* Computes as many logits as a vector has floats: an image a lane in the dense layers. */
 static void compute_lanes(const float *images, float *logits, const struct places *at)
 {
     const float *weight = weight_5;
     const uint16_t *index = index_5;
+    vector *features = (vector *)at->batch_features;
     vector *units = (vector *)at->batch_units;
 
     for (int lane = 0; lane < LANES; lane++) {
-        compute_features(images + lane * IMAGE, at);
-        for (int i = 0; i < CHANNELS_4 * PLANE_5; i++)
-            at->batch_features[i * LANES + lane] = at->features[i];
+        first_and_second(images + lane * IMAGE, at);
+        third(at);
+        fourth(at, LANES, at->batch_features + lane * LANES);
     }
+    for (int i = 0; i < CHANNELS_4 * PLANE_5 / LANES; i++)
+        transpose(features + i * LANES);
     for (int unit = 0; unit < UNITS; unit += GROUP) {
         vector sums[GROUP];
         UNROLL
         for (int i = 0; i < GROUP; i++)
             sums[i] = fill(bias_5[unit + i]);
+        if (INDICES == 1)
+            index = index_5;
         for (unsigned left = count_5[unit / GROUP]; left; left--) {
             UNROLL
             for (int i = 0; i < GROUP; i++)
-                sums[i] += fill(*weight++)
-                           * *(const vector *)(at->batch_features + *index++ * LANES);
+                sums[i] += fill(weight[i]) * features[index[i % INDICES]];
+            weight += GROUP;
+            index += INDICES;
         }
         UNROLL
         for (int i = 0; i < GROUP; i++)

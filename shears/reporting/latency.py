@@ -15,7 +15,7 @@ def latency_table(about: Mapping[str, Any]) -> list[dict[str, Any]]:
         about: ``latency.json``.
 
     Returns:
-        For each: "network", "runtime", "bytes", "gzip_bytes", "memory", "single" (the
+        For each "network", "runtime", "bytes", "gzip_bytes", "memory", "single" (the
         timing of one image in one thread), "batches" (the images a second of the
         largest batch for each number of threads) and "share" (of the additions and
         multiplications that the processor could do at best in one thread; C code is

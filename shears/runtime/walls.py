@@ -48,7 +48,7 @@ class Limits(NamedTuple):
 
 
 class Process(Protocol):
-    """A process that `answer` runs in: what `subprocess.Popen` has."""
+    """A process that `answer` runs in: what ``subprocess.Popen`` has."""
 
     pid: int
 

@@ -43,7 +43,7 @@ def test_a_stopped_run_continues_and_a_broken_rule_is_kept(tmp_path, monkeypatch
     outcomes = fuzz.fuzz(seed=0, mutants=9, folder=tmp_path)
     assert sorted(outcome.number for outcome in outcomes) == list(range(9))
 
-    def fail(*_):
+    def fail(*_, **__):
         raise ZeroDivisionError
 
     monkeypatch.setattr(fuzz, "read_weights_file", fail)
@@ -56,7 +56,7 @@ def test_a_stopped_run_continues_and_a_broken_rule_is_kept(tmp_path, monkeypatch
 def test_weights_that_differ_between_readings_are_noticed(monkeypatch):
     readings = iter(["a", "b"])
 
-    def read(path):
+    def read(path, **_):
         contents = collections.namedtuple("Contents", "parameters")
         vector = collections.namedtuple("Parameters", "vector")
         return contents(vector(memoryview(next(readings).encode())))

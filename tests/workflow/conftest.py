@@ -51,7 +51,7 @@ def shared_run(tmp_path_factory, worker_id) -> SharedRun:
     record = folder.with_suffix(".pickle")
     with FileLock(folder.with_suffix(".lock")):
         if not record.exists():
-            run = start(copy_project(folder))
+            run = start(copy_project(folder, latency={"runs": 1}))
             printed = wait_for(run, "Execute ")
             second = snakemake(folder)
             printed += run.stdout.read()

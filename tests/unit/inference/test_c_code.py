@@ -12,6 +12,7 @@ from shears.inference.compaction import CompactNetwork, compact
 from shears.weight_files.canonical import read_weights
 from tests import ROOT
 from tests.unit.inference.c_programs import (
+    BARE_MAIN,
     MAIN,
     STRICT,
     assert_equal_logits,
@@ -28,6 +29,7 @@ from tests.unit.inference.common import IMAGES, make_network
 
 LANES = ("", "-DSHEARS_LANES=1", "-DSHEARS_LANES=4", "-DSHEARS_LANES=8")
 LANES += ("-DSHEARS_LANES=16",)
+CORTEX_M7 = ("-mcpu=cortex-m7", "-mthumb", "-mfloat-abi=hard", "-mfpu=fpv5-sp-d16")
 # A lane for each image of a vector, and some that are left over.
 BATCH = np.random.default_rng(1).random((19, 32, 32, 3)).astype(np.float32)
 BATCH[:4] = IMAGES
@@ -198,12 +200,36 @@ def test_names_are_prefixes():
 @pytest.mark.slow
 @pytest.mark.parametrize("optimize", ["-Os", "-O2"])
 def test_it_builds_for_a_microcontroller(optimize, reference_code, tmp_path):
-    flags = ["-mcpu=cortex-m7", "-mthumb", "-mfloat-abi=hard", "-mfpu=fpv5-sp-d16"]
     compiler = needs("arm-none-eabi-gcc")
-    flags += [optimize, "-DSHEARS_SINGLE"]
+    flags = [*CORTEX_M7, optimize, "-DSHEARS_SINGLE"]
     target = build(reference_code, tmp_path, *flags, compiler=compiler)
     sizes = run(needs("arm-none-eabi-size"), target).stdout.decode().splitlines()
     flash, data, bss = map(int, sizes[1].split()[:3])
     assert flash < 250_000
     assert data == bss == 0
     assert reference_code.single_workspace < 128_000
+
+
+@pytest.mark.slow
+def test_an_emulated_microcontroller_computes_the_same(reference, tmp_path):
+    compiler, emulator = needs("arm-none-eabi-gcc"), needs("qemu-system-arm")
+    images = BATCH[1:3]
+    flags = [*CORTEX_M7, "-O2", "-DSHEARS_SINGLE"]
+    build(write_c(reference), tmp_path, *flags, compiler=compiler)
+    pixels = ",".join(f"{pixel:.9e}f" for pixel in images.ravel())
+    (tmp_path / "main.c").write_text(
+        f"#define COUNT {len(images)}\n{BARE_MAIN}"
+        f"const float images[COUNT][3072] = {{{pixels}}};\n",
+        encoding="utf-8",
+    )
+    places = ["--section-start=.vectors=0", "-Ttext=0x100", "-Tbss=0x20000000"]
+    link = ["-nostartfiles", *(f"-Wl,{place}" for place in (*places, "-estart"))]
+    run(compiler, *flags, *link, "main.c", "shears.o", "-o", "main", cwd=tmp_path)
+    machine = ["-M", "mps2-an500", "-display", "none", "-monitor", "none"]
+    console = ["-serial", "none", "-chardev", "file,id=console,path=output"]
+    semihosting = ["-semihosting-config", "enable=on,target=native,chardev=console"]
+    command = [emulator, *machine, *console, *semihosting, "-kernel", "main"]
+    run(*command, cwd=tmp_path, timeout=120)
+    output = (tmp_path / "output").read_text(encoding="utf-8").split()
+    logits = np.array([int(word, 16) for word in output], np.uint32).view(np.float32)
+    assert_equal_logits(reference, images, logits.reshape(-1, 10))

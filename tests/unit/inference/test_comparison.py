@@ -45,7 +45,7 @@ def measured(monkeypatch) -> dict:
     """Pretends to measure; holds what was asked for, and what is missing."""
     asked = {"missing": {}}
 
-    def measure(networks, images, runs, threads):
+    def measure_contenders(networks, images, runs, threads):
         asked.update(contenders=list(networks), images=len(images))
         asked.update(runs=runs, threads=threads)
         rows = [
@@ -59,7 +59,7 @@ def measured(monkeypatch) -> dict:
         asked.update(alone=list(networks), shape=image.shape, runs_alone=runs)
         return [timing(*contender, 1, 50) for contender in networks]
 
-    monkeypatch.setattr(comparison, "measure", measure)
+    monkeypatch.setattr(comparison, "measure_contenders", measure_contenders)
     monkeypatch.setattr(comparison, "measure_alone", measure_alone)
     return asked
 

@@ -121,7 +121,7 @@ def latency(options: argparse.Namespace) -> Answer:
     ]
     lines += [f"missing: {name}: {why}" for name, why in about["missing"].items()]
     lines += [
-        f"C code, batch {row['batch']}, {row['threads']} threads: {row['ratio']:.1f} "
+        f"C code, batch {row['batch']}, threads {row['threads']}: {row['ratio']:.1f} "
         f"times the images a second of {row['rival']}, {row['keras']:.0f} times Keras'"
         for row in about["speedups"]
     ]

@@ -52,7 +52,7 @@ class CompiledNetwork:
         if images.shape[1:] != INPUT_SHAPE:
             raise ValueError(f"images: found {images.shape}, expected (N, 32, 32, 3)")
         logits = np.empty((len(images), CLASSES), np.float32)
-        if threads == 1:
+        if threads == 1 or len(images) <= LANES:  # one vector: nothing to divide
             self._compute(images, logits)
             return logits
         # Whole vectors of images, as many for each thread as for the others.

@@ -28,13 +28,8 @@ from shears.runtime.errors import UserError
 BATCHES = (1, 32, 256)
 #: Timed calls in a turn of each contender; an untimed one comes first.
 CALLS = {1: 5}
-KERAS, FUNCTION, ONNX, LITERT, C = (
-    "Keras predict",
-    "tf.function",
-    "ONNX Runtime",
-    "LiteRT",
-    "C",
-)
+KERAS, FUNCTION = "Keras predict", "tf.function"
+ONNX, LITERT, C = "ONNX Runtime", "LiteRT", "C"
 #: All that a network can be measured in.
 RUNTIMES = (KERAS, FUNCTION, ONNX, LITERT, C)
 SUFFIXES = {KERAS: "keras", FUNCTION: "npz", ONNX: "onnx", LITERT: "tflite", C: "so"}
@@ -245,19 +240,9 @@ def _answer(request: Mapping[str, Any]) -> dict[str, Any]:
         for contender, times in time_calls(predicts, chosen, request["runs"]).items():
             if not times:  # only the memory is asked for
                 continue
-            median = float(np.median(times))
-            p95 = float(np.percentile(times, 95))
-            timings.append(
-                Timing(
-                    *contender,
-                    threads,
-                    batch,
-                    len(times),
-                    1e6 * median,
-                    1e6 * p95,
-                    batch / median,
-                )._asdict()
-            )
+            median, p95 = (1e6 * float(np.percentile(times, at)) for at in (50, 95))
+            measured = len(times), median, p95, 1e6 * batch / median
+            timings.append(Timing(*contender, threads, batch, *measured)._asdict())
     memory = peak_memory()
     peak = measure_peak() if request["runs"] else {}
     return {"timings": timings, "peak": peak, "memory": memory}

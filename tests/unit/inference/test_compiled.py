@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from shears.inference import compiled
-from shears.inference.c_code import write_c
+from shears.inference.c_code import LANES, write_c
 from shears.inference.compiled import CompiledNetwork, compile_c
 from shears.runtime.errors import UserError
 from tests.unit.inference.c_programs import (
@@ -53,6 +53,18 @@ def test_threads_with_a_workspace_each_do_not_disturb_each_other(network):
     with ThreadPoolExecutor(4) as pool:
         for logits in pool.map(network.predict, [IMAGES] * 40):
             np.testing.assert_array_equal(logits, expected)
+
+
+@needs_compiler
+def test_images_of_one_vector_are_not_handed_to_another_thread(network, monkeypatch):
+    def forbidden(*_):
+        raise AssertionError("another thread")
+
+    monkeypatch.setattr(network._threads, "map", forbidden)
+    for count in (1, LANES):
+        assert_equal_logits(NETWORK, IMAGES[:count], network.predict(IMAGES[:count], 2))
+    with pytest.raises(AssertionError, match="another thread"):
+        network.predict(IMAGES[: LANES + 1], 2)
 
 
 @needs_compiler

@@ -241,8 +241,9 @@ def _answer(request: Mapping[str, Any]) -> dict[str, Any]:
             if not times:  # only the memory is asked for
                 continue
             median, p95 = (1e6 * float(np.percentile(times, at)) for at in (50, 95))
-            measured = len(times), median, p95, 1e6 * batch / median
-            timings.append(Timing(*contender, threads, batch, *measured)._asdict())
+            rate = 1e6 * batch / median
+            timing = Timing(*contender, threads, batch, len(times), median, p95, rate)
+            timings.append(timing._asdict())
     memory = peak_memory()
     peak = measure_peak() if request["runs"] else {}
     return {"timings": timings, "peak": peak, "memory": memory}

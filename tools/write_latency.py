@@ -23,7 +23,7 @@ from shears.inference.compaction import compact
 from shears.inference.comparison import compare_file
 from shears.inference.compiled import write_files
 from shears.model.parameters import initial_parameters
-from shears.reporting.charts import Chart, make_chart, save_chart
+from shears.reporting.charts import Chart, Rows, make_chart, save_chart
 from shears.reporting.latency import latency_table
 from shears.runtime import machine
 from shears.runtime.device import prepare
@@ -43,7 +43,7 @@ def tabulate(about: Mapping[str, Any]) -> str:
     """Lays out what was measured of each contender."""
     header = ["network", "runtime", "file, kB", "by gzip, kB", "memory, MiB"]
     header += ["one image, µs", "95th percentile"]
-    header += [f"images/s, {peak['threads']} threads" for peak in about["peaks"]]
+    header += [f"images/s, threads: {peak['threads']}" for peak in about["peaks"]]
     rows = [
         [
             row["network"],
@@ -80,23 +80,19 @@ def compare(about: Mapping[str, Any]) -> str:
     )
 
 
-def draw(about: Mapping[str, Any]) -> Chart:
-    """Draws the latency of one image in one thread."""
-    rows = [
-        {
-            "contender": f"{row['runtime']}, {row['network']}",
-            "latency": row["single"]["median"],
-        }
-        for row in latency_table(about)
-    ]
-    chart = make_chart(rows, "latency of each contender").mark_bar()
-    chart = chart.encode(
-        x=alt.X("latency:Q", scale=alt.Scale(type="log")).title(
+def draw(rows: Rows) -> Chart:
+    """Draws the latency of one image in one thread: rows contender, latency."""
+    base = make_chart(rows, "latency of each contender").encode(
+        x=alt.X("latency:Q", scale=alt.Scale(type="log", padding=30)).title(
             "microseconds for an image in one thread (logarithmic)"
         ),
-        y=alt.Y("contender:N", sort=None, title=None),
+        y=alt.Y("contender:N", sort=None, title=None, axis=alt.Axis(grid=True)),
     )
-    return Chart("latency", "Latency", "", [chart.properties(height=280)])
+    points = base.mark_point(filled=True, size=90)
+    labels = base.mark_text(align="left", dx=9).encode(
+        text=alt.Text("latency:Q", format=",.0f")
+    )
+    return Chart("latency", "Latency", "", [(points + labels).properties(height=300)])
 
 
 def describe_microcontroller(code: CCode) -> str:
@@ -157,8 +153,15 @@ def main() -> None:
         f"({host['cpu']}, {host['cores']} cores, {host['system']}, Python "
         f"{host['python']}, TensorFlow {host['tensorflow']}, commit {host['commit']})\n"
     )
+    rows = [
+        {
+            "contender": f"{row['runtime']}, {row['network']}",
+            "latency": row["single"]["median"],
+        }
+        for row in latency_table(about)
+    ]
     with tempfile.TemporaryDirectory() as folder:
-        save_chart(draw(about), Path(folder, "latency.png"))
+        save_chart(draw(rows), Path(folder, "latency.png"))
         picture = Path(folder, "latency.png").read_bytes()
     for path, data in (
         (PICTURE, picture),

@@ -8,8 +8,6 @@ import gzip
 import json
 import os
 import random
-import re
-import resource
 import subprocess
 import sys
 import tempfile
@@ -23,14 +21,20 @@ import numpy as np
 from shears.inference.c_code import CCode, write_c
 from shears.inference.compact_network import CompactNetwork
 from shears.inference.compiled import CompiledNetwork, compile_c
+from shears.inference.peak import measure_peak, peak_memory
 from shears.inference.runtimes import Predict, open_keras, open_litert, open_onnx
 from shears.runtime.errors import UserError
 
 BATCHES = (1, 32, 256)
 #: Timed calls in a turn of each contender; an untimed one comes first.
 CALLS = {1: 5}
-KERAS, FUNCTION = "Keras predict", "tf.function"
-ONNX, LITERT, C = "ONNX Runtime", "LiteRT", "C"
+KERAS, FUNCTION, ONNX, LITERT, C = (
+    "Keras predict",
+    "tf.function",
+    "ONNX Runtime",
+    "LiteRT",
+    "C",
+)
 #: All that a network can be measured in.
 RUNTIMES = (KERAS, FUNCTION, ONNX, LITERT, C)
 SUFFIXES = {KERAS: "keras", FUNCTION: "npz", ONNX: "onnx", LITERT: "tflite", C: "so"}
@@ -175,33 +179,6 @@ def time_calls(
     return seconds
 
 
-def measure_peak() -> dict[str, float]:
-    """Measures what this process could do at best, with NumPy's threads.
-
-    Returns:
-        The best of several runs of "flops", the multiplications and additions a second
-        in a product of two float32 matrices of 1024 rows, and of "bytes", those read
-        and written a second in memory.
-    """
-    a = np.random.default_rng(0).random((1024, 1024), np.float32)
-    product = np.empty_like(a)
-    source = np.ones(1 << 24, np.float32)
-    target = np.empty_like(source)
-
-    def best(call: Callable[[], Any]) -> float:
-        times = []
-        for _ in range(7):
-            start = time.perf_counter()
-            call()
-            times.append(time.perf_counter() - start)
-        return min(times)
-
-    return {
-        "flops": 2 * 1024**3 / best(lambda: np.matmul(a, a, out=product)),
-        "bytes": 2 * source.nbytes / best(lambda: np.copyto(target, source)),
-    }
-
-
 def run_process(
     folder: Path,
     contenders: Sequence[Contender],
@@ -268,22 +245,22 @@ def _answer(request: Mapping[str, Any]) -> dict[str, Any]:
         for contender, times in time_calls(predicts, chosen, request["runs"]).items():
             if not times:  # only the memory is asked for
                 continue
-            median, p95 = (1e6 * float(np.percentile(times, at)) for at in (50, 95))
-            measured = len(times), median, p95, 1e6 * batch / median
-            timings.append(Timing(*contender, threads, batch, *measured)._asdict())
-    memory = _peak_memory()
+            median = float(np.median(times))
+            p95 = float(np.percentile(times, 95))
+            timings.append(
+                Timing(
+                    *contender,
+                    threads,
+                    batch,
+                    len(times),
+                    1e6 * median,
+                    1e6 * p95,
+                    batch / median,
+                )._asdict()
+            )
+    memory = peak_memory()
     peak = measure_peak() if request["runs"] else {}
     return {"timings": timings, "peak": peak, "memory": memory}
-
-
-def _peak_memory() -> int:
-    """Returns the most bytes that this process has taken."""
-    status = Path("/proc/self/status")
-    if status.exists():  # Linux's ru_maxrss counts the process that started this one
-        found = re.search(r"VmHWM:\s+(\d+) kB", status.read_text(encoding="ascii"))
-        if found:
-            return int(found[1]) << 10
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 
 
 def file_sizes(contender: Contender, folder: Path) -> dict[str, int]:

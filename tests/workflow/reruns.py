@@ -281,6 +281,7 @@ MODULES = {
     "inference/compiled": LATENCY,
     "inference/export": LATENCY,
     "inference/latency": LATENCY,
+    "inference/peak": LATENCY,
     "inference/runtimes": LATENCY,
     "inference/settings": NOTHING,
     "inference_cli": NOTHING,

@@ -29,6 +29,7 @@ SECTIONS = {
     "pruning, and methods: NAME": "MethodSettings",
     "pruning: rounds, and methods: NAME: rounds": "RoundSettings",
     "selection": "SelectionSettings",
+    "latency": "LatencySettings",
     "optimizers": "OptimizerStudySettings",
 }
 OVERRIDES = "MethodOverrides"  # what is below a method's name

@@ -233,8 +233,6 @@ def read_contents(file: BinaryIO) -> WeightsFile:
     except (MemoryError, OSError):  # the file's contents are not to blame
         raise
     except Exception as error:  # h5py raises nearly anything on a damaged file
-        if NO_MEMORY in str(error):
-            raise MemoryError(str(error)) from error
         # What fails inside h5py, and not in HDF5, says nothing about the file.
         why = type(error).__name__ if isinstance(error, INTERNAL) else brief(error)
         raise UserError(
@@ -256,6 +254,10 @@ def answer(file: BinaryIO) -> bytes:
         contents = read_contents(file)
     except OSError as error:
         raise UserError(f"{error.strerror or error}; expected {EXPECTED}") from None
+    except UserError as error:
+        if NO_MEMORY in str(error.__cause__):  # here memory has a limit
+            raise MemoryError from error
+        raise
     about = contents._asdict()
     vector = about.pop("parameters").vector
     about |= {key: sorted(about[key]) for key in ("weights_in", "model_in")}

@@ -136,6 +136,8 @@ def test_the_profile_names_rules_that_exist():
     assert set(profile["group-components"]) <= set(profile["groups"].values())
     # Whatever runs a network: its threads must not depend on the machine.
     networks = {
-        rule for rule in rules if re.match("train|save|prune|run_pruning|score_c", rule)
+        rule
+        for rule in rules
+        if re.match("train|save|prune|run_pruning|score_c|measure", rule)
     }
     assert networks == set(profile["set-threads"])

@@ -95,7 +95,7 @@ def cloned(results: Path, folder: Path) -> None:
 
 @pytest.mark.parametrize("way", [copied, unpacked, cloned])
 def test_restored_results_are_taken_as_they_are(shared_run, tmp_path, way):
-    project = copy_project(tmp_path / "fresh")
+    project = copy_project(tmp_path / "fresh", latency={"runs": 1})
     way(shared_run.folder / "results", project)
     assert jobs(project) == {}
     shutil.rmtree(project / ".snakemake")

@@ -5,16 +5,10 @@ import pytest
 from hypothesis import given, settings
 
 from shears.data.cifar10 import read_archive
-from shears.inference import compaction
-from shears.inference.compaction import (
-    CompactNetwork,
-    check_equivalence,
-    compact,
-    count_multiply_adds,
-    logits,
-)
+from shears.inference.compact_network import CompactNetwork
+from shears.inference.compaction import check_equivalence, compact, logits
 from shears.model import forward
-from shears.model.architecture import HIDDEN, KERNEL_SIZES, LAYERS, PARAMETERS
+from shears.model.architecture import HIDDEN, LAYERS, PARAMETERS
 from shears.model.parameters import Parameters
 from shears.runtime.backend import tf
 from shears.runtime.errors import UserError
@@ -162,17 +156,6 @@ def test_a_fault_is_noticed():
     network.biases[-1][3] = np.nan
     with pytest.raises(RuntimeError, match="differ by nan"):
         check_equivalence(network, parameters, IMAGES)
-
-
-def test_multiply_adds_are_those_of_the_convolutions_outputs():
-    positions = []
-    x = tf.zeros((1, 32, 32, 3))
-    for i, layer in enumerate(LAYERS[:4]):
-        x = tf.nn.conv2d(x, tf.zeros(layer.kernel), 1, layer.padding)
-        positions.append(x.shape[1] * x.shape[2])
-        x = tf.nn.max_pool2d(x, 2, 2, "VALID") if i % 2 else x
-    assert compaction.POSITIONS == (*positions, 1, 1)
-    assert count_multiply_adds(KERNEL_SIZES) == 20_741_120
 
 
 @pytest.fixture(scope="module")

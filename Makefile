@@ -134,11 +134,13 @@ bench: $(READY)
 	$(BIN)/python -m tools.bench_training
 	$(BIN)/python -m tools.bench_optimizers
 
-.venv-peer/installed: envs/requirements-peer.lock $(READY)
-	rm -rf .venv-peer
-	$(BIN)/python -m venv .venv-peer
-	.venv-peer/bin/python -m pip install --quiet --disable-pip-version-check \
-	  --require-hashes -r envs/requirements-peer.lock
+# What needs other versions of packages has an environment of its own.
+.venv-peer/installed .venv-audit/installed: .venv-%/installed: \
+    envs/requirements-%.lock $(READY)
+	rm -rf $(@D)
+	$(BIN)/python -m venv $(@D)
+	$(@D)/bin/python -m pip install --quiet --disable-pip-version-check \
+	  --require-hashes -r $<
 	@touch $@
 
 bench-peer: .venv-peer/installed
@@ -154,17 +156,14 @@ results: $(READY)
 fuzz: $(READY)
 	$(BIN)/python -m tools.fuzz $(ARGS)
 
-.venv-audit/installed: envs/requirements-audit.lock $(READY)
-	rm -rf .venv-audit
-	$(BIN)/python -m venv .venv-audit
-	.venv-audit/bin/python -m pip install --quiet --disable-pip-version-check \
-	  --require-hashes -r envs/requirements-audit.lock
-	@touch $@
-
-# A package that cannot be looked up is a failure, too.
+# One lock file at a time, because they share packages. A package that cannot be looked up
+# is a failure, too.
 audit: .venv-audit/installed
-	.venv-audit/bin/pip-audit --strict --disable-pip --require-hashes \
-	  $(patsubst %,-r %,$(wildcard envs/*.lock)) $(ARGS)
+	@green=yes; for lock in envs/*.lock; do \
+	  echo "$$lock"; \
+	  .venv-audit/bin/pip-audit --strict --disable-pip --require-hashes -r $$lock $(ARGS) || \
+	    green=no; \
+	done; [ $$green = yes ]
 
 reliability: $(READY)
 	$(BIN)/python -m tools.check_reliability $(ARGS)

@@ -16,6 +16,33 @@ from shears.weight_files.canonical import read_weights
 BATCH = 500  # images at a time: keeps memory low and divides 10,000
 
 
+def grade(
+    parameters: Parameters, predictions: np.ndarray, labels: np.ndarray
+) -> dict[str, Any]:
+    """Computes what a grader says of a network's predictions.
+
+    Args:
+        parameters: The network's.
+        predictions: (N,), a class for each image.
+        labels: (N,).
+
+    Returns:
+        images, correct, accuracy, zeros, parameters, sparsity, score.
+    """
+    zeros = parameters.count_zeros()
+    correct = int((predictions == labels).sum())
+    accuracy = correct / len(labels)
+    return {
+        "images": len(labels),
+        "correct": correct,
+        "accuracy": accuracy,
+        "zeros": zeros,
+        "parameters": PARAMETERS,
+        "sparsity": zeros / PARAMETERS,
+        "score": score(accuracy, zeros),
+    }
+
+
 class GradedNetwork:
     """A network with its parameters, ready to be scored in float32."""
 
@@ -54,8 +81,7 @@ class GradedNetwork:
             data: Validation or test images.
 
         Returns:
-            images, correct, accuracy, zeros, parameters, sparsity, score; and the
-            prediction for each image: (N,) uint8.
+            What `grade` says, and the prediction for each image: (N,) uint8.
         """
         predictions = np.empty_like(data.labels)
         for start in range(0, len(data.labels), BATCH):
@@ -63,16 +89,4 @@ class GradedNetwork:
             images = data.images[batch].astype(np.float32) / 255
             outputs = self._model.predict_on_batch(images)
             predictions[batch] = outputs.argmax(axis=1)
-        zeros = self.parameters.count_zeros()
-        correct = int((predictions == data.labels).sum())
-        accuracy = correct / len(data.labels)
-        result = {
-            "images": len(data.labels),
-            "correct": correct,
-            "accuracy": accuracy,
-            "zeros": zeros,
-            "parameters": PARAMETERS,
-            "sparsity": zeros / PARAMETERS,
-            "score": score(accuracy, zeros),
-        }
-        return result, predictions
+        return grade(self.parameters, predictions, data.labels), predictions

@@ -255,6 +255,8 @@ KEYS = [
 MODULES = {
     "__init__": EVERYTHING,
     "__main__": NOTHING,
+    "classroom/__init__": NOTHING,
+    "classroom/scoring": NOTHING,
     "cli": NOTHING,
     "config": NOTHING,
     "data/__init__": DATA,
@@ -270,6 +272,7 @@ MODULES = {
     "evaluation/analysis": REPORT,
     "evaluation/grading": SCORES,
     "evaluation/score": SCORES,
+    "evaluation/screening": NOTHING,
     "evaluation/selection": CHOICE,
     "given_files": NOTHING,
     "inference/__init__": SCORES,

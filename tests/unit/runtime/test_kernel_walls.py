@@ -6,7 +6,7 @@ import sys
 import pytest
 
 from shears.runtime.files import open_regular
-from shears.runtime.walls import Limits, call
+from shears.runtime.walls import Copies, Limits, call
 from tests import ROOT
 
 WALLED = "tests.unit.runtime.walled"
@@ -27,6 +27,9 @@ def file(tmp_path):
 )
 def test_nothing_but_the_file_can_be_used(file, function):
     assert call(f"{WALLED}:{function}", file, Limits()) == b"PermissionError"
+    with Copies(WALLED) as copies:
+        answer = call(f"{WALLED}:{function}", file, Limits(), copies.start)
+    assert answer == b"PermissionError"
 
 
 def test_no_file_can_be_written(tmp_path):

@@ -22,6 +22,7 @@ BELOW = {
     "evaluation": {"runtime", "data", "model", "weight_files"},
     "reporting": {"runtime", "data", "model", "pruning", "weight_files", "evaluation"},
     "inference": {"runtime", "model", "pruning"},
+    "classroom": {"runtime", "reporting"},
     "notebooks": {"runtime"},
     "optimizer_study": {"runtime", "notebooks"},
     "config": {

@@ -256,6 +256,8 @@ MODULES = {
     "__init__": EVERYTHING,
     "__main__": NOTHING,
     "cli": NOTHING,
+    "classroom/__init__": NOTHING,
+    "classroom/page": NOTHING,
     "config": NOTHING,
     "data/__init__": DATA,
     "data/augmentation": TRAINING,
@@ -324,6 +326,7 @@ MODULES = {
     "reporting/charts": REPORT,
     "reporting/latency": REPORT,
     "reporting/network_charts": REPORT,
+    "reporting/page": REPORT,
     "reporting/report": REPORT,
     "reporting/submission": PACKAGE,
     "runtime/__init__": EVERYTHING,
@@ -403,6 +406,11 @@ FILES = [
     Edit(
         "`report/report.html.j2`",
         text("report/report.html.j2", "<!-- edited -->\n"),
+        REPORT,
+    ),
+    Edit(
+        "`shears/reporting/page.css`",
+        text("shears/reporting/page.css", "/* edited */\n"),
         REPORT,
     ),
     *[

@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from shears.classroom.scoring import Scored
-from shears.classroom.submissions import Student, Upload
+from shears.classroom.submissions import Student
+from shears.classroom.uploads import Upload
 from shears.evaluation.score import LEAST_ACCURACY
 from shears.runtime.errors import UserError, brief
 from shears.runtime.files import read_json
@@ -21,7 +22,9 @@ Last = Mapping[str, tuple[float | None, int | None]]
 
 def _time(time: datetime | None) -> str | None:
     """Formats a time in UTC."""
-    return time and f"{time.astimezone(UTC):%Y-%m-%dT%H:%M:%SZ}"
+    if time is None:
+        return None
+    return f"{time.astimezone(UTC).replace(tzinfo=None, microsecond=0).isoformat()}Z"
 
 
 def read_last(path: Path, *, images: int, anonymous: bool) -> Last:

@@ -74,18 +74,20 @@ def write_leaderboard(
     read_test: Callable[[], Split],
     *,
     anonymous: bool = False,
+    prepare: Callable[[], object] = lambda: None,
     score: ScoreFiles = score_files,
 ) -> Leaderboard:
     """Scores a class and writes its leaderboard.
 
-    What is known about files is kept beside it, so that the next run scores only what is
-    new, also after a run that failed or was killed.
+    What is known about files is kept beside it, so that the next run scores only what
+    is new, also after a run that failed or was killed.
 
     Args:
         submissions: The folder of the class (`find_students`).
         output: The folder of the results; created if it is missing.
         read_test: Reads the test images.
         anonymous: Whether pseudonyms take the place of names.
+        prepare: Called before a file is scored, if one is new.
         score: Scores files, as `score_files` does.
 
     Raises:
@@ -101,10 +103,15 @@ def write_leaderboard(
     output.mkdir(parents=True, exist_ok=True)
     pseudonyms = give_pseudonyms(students, output) if anonymous else None
     paths = [one.path for student in students for one in student.uploads if one.path]
+
+    def ready() -> Split:
+        prepare()
+        return test
+
     scored: dict[Path, Scored] = {}
     cached = 0
     digest = digest_images(test)
-    found = score(paths, lambda: test, images=digest, cache=output / CACHE)
+    found = score(paths, ready, images=digest, cache=output / CACHE)
     for number, (path, known, was_known) in enumerate(found, 1):
         scored[path] = known
         cached += was_known
@@ -126,7 +133,7 @@ def write_leaderboard(
 def describe(leaderboard: Leaderboard, best: int = 10) -> list[str]:
     """Formats a leaderboard as lines: the best students, counts and notes."""
     students: Sequence[dict[str, Any]] = leaderboard.board["students"]
-    ranked = [student for student in students if student["rank"]]
+    ranked: list[dict[str, Any]] = [student for student in students if student["rank"]]
     width = min(40, max([len("name"), *(len(s["name"]) for s in ranked[:best])]))
     lines = [
         f"{'rank':>4}  {'name':{width}}{'score':>10}{'accuracy':>10}{'sparsity':>10}"
@@ -141,7 +148,8 @@ def describe(leaderboard: Leaderboard, best: int = 10) -> list[str]:
     lines += [
         f"students   {len(students):,}: {len(ranked):,} ranked, {refused:,} refused; "
         f"{uploads:,} uploads",
-        f"files      {leaderboard.scored:,} scored, {leaderboard.cached:,} from the cache",
+        f"files      {leaderboard.scored:,} scored, {leaderboard.cached:,} from the "
+        "cache",
         *(f"note       {note}" for note in leaderboard.notes),
         f"page       {leaderboard.page}",
     ]

@@ -23,18 +23,20 @@ from shears.runtime.files import open_regular, whole_file
 KEY = "pseudonyms.key"
 TABLE = "pseudonyms.csv"
 FIRST = (
-    "Amber Arctic Azure Bold Brave Bright Bronze Calm Clever Copper Coral Crimson Curious "
-    "Daring Dusty Eager Early Emerald Fair Fancy Gentle Glad Golden Grand Green Happy Hardy "
-    "Honest Humble Indigo Ivory Jade Jolly Keen Kind Lively Lucky Lunar Merry Mighty Misty "
-    "Noble Olive Patient Polar Proud Purple Quick Quiet Rapid Rosy Royal Ruby Rustic Scarlet "
-    "Shiny Silent Silver Solar Steady Sunny Swift Violet Witty"
+    "Amber Arctic Azure Bold Brave Bright Bronze Calm Clever Copper Coral Crimson "
+    "Curious Daring Dusty Eager Early Emerald Fair Fancy Gentle Glad Golden Grand "
+    "Green Happy Hardy Honest Humble Indigo Ivory Jade Jolly Keen Kind Lively Lucky "
+    "Lunar Merry Mighty Misty Noble Olive Patient Polar Proud Purple Quick Quiet "
+    "Rapid Rosy Royal Ruby Rustic Scarlet Shiny Silent Silver Solar Steady Sunny "
+    "Swift Violet Witty"
 ).split()
 SECOND = (
-    "Albatross Alpaca Badger Beaver Bison Bobcat Camel Caribou Cheetah Condor Cormorant Crane "
-    "Cricket Curlew Dolphin Dragonfly Eagle Egret Falcon Ferret Finch Flamingo Fox Gazelle "
-    "Gecko Heron Hornbill Ibex Ibis Jackdaw Jaguar Kestrel Kingfisher Koala Lark Lemur Leopard "
-    "Lynx Magpie Marten Mole Narwhal Newt Ocelot Orca Osprey Otter Panda Pelican Penguin Puffin "
-    "Quail Raven Robin Salmon Seal Sparrow Swan Tapir Tern Toucan Walrus Wolf Wren"
+    "Albatross Alpaca Badger Beaver Bison Bobcat Camel Caribou Cheetah Condor "
+    "Cormorant Crane Cricket Curlew Dolphin Dragonfly Eagle Egret Falcon Ferret "
+    "Finch Flamingo Fox Gazelle Gecko Heron Hornbill Ibex Ibis Jackdaw Jaguar "
+    "Kestrel Kingfisher Koala Lark Lemur Leopard Lynx Magpie Marten Mole Narwhal "
+    "Newt Ocelot Orca Osprey Otter Panda Pelican Penguin Puffin Quail Raven Robin "
+    "Salmon Seal Sparrow Swan Tapir Tern Toucan Walrus Wolf Wren"
 ).split()
 
 

@@ -86,6 +86,11 @@ def _digest(array: np.ndarray) -> str:
     return hashlib.sha256(np.ascontiguousarray(array).tobytes()).hexdigest()
 
 
+def _without(path: Path, reason: str) -> str:
+    """Removes a file's name, which may be anything, from the start of an error."""
+    return reason.removeprefix(f"{printable(str(path))}: ")
+
+
 def _score(
     path: Path, sha256: str, tester: _Tester, limits: Limits, copies: Copies
 ) -> Scored:
@@ -157,7 +162,7 @@ def score_files(
                 reason = getattr(error, "strerror", None) or str(error)
                 yield (
                     path,
-                    Scored("", 0, reason.removeprefix(f"{printable(str(path))}: ")),
+                    Scored("", 0, _without(path, reason)),
                     False,
                 )
                 continue

@@ -6,7 +6,7 @@ from typing import Any
 
 from shears.runtime.files import write_csv
 
-# What spreadsheets take for the beginning of a formula; the last four are Japanese forms.
+# Spreadsheets take these for the beginning of a formula; the last four are Japanese.
 FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "\uff1d", "\uff0b", "\uff0d", "\uff20")
 COLUMNS = (
     "rank name score accuracy correct zeros sparsity time file bytes sha256 refused "

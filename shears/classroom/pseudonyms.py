@@ -16,7 +16,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from shears.classroom.submissions import Student
-from shears.classroom.tables import harmless
+from shears.classroom.tables import to_cell
 from shears.runtime.errors import UserError
 from shears.runtime.files import open_regular, whole_file
 
@@ -147,10 +147,10 @@ def give_pseudonyms(students: Sequence[Student], folder: Path) -> dict[str, str]
     table.writerow(["pseudonym", "name", "identity", "digest"])
     for student in students:
         pseudonym = pseudonyms[student.identity]
-        cells = map(harmless, (student.name, student.identity))
+        cells = map(to_cell, (student.name, student.identity))
         table.writerow([pseudonym, *cells, digests[student.identity]])
     # Who is gone may come back.
     for digest in names.keys() - set(digests.values()):
         table.writerow([names[digest], "", "", digest])
-    _write_private(folder / TABLE, text.getvalue().encode("utf-8", "backslashreplace"))
+    _write_private(folder / TABLE, text.getvalue().encode())
     return pseudonyms

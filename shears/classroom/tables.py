@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from shears.runtime.errors import printable
 from shears.runtime.files import write_csv
 
 # Spreadsheets take these for the beginning of a formula; the last four are Japanese.
@@ -20,6 +21,11 @@ def harmless(text: str) -> str:
     The text is what follows it then; no other text gets the same form.
     """
     return f"'{text}" if text.lstrip(" '").startswith(FORMULA) else text
+
+
+def to_cell(text: str) -> str:
+    """Makes any text one that CSV and UTF-8 can hold and no spreadsheet runs."""
+    return harmless(printable(text))
 
 
 def write_table(path: str | Path, board: Mapping[str, Any]) -> None:
@@ -40,14 +46,10 @@ def write_table(path: str | Path, board: Mapping[str, Any]) -> None:
             "same_mask": "; ".join(student["same_mask"]),
             "uploads": len(student["uploads"]),
         }
-        cells = {key: row[key] for key in COLUMNS}
         rows.append(
             {
-                # A half of a character, as in names of files, has no form in UTF-8.
-                key: harmless(cell).encode("utf-8", "backslashreplace").decode()
-                if isinstance(cell, str)
-                else cell
-                for key, cell in cells.items()
+                key: to_cell(row[key]) if isinstance(row[key], str) else row[key]
+                for key in COLUMNS
             }
         )
     write_csv(path, rows, COLUMNS)

@@ -22,7 +22,7 @@ class Outer(Settings):
 @pytest.mark.parametrize(
     ("values", "message"),
     [
-        ({"name": "a", "nme": 1}, "configuration: unknown key 'nme'; did you mean name"),
+        ({"name": "a", "nme": 1}, "configuration: unknown key 'nme'; did you mean"),
         ({}, "configuration: key 'name' is missing"),
         (
             {"name": "a", "parts": [{"size": 0}]},

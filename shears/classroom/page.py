@@ -111,13 +111,14 @@ def draw_class(name: str, students: Sequence[Student], least: float) -> Chart:
     sparsities = [one["sparsity"] for one in students]
     accuracies = [one["accuracy"] for one in students]
     across = alt.Scale(domain=_domain(sparsities), nice=False)
+    some_fail = min(accuracies) <= least
     if name == "plane":
         accuracies.append(least)
     up = alt.Scale(domain=_domain(accuracies), nice=False)
     text = "accuracy against sparsity, a point for each student"
     base = alt.Chart(alt.NamedData("class"), description=text)
     kinds = [COUNTS, NO_SCORE]
-    legend = alt.Legend(title=None, orient="bottom")
+    legend = alt.Legend(title=None, orient="bottom") if some_fail else None
     points = base.mark_point(filled=True, size=55, opacity=0.6, cursor="pointer")
     points = points.encode(
         x=alt.X("sparsity:Q", scale=across, axis=share_axis("sparsity", grid=False)),

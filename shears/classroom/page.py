@@ -22,7 +22,6 @@ from shears.reporting.page import render_page
 from shears.runtime.files import write_bytes
 
 Student = Mapping[str, Any]
-COUNTS, NO_SCORE = "has a score", "score 0"
 
 
 def _seconds(time: str | None) -> int | None:
@@ -104,20 +103,21 @@ def draw_class(name: str, students: Sequence[Student], least: float) -> Chart:
     Args:
         name: "plane", which always shows `least`, or "near".
         students: Those who have a score, at least one. The page's script supplies the
-            points, as the data set "class": name, rank, accuracy, sparsity, score, has
-            (`COUNTS` or `NO_SCORE`).
+            points, as the data set "class": name, rank, accuracy, sparsity, score.
         least: The score is 0 up to this accuracy.
     """
     sparsities = [one["sparsity"] for one in students]
     accuracies = [one["accuracy"] for one in students]
     across = alt.Scale(domain=_domain(sparsities), nice=False)
+    some_fail = min(accuracies) <= least
     if name == "plane":
         accuracies.append(least)
     up = alt.Scale(domain=_domain(accuracies), nice=False)
     text = "accuracy against sparsity, a point for each student"
     base = alt.Chart(alt.NamedData("class"), description=text)
-    kinds = [COUNTS, NO_SCORE]
-    legend = alt.Legend(title=None, orient="bottom")
+    kinds = ["has a score", "score 0"]
+    base = base.transform_calculate(has=f"{kinds}[datum.score > 0 ? 0 : 1]")
+    legend = alt.Legend(title=None, orient="bottom") if some_fail else None
     points = base.mark_point(filled=True, size=55, opacity=0.6, cursor="pointer")
     points = points.encode(
         x=alt.X("sparsity:Q", scale=across, axis=share_axis("sparsity", grid=False)),

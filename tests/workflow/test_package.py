@@ -109,5 +109,9 @@ def test_what_the_command_imports_is_declared():
 def test_the_package_has_the_library_and_nothing_else(installed):
     (wheel,) = installed.parent.glob("*.whl")
     with zipfile.ZipFile(wheel) as archive:
-        names = {Path(name).parts[0] for name in archive.namelist()}
-    assert names == {"shears", f"shears-{VERSION}.dist-info"}
+        names = set(archive.namelist())
+    folders = {Path(name).parts[0] for name in names}
+    assert folders == {"shears", f"shears-{VERSION}.dist-info"}
+    # The pages are made from an installed package, too.
+    pages = {"reporting/page.css", "classroom/leaderboard.html.j2"}
+    assert names >= {f"shears/{name}" for name in pages}

@@ -16,7 +16,7 @@ HOSTILE = (
     "<script>alert(1)</script>",
     "</script><script>alert(1)</script>",
     "<!--<script>",
-    "]]><img src=x onerror=alert(1)>",
+    "]]><img src=x onerror=alert(1)> &amp;",
     "\"' onmouseover='alert(1)",
     "&lt;b&gt; &amp;",
     "{{ 7 * 7 }} {% raw %}",

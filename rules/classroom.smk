@@ -3,6 +3,8 @@
 rule leaderboard:
     input:
         dataset=rules.prepare_dataset.output.dataset,
+        template=os.path.relpath(ROOT / "shears/classroom/leaderboard.html.j2"),
+        style=os.path.relpath(ROOT / "shears/reporting/page.css"),
     output:
         page=RESULTS / "leaderboard/leaderboard.html",
         table=RESULTS / "leaderboard/leaderboard.csv",

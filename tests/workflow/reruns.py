@@ -424,6 +424,11 @@ FILES = [
         REPORT,
     ),
     Edit(
+        "`shears/classroom/leaderboard.html.j2`",
+        text("shears/classroom/leaderboard.html.j2", "<!-- edited -->\n"),
+        NOTHING,
+    ),
+    Edit(
         "`shears/reporting/page.css`",
         text("shears/reporting/page.css", "/* edited */\n"),
         REPORT,

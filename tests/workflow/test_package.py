@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from shears import notebook_cli
+from shears import classroom_cli, notebook_cli
 from shears.data.dataset import Split, write_dataset
 from shears.runtime.code_digest import source_files
 from shears.version import VERSION
@@ -98,10 +98,14 @@ def test_what_the_command_imports_is_declared():
         for extra, names in project["optional-dependencies"].items()
     }
     extra = extras["notebook"]
+    modules = {"pyyaml": "yaml", "vl_convert_python": "vl_convert"}
+    classroom = {modules.get(name, name) for name in extras["classroom"]}
     imported -= sys.stdlib_module_names | {"shears"}
-    assert imported - extra == declared
+    assert imported - extra - classroom == declared
     assert extra - imported == {"ipykernel"}  # a program, which it starts
     assert set(notebook_cli.PACKAGES) == extra
+    assert classroom - imported == {"itables"}  # its JavaScript, which is read
+    assert set(classroom_cli.PACKAGES) == classroom
     # LiteRT needs backports.strenum, in a version that it does not ask for.
     assert extras["inference"] == required | {"backports_strenum"}
 

@@ -95,6 +95,11 @@ def write_leaderboard(
         UserError: The images or the pseudonyms' key cannot be used.
         OSError: The results cannot be written.
     """
+    if output.is_dir() and submissions.is_dir() and output.samefile(submissions):
+        raise RefusedFile(
+            f"{output}: found the folder of the class, expected another for the "
+            "leaderboard"
+        )
     try:
         students, notes = find_students(submissions, output)
     except UserError as error:

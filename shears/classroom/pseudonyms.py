@@ -20,8 +20,8 @@ from shears.classroom.tables import to_cell
 from shears.runtime.errors import UserError
 from shears.runtime.files import open_regular, whole_file
 
-KEY = "pseudonyms.key"
-TABLE = "pseudonyms.csv"
+KEY = "pseudonyms.key"  #: the secret that the pseudonyms are made with
+TABLE = "pseudonyms.csv"  #: says whose they are
 FIRST = (
     "Amber Arctic Azure Bold Brave Bright Bronze Calm Clever Copper Coral Crimson "
     "Curious Daring Dusty Eager Early Emerald Fair Fancy Gentle Glad Golden Grand "

@@ -57,6 +57,7 @@ def test_a_class_is_scored_and_then_known(folder, capsys):
     [
         (["none"], 2, "refused: none: No such file or directory; expected a folder"),
         (["empty"], 2, "refused: empty: found nothing in it, expected a folder or"),
+        (["class", "--output", "./class"], 2, "refused: class: found the folder of"),
         (["data.h5"], 2, "refused: data.h5: Not a directory; expected a folder"),
         (["$SHEARS_NONE"], 2, "refused: submissions: found $SHEARS_NONE, but the"),
         (["class", "--data", "no.h5"], 1, "error: found no test images in no.h5"),

@@ -2,12 +2,14 @@
 
 import argparse
 import importlib.util
+import logging
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 from shears.given_files import add_data_argument, find_data, read_images_of
 from shears.runtime.errors import UserError
+from shears.runtime.output import complain
 from shears.runtime.paths import expand_of
 
 PACKAGES = ("altair", "itables", "jinja2", "vl_convert", "yaml")
@@ -29,11 +31,21 @@ def _check_packages() -> None:
             )
 
 
+class _Progress(logging.Handler):
+    """Shows on standard error how far a run is; a large class takes minutes."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        complain(record.getMessage())
+
+
 def leaderboard(options: argparse.Namespace) -> Answer:
     """Scores a class, and writes a leaderboard: a page, a table and a JSON file."""
     _check_packages()
     from shears.classroom.leaderboard import describe, write_leaderboard
 
+    logger = logging.getLogger("shears.classroom")
+    logger.setLevel(logging.INFO)
+    logger.handlers = [_Progress()]
     given = bool(options.data)
     try:
         made = write_leaderboard(
@@ -44,8 +56,8 @@ def leaderboard(options: argparse.Namespace) -> Answer:
         )
     except OSError as error:
         raise UserError(
-            f"{error.filename}: {error.strerror}; --output names where the leaderboard "
-            "goes"
+            f"{error.filename or options.output}: {error.strerror}; --output names where "
+            "the leaderboard goes"
         ) from None
     about = made.board | {
         "scored": made.scored,

@@ -74,6 +74,15 @@ def test_a_wrong_argument_is_one_line(folder, capsys, arguments, code, message):
     assert line.startswith(message)
 
 
+@pytest.mark.slow
+def test_progress_is_shown_on_standard_error(folder, capsys, monkeypatch):
+    monkeypatch.setattr("shears.classroom.leaderboard.OFTEN", 1)
+    assert main(["leaderboard", "class", "--data", "data.h5", "--json"]) == 0
+    printed = capsys.readouterr()
+    assert printed.err.splitlines() == ["1 of 2 files", "2 of 2 files"]
+    assert json.loads(printed.out)["scored"] == 2
+
+
 def test_a_missing_package_is_one_line(folder, capsys, monkeypatch):
     find = importlib.util.find_spec
     monkeypatch.setattr(

@@ -33,6 +33,9 @@ def export(options: argparse.Namespace) -> Answer:
     test = read_images_of(data, given=given)
     stem = re.sub(r"\.(weights\.)?(h5|hdf5|keras)$", "", Path(options.file).name)
     target = Path(options.output or stem)
+    if options.output and target.name:  # a suffix that is given all the same
+        bare = re.sub(r"(?<=.)\.(c|h|onnx|(int8\.)?tflite|keras)$", "", target.name)
+        target = target.with_name(bare)
     if not target.name:
         raise UserError(
             f"--output: found {options.output or stem or 'no name'}, expected a path "
@@ -146,8 +149,8 @@ def add_inference_commands(commands: Any) -> None:
                 "--output",
                 type=partial(expand_of, "--output"),
                 metavar="PATH",
-                help="where to, without suffix (default: the file's name, here); C "
-                "code is named with letters, digits and underscores only",
+                help="where to; the format's suffix is added (default: the file's "
+                "name, here); C code is named with letters, digits and underscores only",
             )
         else:
             parser.add_argument(

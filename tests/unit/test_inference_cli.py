@@ -95,6 +95,14 @@ def test_json_says_what_was_written(run, folder):
     assert not about["constant"]
 
 
+def test_a_suffix_is_not_added_twice(run, folder):
+    for given, written in (("net.onnx", "net.onnx"), ("a.b", "a.b.onnx")):
+        arguments = ("export", folder / "my.net.h5", "--format=onnx")
+        assert run(*arguments, "--output", given)[0] == 0
+        assert files() == [written]
+        Path(written).unlink()
+
+
 @needs_compiler
 def test_c_code_is_named_after_its_file(run, folder):
     code, out, err = run(

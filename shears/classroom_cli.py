@@ -55,9 +55,9 @@ def leaderboard(options: argparse.Namespace) -> Answer:
             anonymous=options.anonymous,
         )
     except OSError as error:
+        place = error.filename or options.output
         raise UserError(
-            f"{error.filename or options.output}: {error.strerror}; --output names where "
-            "the leaderboard goes"
+            f"{place}: {error.strerror}; --output names where the leaderboard goes"
         ) from None
     about = made.board | {
         "scored": made.scored,

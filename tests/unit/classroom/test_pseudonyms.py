@@ -85,3 +85,15 @@ def test_equal_names_are_numbered_and_kept(before, after):
     assert names.keys() == {*before, *after}
     assert len({*names.values()}) == len(names)
     assert {digest: names[digest] for digest in before} == known
+
+
+def test_a_newcomer_of_an_equal_name_changes_nobodys(tmp_path, monkeypatch):
+    monkeypatch.setattr("shears.classroom.pseudonyms.FIRST", ["Brave"])
+    monkeypatch.setattr("shears.classroom.pseudonyms.SECOND", ["Otter"])
+    class_ = [f"student {number}" for number in range(12)]
+    known: dict[str, str] = {}
+    for size in range(1, 13):
+        names = give_pseudonyms(students(*class_[:size]), tmp_path)
+        assert {identity: names[identity] for identity in known} == known
+        known = names
+    assert {"Brave Otter", "Brave Otter 12"} <= {*known.values()}

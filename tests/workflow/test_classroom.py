@@ -26,7 +26,7 @@ from tests.workflow.project import jobs, snakemake
 NAME = "my_model_weights.h5"
 START = datetime(2026, 11, 20)
 CLASS = 'the "class" of \'26'  # no quoting may break it
-TARGET = ("leaderboard", "--config", f"submissions={json.dumps(CLASS)}")
+TARGET = ("leaderboard", "--config", f"submissions={CLASS}")
 # The others need seconds, or a smaller limit of memory.
 HARM = ("a tree that returns", "a name that is not indexed", "a link to another file")
 
@@ -206,11 +206,14 @@ def nothing_to_do(project: Path) -> bool:
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    ("folder", "message"),
-    [("", "submissions: found no folder, expected that of a class"), ("no", "no: No")],
+    ("arguments", "message"),
+    [
+        ((), "submissions: found no folder, expected that of a class: --config sub"),
+        (("--config", "submissions=no"), "no: No such file or directory; expected a"),
+    ],
 )
-def test_without_a_class_the_target_ends_in_one_line(project, folder, message):
-    run = snakemake(project, "leaderboard", "--config", f"submissions={folder}")
+def test_without_a_class_the_target_ends_in_one_line(project, arguments, message):
+    run = snakemake(project, "leaderboard", *arguments)
     assert run.returncode == 1
     assert run.stdout.splitlines()[-1].startswith(f"error: {message}")
     assert "Traceback" not in run.stdout

@@ -4,7 +4,7 @@
 #   make test        unit and workflow tests         make lint    style, types, workflow
 #   make test-fast   the fast unit tests, for the loop while writing
 #   make hooks       git hooks that run make lint and make test-fast
-#   make test-browser   the report in Chromium       make test-graders   old TensorFlows
+#   make test-browser   the pages in Chromium        make test-graders   old TensorFlows
 #   make test-slurm  a sweep through a real Slurm that it installs (Debian, as root)
 #   make bench       speed of the training step and of the optimizers against Keras
 #   make bench-peer  score and time against TensorFlow Model Optimization (CIFAR-10)
@@ -16,7 +16,7 @@
 #                    of config/frontier.yaml (docs/scaling.md)
 #   make audit       known vulnerabilities of the locked packages (docs/security.md)
 #   make schema      write schemas/config.schema.yaml and config/README.md from shears/config.py
-#   make figures     the README's figures: the DAG, and the report of `make demo`
+#   make figures     the documents' pictures: the DAG, the report, a leaderboard
 #   make docs        the documents and the library's API as one site, in docs/_build
 #   make lock        compile the lock files again (needs uv)
 # GPU=1 uses the lock with the CUDA libraries (.venv-gpu); PYTHON=... names the Python.

@@ -37,6 +37,7 @@ include: "rules/submit.smk"
 include: "rules/measure.smk"
 include: "rules/optimizers.smk"
 include: "rules/report.smk"
+include: "rules/classroom.smk"
 include: "rules/memory.smk"
 
 

@@ -74,8 +74,8 @@ napoleon_attr_annotations = False  # the signatures of the classes have them
 nitpick_ignore_regex = [
     (
         "py:.*|any",
-        r"(argparse|ast|collections|io|pathlib|types|typing)\..+"
-        r"|(altair|h5py|keras|matplotlib|nbformat|numpy|pydantic|requests|tensorflow|tf)\..+",
+        r"(argparse|ast|collections|datetime|io|pathlib|posix|types|typing)\..+"
+        r"|(altair|h5py|keras|matplotlib|nbformat|numpy|pydantic\w*|requests|tensorflow|tf)\..+",
     ),
 ]
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from snakemake.exceptions import WorkflowError
 from snakemake.utils import update_config
 
+from shears.classroom.submissions import listing
 from shears.config import parse_configuration
 from shears.optimizer_study.fill import fill_file
 from shears.plan import plan
@@ -145,6 +146,21 @@ def teacher_logits(teacher: str, baseline: str, seed: str) -> dict[str, Path]:
         return {}
     folder = "teacher" if teacher == "strong" else f"{baseline}/seed_{seed}"
     return {"teacher_logits": RESULTS / folder / "teacher_logits.h5"}
+
+
+def class_listing(wildcards) -> str:
+    """A digest of the class's files: a new or changed upload reruns the job.
+
+    They are no inputs: Snakemake's patterns cannot hold any name that a student gives.
+    """
+    folder = CONFIG.submissions
+    with plain_errors():
+        if not folder:
+            raise UserError(
+                "submissions: found no folder, expected that of a class: --config "
+                "submissions=FOLDER"
+            )
+        return listing(Path(folder), RESULTS / "leaderboard")
 
 
 def imported_file(wildcards) -> Path:

@@ -12,6 +12,7 @@ rule score_report:
         choice=rules.choose_submission.output.choice,
         manifest=rules.package_submission.output.manifest,
         template=os.path.relpath(ROOT / "report/report.html.j2"),
+        style=os.path.relpath(ROOT / "shears/reporting/page.css"),
     output:
         report=report(
             RESULTS / "report.html",

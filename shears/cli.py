@@ -8,6 +8,7 @@
 - shears latency FILE: how fast it is in several runtimes and as C code
 - shears notebook fill FILE.ipynb --output FILE.ipynb: fills the course's notebook
 - shears notebook check FILE.ipynb: runs a filled notebook; points, edited cells
+- shears leaderboard FOLDER: scores a class, and writes its leaderboard
 
 The first five take a .h5 or .keras file, as any version of Keras writes it.
 
@@ -29,6 +30,7 @@ from typing import Any
 
 import numpy as np
 
+from shears.classroom_cli import add_classroom_commands
 from shears.given_files import (
     add_data_argument,
     add_file_arguments,
@@ -198,6 +200,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     add_inference_commands(commands)
     summary = "Fills or checks the course's notebook of Part A."
     add_commands(commands.add_parser("notebook", help=summary, description=summary))
+    add_classroom_commands(commands)
     try:
         options = parser.parse_args(arguments)
     except UserError as error:  # of a path

@@ -1,22 +1,31 @@
-"""Writes the README's figures: the DAG, and a picture of the report.
+"""Writes figures of the documents: the DAG, pictures of the report and a leaderboard.
 
 The DAG is Snakemake's graph of rules without the rule `all`, edges that longer paths
-imply, and colours. The picture shows the top of the report of a finished `make demo` in
-Chromium. If there is no such run, the picture is left as it is.
+imply, and colours. The pictures show the tops of two pages in Chromium: the report of a
+finished `make demo`, which is left as it is if there is no such run, and the
+leaderboard of a made-up class.
 """
 
+import io
 import re
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterable
+from pathlib import Path
 
+from PIL import Image
+
+from shears.classroom.page import write_page
 from shears.runtime.files import whole_file
 from tests import ROOT
+from tests.leaderboards import made_up_class
 from tools.write_results import replace_part
 
 README = ROOT / "README.md"
 REPORT = ROOT / "demo/results/report.html"
 PICTURE = ROOT / "docs/report.png"
+LEADERBOARD_PICTURE = ROOT / "docs/leaderboard.png"
 CHROMIUM = "/usr/bin/chromium"
 Edge = tuple[str, str]
 
@@ -54,21 +63,31 @@ def draw_graph() -> str:
     return "\n".join(["```mermaid", "flowchart TB", *lines, "```", ""])
 
 
-def photograph_report() -> None:
-    """Takes a picture of the top of the report in Chromium."""
+def photograph(page_file: Path, picture: Path, height: int) -> None:
+    """Takes a picture of the top of a page in Chromium, as PNG."""
     from playwright.sync_api import sync_playwright  # in requirements-browser.lock only
 
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(
             executable_path=CHROMIUM, args=["--no-sandbox"]
         )
-        page = browser.new_page(viewport={"width": 1100, "height": 1300})
+        page = browser.new_page(viewport={"width": 1100, "height": height})
         page.emulate_media(color_scheme="light")
-        page.goto(REPORT.as_uri())
+        page.goto(page_file.as_uri())
         page.wait_for_selector("html[data-ready=yes]")
-        with whole_file(PICTURE) as file:
-            file.write(page.screenshot())
+        shot = Image.open(io.BytesIO(page.screenshot()))
         browser.close()
+    with whole_file(picture) as file:
+        # Few colours, and no dots to imitate others: half the bytes.
+        few = shot.quantize(128, dither=Image.Dither.NONE)
+        few.save(file, "PNG", optimize=True)
+
+
+def photograph_leaderboard() -> None:
+    """Takes a picture of the leaderboard of a made-up class of 40."""
+    with tempfile.TemporaryDirectory() as folder:
+        write_page(made_up_class(40), Path(folder) / "leaderboard.html")
+        photograph(Path(folder) / "leaderboard.html", LEADERBOARD_PICTURE, 1980)
 
 
 if __name__ == "__main__":
@@ -76,4 +95,5 @@ if __name__ == "__main__":
         page = replace_part(README.read_text(encoding="utf-8"), "dag", draw_graph())
         file.write(page.encode())
     if REPORT.exists():
-        photograph_report()
+        photograph(REPORT, PICTURE, 1300)
+    photograph_leaderboard()

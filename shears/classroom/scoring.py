@@ -19,7 +19,7 @@ import numpy as np
 from shears.data.dataset import Split
 from shears.model.parameters import Parameters
 from shears.runtime.code_digest import code_digest
-from shears.runtime.errors import UserError
+from shears.runtime.errors import UserError, printable
 from shears.runtime.files import checksum, write_json
 from shears.runtime.walls import Copies, Limits
 from shears.weight_files.reader import LIMITS, read_weights_file
@@ -86,6 +86,11 @@ def _digest(array: np.ndarray) -> str:
     return hashlib.sha256(np.ascontiguousarray(array).tobytes()).hexdigest()
 
 
+def _without(path: Path, reason: str) -> str:
+    """Removes a file's name, which may be anything, from the start of an error."""
+    return reason.removeprefix(f"{printable(str(path))}: ")
+
+
 def _score(
     path: Path, sha256: str, tester: _Tester, limits: Limits, copies: Copies
 ) -> Scored:
@@ -94,7 +99,9 @@ def _score(
     try:
         contents = read_weights_file(path, limits, copies.start)
     except UserError as error:  # kept for all files of these bytes, whatever their name
-        return Scored(sha256, size, str(error).removeprefix(f"{path}: "))
+        return Scored(
+            sha256, size, str(error).removeprefix(f"{printable(str(path))}: ")
+        )
     parameters = contents.parameters
     result = tester.score(parameters)
     known = {field.name for field in fields(Scored)}
@@ -153,7 +160,11 @@ def score_files(
                 sha256 = checksum(path)
             except (UserError, OSError) as error:
                 reason = getattr(error, "strerror", None) or str(error)
-                yield path, Scored("", 0, reason.removeprefix(f"{path}: ")), False
+                yield (
+                    path,
+                    Scored("", 0, _without(path, reason)),
+                    False,
+                )
                 continue
             place = folder / f"{sha256}.json"
             kept = _read_kept(place, sha256)

@@ -165,6 +165,45 @@ def candidate_marks(
     )
 
 
+def draw_equal_scores(
+    across: alt.Scale, up: alt.Scale, least: float = 0.0
+) -> alt.LayerChart:
+    """Draws lines of equal score (slope -1) with their scores.
+
+    Args:
+        across: The scale of the sparsities; its domain is set.
+        up: The scale of the accuracies; its domain is set.
+        least: The lines end at this accuracy.
+    """
+    (low, high), (bottom, top) = across.domain, up.domain
+    bottom = max(bottom, least)
+    # About six lines at most: on a phone, more labels would overlap.
+    span = (high - low + top - bottom) / 2
+    step = next((s for s in (0.002, 0.005, 0.01, 0.02, 0.05) if span / s <= 6), 0.1)
+    first, last = int((low + bottom) / 2 / step), int((high + top) / 2 / step) + 1
+    lines = []
+    for i in range(first, last + 1):
+        score = i * step
+        left = max(low, 2 * score - top)
+        right = min(high, 2 * score - bottom)
+        if left < right:
+            lines.append(
+                {
+                    "score": f"{score:.3f}",
+                    "x": left,
+                    "y": 2 * score - left,
+                    "x2": right,
+                    "y2": 2 * score - right,
+                }
+            )
+    equal = make_chart(lines).mark_rule(color=GREY, strokeDash=[3, 3], opacity=0.7)
+    equal = equal.encode(
+        x=alt.X("x:Q", scale=across), x2="x2", y=alt.Y("y:Q", scale=up), y2="y2"
+    )
+    labels = make_chart(lines).mark_text(color=GREY, align="left", dx=3, dy=-4, size=10)
+    return equal + labels.encode(x="x:Q", y="y:Q", text="score:N")
+
+
 def draw_plane(rows: Rows, frontiers: Mapping[str, Sequence[int]]) -> Chart:
     """Draws accuracy against sparsity, with lines of equal score (slope -1).
 
@@ -197,25 +236,6 @@ def draw_plane(rows: Rows, frontiers: Mapping[str, Sequence[int]]) -> Chart:
     low, high = low - 0.02 * (1 - low) - 0.001, min(high + 0.002, 1.0)
     bottom, top = (f(p["accuracy"] for p in points) for f in (min, max))
     bottom, top = bottom - 0.01, min(top + 0.01, 1.0)
-    # About six lines at most: on a phone, more labels would overlap.
-    span = (high - low + top - bottom) / 2
-    step = next((s for s in (0.002, 0.005, 0.01) if span / s <= 6), 0.02)
-    first, last = int((low + bottom) / 2 / step), int((high + top) / 2 / step) + 1
-    lines = []
-    for i in range(first, last + 1):
-        score = i * step
-        left = max(low, 2 * score - top)
-        right = min(high, 2 * score - bottom)
-        if left < right:
-            lines.append(
-                {
-                    "score": f"{score:.3f}",
-                    "x": left,
-                    "y": 2 * score - left,
-                    "x2": right,
-                    "y2": 2 * score - right,
-                }
-            )
     across = alt.Scale(domain=[low, high], nice=False)
     up = alt.Scale(domain=[bottom, top], nice=False)
     x = alt.X("sparsity:Q", scale=across, axis=share_axis("sparsity", grid=False))
@@ -225,12 +245,7 @@ def draw_plane(rows: Rows, frontiers: Mapping[str, Sequence[int]]) -> Chart:
         value="test",
         bind=alt.binding_radio(options=list(splits), name="Accuracy on "),
     )
-    equal = make_chart(lines).mark_rule(color=GREY, strokeDash=[3, 3], opacity=0.7)
-    equal = equal.encode(
-        x=alt.X("x:Q", scale=across), x2="x2", y=alt.Y("y:Q", scale=up), y2="y2"
-    )
-    labels = make_chart(lines).mark_text(color=GREY, align="left", dx=3, dy=-4, size=10)
-    labels = labels.encode(x="x:Q", y="y:Q", text="score:N")
+    equal = draw_equal_scores(across, up)
     base = make_chart(points, "accuracy against sparsity").transform_filter(
         "datum.split == split"
     )
@@ -247,7 +262,7 @@ def draw_plane(rows: Rows, frontiers: Mapping[str, Sequence[int]]) -> Chart:
         f"{len(near)} of {len(rows)} candidates: those within 0.06 of the best score. "
         "Dashed lines join equal scores. The solid line joins candidates that no other "
         "candidate beats in both accuracy and sparsity. A ring marks the chosen one.",
-        [(equal + labels + rim + marks).add_params(split).properties(height=340)],
+        [(equal + rim + marks).add_params(split).properties(height=340)],
     )
 
 

@@ -2,16 +2,13 @@
 
 import base64
 import csv
-import importlib.resources
 import io
 import statistics
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import jinja2
 import numpy as np
-import vl_convert
 import yaml
 from PIL import Image
 
@@ -36,6 +33,7 @@ from shears.reporting.candidates import (
     title,
 )
 from shears.reporting.latency import draw_latency, latency_table
+from shears.reporting.page import render_page
 from shears.runtime.files import read_csv, read_json, verify, whole_file, write_bytes
 from shears.weight_files.canonical import read_weights
 
@@ -197,19 +195,6 @@ def _examine(
     return network_panels, values, pictures
 
 
-def _libraries() -> dict[str, str]:
-    """Reads the scripts and styles that the page embeds: Vega's and DataTables'."""
-    tables = importlib.resources.files("itables") / "html"
-    # Its types do not say that the argument is optional.
-    bundle = vl_convert.javascript_bundle()  # type: ignore[call-arg]
-    return {
-        # Nothing else can end a script element early.
-        "vega": bundle.replace("</script", "<\\/script"),
-        "tables": base64.b64encode((tables / "dt_bundle.js").read_bytes()).decode(),
-        "tables_style": (tables / "dt_bundle.css").read_text(encoding="utf-8"),
-    }
-
-
 def write_report(
     candidates: Sequence[Candidate],
     choice: Mapping[str, Any],
@@ -291,13 +276,8 @@ def write_report(
     for name, picture in pictures.items():
         with whole_file(Path(figures) / f"{name}.png") as file:
             file.write(picture)
-    environment = jinja2.Environment(
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    page = environment.from_string(Path(template).read_text(encoding="utf-8")).render(
+    page = render_page(
+        Path(template).read_text(encoding="utf-8"),
         candidates=candidates,
         origins=origins,
         groups=[same for rounds in over_seeds(candidates).values() for same in rounds],
@@ -320,7 +300,6 @@ def write_report(
         costs=read_costs(costs),
         config=yaml.safe_dump(dict(config), sort_keys=False, width=88),
         command=command,
-        libraries=_libraries(),
         **values,
     )
-    write_bytes(report, page.encode())
+    write_bytes(report, page)

@@ -1,23 +1,11 @@
 """The score report in a real Chromium. `make test-browser` installs what this needs."""
 
-import shutil
-
 import pytest
 
+from tests.browser.conftest import SIZES, assert_no_barriers
 from tests.report_pages import candidate, render, write_files
 
 sync_api = pytest.importorskip("playwright.sync_api", reason="make test-browser")
-axe = pytest.importorskip("axe_playwright_python.sync_playwright")
-CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")
-pytestmark = pytest.mark.skipif(
-    not CHROMIUM, reason="there is no Chromium (Debian: apt install chromium)"
-)
-# There is no sandbox for root. Without the other flags Chromium calls home.
-FLAGS = (
-    "--no-sandbox --disable-gpu --disable-quic --no-first-run "
-    "--disable-background-networking --disable-component-update --disable-sync"
-).split()
-SIZES = {"phone": (390, 844), "desktop": (1440, 900)}
 SCORES = "table#table tbody td:nth-child(8)"
 
 
@@ -36,69 +24,16 @@ def address(tmp_path_factory):
     return f"file://{folder}/report.html"
 
 
-@pytest.fixture(scope="module")
-def chromium():
-    with sync_api.sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
-        yield browser
-        browser.close()
-
-
 @pytest.fixture
-def show(chromium, address):
-    """Returns a function that opens the page and records `page.problems`."""
-    contexts = []
-
-    def show(size="desktop", scheme="light"):
-        width, height = SIZES[size]
-        context = chromium.new_context(
-            viewport={"width": width, "height": height}, color_scheme=scheme
-        )
-        contexts.append(context)
-        page = context.new_page()
-        page.problems = []
-        page.on("pageerror", lambda error: page.problems.append(str(error)))
-        page.on(
-            "console",
-            lambda message: (
-                message.type in ("error", "warning")
-                and page.problems.append(message.text)
-            ),
-        )
-        page.on(
-            "request",
-            lambda request: (
-                request.url.startswith(("data:", "blob:", address))
-                or page.problems.append(request.url)
-            ),
-        )
-        page.goto(address)
-        page.wait_for_selector("html[data-ready=yes]")
-        charts = page.locator(".chart").count()
-        page.wait_for_function(
-            f"document.querySelectorAll('.chart svg').length == {charts}"
-        )
-        return page
-
-    yield show
-    for context in contexts:
-        context.close()
+def show(open_page, address):
+    """Returns a function that opens the report."""
+    return lambda *look: open_page(address, *look)
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("size", SIZES)
 def test_it_opens_from_disk_without_requests_errors_or_barriers(show, size, scheme):
-    page = show(size, scheme)
-    assert page.problems == []
-    width = page.evaluate("document.scrollingElement.scrollWidth")
-    assert width <= SIZES[size][0]  # nothing sticks out
-    violations = axe.Axe().run(page).response["violations"]
-    serious = [
-        (one["id"], one["nodes"][0]["html"][:200], len(one["nodes"]))
-        for one in violations
-        if one["impact"] in ("serious", "critical")
-    ]
-    assert serious == []
+    assert_no_barriers(show(size, scheme), size)
 
 
 def numbers(page) -> list[float]:
@@ -153,3 +88,10 @@ def test_the_frontier_can_show_validation_accuracy(show):
     label.click()
     assert page.locator("#frontier input[value=validation]").is_checked()
     assert page.problems == []
+
+
+def test_a_print_has_no_controls(show):
+    page = show()
+    page.emulate_media(media="print")
+    sync_api.expect(page.get_by_label("Filter:").first).to_be_hidden()
+    sync_api.expect(page.locator("#frontier .vega-bindings")).to_be_hidden()

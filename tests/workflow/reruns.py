@@ -113,6 +113,8 @@ KEYS = [
     Edit("`gpus`", settings(gpus=1), NOTHING),
     Edit("`tensorboard`", settings(tensorboard=True), NOTHING),
     Edit("`notebook`", own_notebook, FILL),
+    Edit("`submissions`", settings(submissions="class"), NOTHING),
+    Edit("`anonymous`", settings(anonymous=True), NOTHING),
     Edit(
         "`data: name`",
         settings(data={"name": "cifar10"}),
@@ -255,8 +257,18 @@ KEYS = [
 MODULES = {
     "__init__": EVERYTHING,
     "__main__": NOTHING,
+    # Nothing of the class is part of a run without a class.
     "classroom/__init__": NOTHING,
+    "classroom/board": NOTHING,
+    "classroom/gradescope": NOTHING,
+    "classroom/leaderboard": NOTHING,
+    "classroom/page": NOTHING,
+    "classroom/pseudonyms": NOTHING,
     "classroom/scoring": NOTHING,
+    "classroom/submissions": NOTHING,
+    "classroom/tables": NOTHING,
+    "classroom/uploads": NOTHING,
+    "classroom_cli": NOTHING,
     "cli": NOTHING,
     "config": NOTHING,
     "data/__init__": DATA,
@@ -327,6 +339,7 @@ MODULES = {
     "reporting/charts": REPORT,
     "reporting/latency": REPORT,
     "reporting/network_charts": REPORT,
+    "reporting/page": REPORT,
     "reporting/report": REPORT,
     "reporting/submission": PACKAGE,
     "runtime/__init__": EVERYTHING,
@@ -344,6 +357,7 @@ MODULES = {
     "runtime/machine": {**TRAINING, **CELLS},
     "runtime/output": NOTHING,
     "runtime/settings": TRAINING,
+    "runtime/settings_errors": NOTHING,
     "runtime/slurm": NOTHING,
     "runtime/walls": BASELINE,
     "runtime/yaml_files": NOTHING,
@@ -375,6 +389,7 @@ SCRIPTS = {
     "download_cifar10": NOTHING,
     "fill_notebook": NOTHING,
     "import_baseline": NOTHING,
+    "leaderboard": NOTHING,
     "measure_latency": LATENCY,
     "pack_submission": PACK,
     "package_submission": PACKAGE,
@@ -406,6 +421,16 @@ FILES = [
     Edit(
         "`report/report.html.j2`",
         text("report/report.html.j2", "<!-- edited -->\n"),
+        REPORT,
+    ),
+    Edit(
+        "`shears/classroom/leaderboard.html.j2`",
+        text("shears/classroom/leaderboard.html.j2", "<!-- edited -->\n"),
+        NOTHING,
+    ),
+    Edit(
+        "`shears/reporting/page.css`",
+        text("shears/reporting/page.css", "/* edited */\n"),
         REPORT,
     ),
     *[

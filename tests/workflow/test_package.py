@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from shears import notebook_cli
+from shears import classroom_cli, notebook_cli
 from shears.data.dataset import Split, write_dataset
 from shears.runtime.code_digest import source_files
 from shears.version import VERSION
@@ -98,10 +98,14 @@ def test_what_the_command_imports_is_declared():
         for extra, names in project["optional-dependencies"].items()
     }
     extra = extras["notebook"]
+    modules = {"pyyaml": "yaml", "vl_convert_python": "vl_convert"}
+    classroom = {modules.get(name, name) for name in extras["classroom"]}
     imported -= sys.stdlib_module_names | {"shears"}
-    assert imported - extra == declared
+    assert imported - extra - classroom == declared
     assert extra - imported == {"ipykernel"}  # a program, which it starts
     assert set(notebook_cli.PACKAGES) == extra
+    assert classroom - imported == {"itables"}  # its JavaScript, which is read
+    assert set(classroom_cli.PACKAGES) == classroom
     # LiteRT needs backports.strenum, in a version that it does not ask for.
     assert extras["inference"] == required | {"backports_strenum"}
 
@@ -109,5 +113,9 @@ def test_what_the_command_imports_is_declared():
 def test_the_package_has_the_library_and_nothing_else(installed):
     (wheel,) = installed.parent.glob("*.whl")
     with zipfile.ZipFile(wheel) as archive:
-        names = {Path(name).parts[0] for name in archive.namelist()}
-    assert names == {"shears", f"shears-{VERSION}.dist-info"}
+        names = set(archive.namelist())
+    folders = {Path(name).parts[0] for name in names}
+    assert folders == {"shears", f"shears-{VERSION}.dist-info"}
+    # The pages are made from an installed package, too.
+    pages = {"reporting/page.css", "classroom/leaderboard.html.j2"}
+    assert names >= {f"shears/{name}" for name in pages}

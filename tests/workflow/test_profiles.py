@@ -138,6 +138,6 @@ def test_the_profile_names_rules_that_exist():
     networks = {
         rule
         for rule in rules
-        if re.match("train|save|prune|run_pruning|score_c|measure", rule)
+        if re.match("train|save|prune|run_pruning|score_c|measure|leader", rule)
     }
     assert networks == set(profile["set-threads"])

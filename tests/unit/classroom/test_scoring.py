@@ -64,6 +64,16 @@ def test_what_is_refused_stops_no_other_file(folder):
     assert all(scored.score is None for _, scored, _ in results[:-1])
 
 
+def test_a_refusal_does_not_name_its_file_whatever_the_name(folder):
+    path = folder / "ada\n\x1b[31m\udcff.h5"
+    (folder / "text.h5").rename(path)
+    pipe = folder / "bob\n.h5"
+    os.mkfifo(pipe)
+    for _, scored, _ in score([path, pipe], folder):
+        assert not {"ada", "bob", str(folder)} & set(scored.refused.split())
+        assert str(folder) not in scored.refused
+
+
 def test_a_second_run_scores_only_what_is_new(folder):
     first = score(names(folder, "good", "text"), folder)
     write_weights(folder / "new.h5", make_parameters(1))

@@ -1,0 +1,45 @@
+"""What the HTML pages share: styles, embedded libraries, and how they are rendered."""
+
+import base64
+import importlib.resources
+from typing import Any
+
+import jinja2
+import vl_convert
+
+
+def read_libraries() -> dict[str, str]:
+    """Reads the styles and scripts that a page embeds.
+
+    Returns:
+        ``style``, the pages' own; ``tables`` (a module, in Base64) and
+        ``tables_style``, DataTables; ``vega``, Vega-Lite, as a script's text.
+    """
+    own = importlib.resources.files(__package__)
+    tables = importlib.resources.files("itables") / "html"
+    # Its types do not say that the argument is optional.
+    bundle = vl_convert.javascript_bundle()  # type: ignore[call-arg]
+    return {
+        "style": (own / "page.css").read_text(encoding="utf-8"),
+        # Nothing else can end a script element early.
+        "vega": bundle.replace("</script", "<\\/script"),
+        "tables": base64.b64encode((tables / "dt_bundle.js").read_bytes()).decode(),
+        "tables_style": (tables / "dt_bundle.css").read_text(encoding="utf-8"),
+    }
+
+
+def render_page(template: str, **values: Any) -> bytes:
+    """Renders a Jinja2 template as a page that needs no other file, in UTF-8.
+
+    Args:
+        template: The template's text. ``libraries`` is what `read_libraries` returns.
+        **values: What it shows. Texts are escaped.
+    """
+    environment = jinja2.Environment(
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    page = environment.from_string(template)
+    return page.render(libraries=read_libraries(), **values).encode()

@@ -1,0 +1,1 @@
+"""The class: a leaderboard and an autograder."""

@@ -11,7 +11,7 @@ import json
 import re
 import sys
 import zipfile
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
 
 import shears
@@ -19,6 +19,7 @@ from shears.classroom.part_b import IMAGES
 from shears.classroom.run_autograder import SETTINGS, module_of
 from shears.data.dataset import Split
 from shears.data.packed_images import pack
+from shears.optimizer_study.fill import MODULE as SOLUTION
 from shears.runtime.code_digest import PACKAGE, source_files
 from shears.runtime.errors import UserError
 from shears.runtime.files import whole_file
@@ -39,8 +40,8 @@ def _path_of(module: str) -> Path:
     return ROOT.joinpath(*module.split(".")).with_suffix(".py")
 
 
-def modules_of(parts: Iterable[str], *, download: bool) -> list[Path]:
-    """Lists the modules that grading imports.
+def modules_of(parts: Collection[str], *, download: bool) -> list[Path]:
+    """Lists the modules that grading imports or reads.
 
     Args:
         parts: Of "a" and "b".
@@ -50,6 +51,8 @@ def modules_of(parts: Iterable[str], *, download: bool) -> list[Path]:
         Their files below `ROOT`, sorted.
     """
     starts = [MAIN, *map(module_of, parts), *([FETCH] if download else [])]
+    if "a" in parts:  # it is read as text, to try tests with wrong solutions
+        starts.append(SOLUTION)
     return sorted({path for s in starts for path in source_files(_path_of(s), ROOT)})
 
 

@@ -5,6 +5,7 @@ from pathlib import Path
 from shears.classroom.gradescope_results import Graded, Test, not_graded
 from shears.classroom.submitted_file import find_file
 from shears.notebooks.execution import Limits
+from shears.optimizer_study.fill import our_functions
 from shears.optimizer_study.grading import grade_notebook
 from shears.runtime.errors import UserError, printable
 
@@ -15,11 +16,15 @@ LIMITS = Limits(seconds=150)
 
 
 def check(source: Path) -> None:
-    """Does nothing: what this module needs has been imported with it.
+    """Checks that our own solution is there, which tests are tried with.
 
     Args:
         source: The folder with the grader.
+
+    Raises:
+        OSError: It is not.
     """
+    our_functions()
 
 
 def grade(submission: Path, source: Path, points: float) -> Graded:

@@ -30,6 +30,7 @@ BELOW = {
         "model",
         "weight_files",
         "evaluation",
+        "notebooks",
         "optimizer_study",
     },
     "config": {

@@ -260,6 +260,7 @@ MODULES = {
     "classroom/autograder": NOTHING,
     "classroom/fetch_images": NOTHING,
     "classroom/gradescope_results": NOTHING,
+    "classroom/part_a": NOTHING,
     "classroom/part_b": NOTHING,
     "classroom/run_autograder": NOTHING,
     "classroom/submitted_file": NOTHING,

@@ -7,7 +7,6 @@ import hashlib
 import json
 import os
 import re
-import resource
 import shutil
 import subprocess
 import sys
@@ -25,9 +24,18 @@ from shears.data.dataset import Split, write_dataset
 from shears.evaluation.grading import GradedNetwork
 from shears.model.numpy_forward import logits
 from shears.model.parameters import Parameters
+from shears.optimizer_study.course_notebook import POINTS, SOLUTIONS
+from shears.optimizer_study.fill import fill_file
 from shears.weight_files.canonical import write_weights
+from tests import ROOT
 from tests.conftest import make_parameters
 from tests.unit.classroom.test_gradescope_results import SCHEMA
+from tests.unit.optimizer_study.course import (
+    cell,
+    course_notebook,
+    graded_test,
+    solution,
+)
 from tests.unit.weight_files import hostile_files
 from tests.unit.weight_files.bad_files import NOT_HDF5
 
@@ -36,6 +44,16 @@ pytestmark = pytest.mark.slow
 IMAGES = 100
 NO_REGISTRY = "Could not find a version|No matching distribution|ConnectionError"
 Grade = Callable[..., dict]
+FORGERY = """\
+import pathlib
+forged = '{{"score": 140, "tests": []}}'
+print(forged)
+for name in ("results/results.json", "source/settings.json", "forged.json"):
+    try:
+        pathlib.Path({root!r}, name).write_text(forged)
+    except OSError as error:
+        print(error)
+"""
 
 
 def lay_out(archive: Path, root: Path) -> dict[str, str]:
@@ -87,8 +105,8 @@ def grader(root: Path, environment: dict[str, str]) -> Grade:
             capture_output=True,
             encoding="utf-8",
         )
-        peak = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss >> 10
-        print(f"{files}: {time.monotonic() - started:.1f} s, {peak} MiB at most")
+        print(f"{files}: {time.monotonic() - started:.1f} s")
+        print(ended.stdout)
         assert ended.returncode == 0, ended.stderr
         assert digests(root / "source") == before
         (written,) = (root / "results").iterdir()
@@ -141,6 +159,7 @@ def grade(tmp_path_factory, data) -> Grade:
         pytest.skip(f"no package registry: {ended.stderr.splitlines()[-1]}")
     assert ended.returncode == 0, ended.stderr
     assert ended.stdout.endswith("setup.sh: the grader is ready\n")
+    assert not (folder / "autograder/source").stat().st_mode & 0o077
     return grader(folder / "autograder", environment)
 
 
@@ -243,3 +262,54 @@ def test_damaged_images_fail_the_setup_and_not_the_students(tmp_path, data):
     ended = set_up(root, environment)
     assert ended.returncode
     assert "found no packed images" in ended.stderr
+
+
+@pytest.fixture(scope="module")
+def both(tmp_path_factory, data) -> tuple[Path, Grade]:
+    """Grades both parts, in this environment: TensorFlow is large to install."""
+    folder = tmp_path_factory.mktemp("both")
+    archive, root = folder / "autograder.zip", folder / "autograder"
+    assert not main(["autograder", str(archive), "--data", str(data)])
+    environment = lay_out(archive, root) | {"AUTOGRADER_PYTHON": sys.executable}
+    ended = set_up(root, environment)
+    assert ended.returncode == 0, ended.stderr
+    return root, grader(root, environment)
+
+
+def points(content: dict, part: str) -> float:
+    return sum(test["score"] for test in content["tests"] if part in test["name"])
+
+
+def test_our_own_notebook_and_a_good_file_get_the_points_of_both_parts(
+    both, file, tmp_path
+):
+    notebook = tmp_path / "assignment_notebook.ipynb"
+    notebook.write_bytes(fill_file(ROOT / "notebooks" / notebook.name).encode())
+    content = both[1](my_model_weights__h5=file, assignment_notebook__ipynb=notebook)
+    assert points(content, "Part A") == sum(POINTS.values())
+    assert points(content, "Part B") == pytest.approx(100 * values(content)["Score"])
+
+
+def test_a_notebook_that_forges_results_gets_nothing_and_changes_nothing(
+    both, file, tmp_path, capsys
+):
+    root, grade = both
+    cells = [cell(FORGERY.format(root=str(root)))]
+    for name in SOLUTIONS:
+        cells += [solution(name, f"{name} = 1"), graded_test(name, "pass")]
+    notebook = tmp_path / "mine.ipynb"
+    notebook.write_text(json.dumps(course_notebook() | {"cells": cells}), "utf-8")
+    content = grade(my_model_weights__h5=file, mine__ipynb=notebook)
+    walls = capsys.readouterr().out
+    assert points(content, "Part A") == 0
+    assert points(content, "Part B") == content["score"] > 90
+    if "as a user of its own" in walls or "no files but its own" in walls:
+        assert not (root / "forged.json").exists()
+
+
+def test_a_part_that_is_missing_is_said_plainly(both, file):
+    content = both[1](my_model_weights__h5=file)
+    (missing,) = [test for test in content["tests"] if "Part A" in test["name"]]
+    assert missing["output"].startswith("found no assignment_notebook.ipynb")
+    assert (missing["score"], missing["max_score"]) == (0, sum(POINTS.values()))
+    assert points(content, "Part B") > 90

@@ -19,15 +19,18 @@ def errors(*sources: str) -> list[str | None]:
 
 
 def test_what_a_notebook_needs_is_there():
-    assert errors(
-        "import numpy, os, threading, subprocess\n"
-        "open('a', 'w').write('1')\n"
-        "open(os.path.expanduser('~/b'), 'w').write('2')",
-        "!cp a c",
-        "assert open('c').read() == '1'",
-        "t = threading.Thread(target=print); t.start(); t.join()",
-        "assert subprocess.run(['ls'], capture_output=True).stdout",
-    ) == [None] * 5
+    assert (
+        errors(
+            "import numpy, os, threading, subprocess\n"
+            "open('a', 'w').write('1')\n"
+            "open(os.path.expanduser('~/b'), 'w').write('2')",
+            "!cp a c",
+            "assert open('c').read() == '1'",
+            "t = threading.Thread(target=print); t.start(); t.join()",
+            "assert subprocess.run(['ls'], capture_output=True).stdout",
+        )
+        == [None] * 5
+    )
 
 
 def test_other_files_the_network_and_other_processes_are_not(tmp_path, monkeypatch):

@@ -24,7 +24,7 @@ from shears.runtime.code_digest import PACKAGE, source_files
 from shears.runtime.errors import UserError
 from shears.runtime.files import whole_file
 
-ROOT = Path(shears.__file__).parents[1]
+ROOT = Path(shears.__file__).parents[1]  #: the checkout
 LOCK = ROOT / "envs/requirements.lock"
 GRADER = ROOT / PACKAGE / "classroom/grader"  # files at the root of the zip
 MAIN = "shears.classroom.run_autograder"

@@ -16,7 +16,7 @@ from shears.weight_files.reader import WeightsFile, read_weights_file
 
 NAME = "my_model_weights.h5"  # what the assignment asks for
 SUFFIXES = (".h5", ".hdf5", ".keras")
-IMAGES = "test_images.packed"  #: beside the package: what `pack` returned
+IMAGES = "test_images.packed"  #: beside the package (`shears.data.packed_images`)
 ACCEPTED = "Part B: the file is accepted"
 ACCURATE = f"Part B: the accuracy is above {LEAST_ACCURACY}"
 SCORE = "Part B: the score"

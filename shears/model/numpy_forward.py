@@ -13,7 +13,8 @@ import numpy as np
 from shears.model.architecture import CLASSES, HIDDEN, INPUT_SHAPE, LAYERS
 from shears.model.parameters import Parameters
 
-BLOCK = 8  # images at a time: a layer's matrices then fit into a processor's cache
+#: Images at a time: a layer's matrices then fit into a processor's cache.
+BLOCK = 8
 _DENSE = 4  # index of the dense hidden layer
 
 

@@ -30,7 +30,7 @@ from shears.runtime.errors import UserError, brief
 POLL = 0.1  # seconds
 LOOK_AT_FILES = 10  # a look at files for so many at processes
 QUEUE = 4  # messages that may wait
-MESSAGE = 8  # times the limit of the output: what is printed is sent in large parts
+MESSAGE = 64 << 20  # bytes of one; a loop that prints sends tens of millions at once
 COLOUR = re.compile(r"\x1b\[[\d;]*m")
 
 
@@ -199,7 +199,7 @@ class _Manager(AsyncKernelManager):
         super().__init__(**options)
         self._walls, self._folder, self._limits = walls, folder, limits
         # A flood of messages must not fill this process' memory.
-        self.context.maxmsgsize = MESSAGE * limits.output
+        self.context.maxmsgsize = MESSAGE
         self.context.rcvhwm = QUEUE
 
     def format_kernel_cmd(self, extra_arguments: list[str] | None = None) -> list[str]:

@@ -213,7 +213,7 @@ def become(
 
 
 def describe_walls(walls: Sequence[str]) -> list[str]:
-    """Says in a line each which walls stand and which do not, and why."""
+    """Says in a line each which of three walls stand, or why they do not."""
     python = os.path.realpath(sys.executable)
     why = "only root can give it one" if os.geteuid() else f"others cannot run {python}"
     network = "network namespace" in walls or "seccomp" in walls
@@ -228,3 +228,9 @@ def describe_walls(walls: Sequence[str]) -> list[str]:
         if network
         else "the notebook had the network: this system has no seccomp filter for it",
     ]
+
+
+def missing_walls(walls: Sequence[str]) -> list[str]:
+    """Says in a line each which walls do not stand, and why."""
+    every = describe_walls(["user", "landlock", "seccomp"])
+    return [line for line in describe_walls(walls) if line not in every]

@@ -31,6 +31,7 @@ POLL = 0.1  # seconds
 LOOK_AT_FILES = 10  # a look at files for so many at processes
 QUEUE = 4  # messages that may wait
 MESSAGE = 64 << 20  # bytes of one; a loop that prints sends tens of millions at once
+NOT_JUPYTERS = "it sent a message that is not Jupyter's"
 COLOUR = re.compile(r"\x1b\[[\d;]*m")
 
 
@@ -237,6 +238,7 @@ class _Client(NotebookClient):
         self, msg: dict[str, Any], cell: NotebookNode, cell_index: int
     ) -> NotebookNode | None:
         self.printed += len(json.dumps(msg["content"], default=str))
+        self.printed += sum(map(len, msg.get("buffers", [])))
         if self.printed > (most := self.watch.limits.output):
             self.watch.stop(f"it printed more than {most:,} characters")
             return None
@@ -245,7 +247,7 @@ class _Client(NotebookClient):
         except CellExecutionComplete:
             raise
         except Exception:  # code in a cell can send anything
-            self.watch.stop("it sent a message that is not Jupyter's")
+            self.watch.stop(NOT_JUPYTERS)
             return None
 
 
@@ -303,6 +305,12 @@ def _client(
             )
         except RuntimeError:
             watch.reason = watch.reason or "its process did not answer in time"
+        except CellExecutionError:
+            raise
+        except Exception:
+            if walls is None:
+                raise
+            watch.stop(NOT_JUPYTERS)
         yield client
     finally:
         watch.end()

@@ -18,7 +18,7 @@ import psutil
 import pytest
 
 from shears.notebooks import confinement
-from shears.notebooks.confinement import Confinement, describe_walls
+from shears.notebooks.confinement import Confinement, describe_walls, missing_walls
 from shears.notebooks.execution import CellResult, Limits, run_cells
 from tests import ROOT
 
@@ -186,6 +186,34 @@ def test_a_message_that_is_too_large_does_not_reach_this_process():
     assert psutil.Process().memory_info().rss - before < 100 << 20
 
 
+@pytest.mark.parametrize(
+    "send",
+    [
+        "s.send(c, 'execute_reply', {}, parent=p, ident=i)",
+        "s.send(c, 'execute_reply', {'status': 1}, parent={'header': {}}, ident=i)",
+        "c.send_multipart([*i, b'<IDS|MSG>', b'', b'x', b'x', b'x', b'x'])",
+        "c.send_multipart([*i, b'x'])",
+        "s.send(k.iopub_socket, 'status', {}, parent=p)",
+        "s.send(k.iopub_socket, 'error', {}, parent=p)",
+        "s.send(k.iopub_socket, 'display_data', {'data': 1, 'metadata': 2}, parent=p)",
+        "s.send(k.iopub_socket, 'comm_open', {'data': 1}, parent=p)",
+        "k.iopub_socket.send_multipart([b'x'] * 9)",
+    ],
+)
+def test_no_message_is_an_exception_in_this_process(send):
+    start = (
+        "k = get_ipython().kernel\n"
+        "s, c, p = k.session, k.shell_stream, k.get_parent()\n"
+        "i = list(k.get_parent.__self__._parent_ident['shell'])\n"
+    )
+    limits = replace(LIMITS, seconds=15)
+    outcome = run_cells([start, send, "1 / 0"], limits, walls=Confinement())
+    assert outcome.results[0].error is None
+    assert outcome.results[1].error is None
+    stopped = outcome.stopped
+    assert stopped is None or stopped.startswith(("it sent", "it took longer"))
+
+
 def test_walls_that_do_not_stand_are_named():
     every = describe_walls(["user", "landlock", "seccomp"])
     none = describe_walls([])
@@ -195,6 +223,7 @@ def test_walls_that_do_not_stand_are_named():
         "the notebook had no network",
     ]
     assert len(none) == 3 and not set(every) & set(none)
+    assert missing_walls(["user", "landlock"]) == none[2:]
 
 
 def shut_folder(path: Path) -> Path | None:

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING
 
 import psutil
 
+import shears
 from shears.runtime.kernel_walls import raise_program_walls
 
 if TYPE_CHECKING:  # the small process need not import Jupyter
@@ -70,7 +71,7 @@ class Confinement:
         """
         user = free_user(folder)
         resources = {
-            "CPU": limits.processor,
+            "CPU": limits.processor + 2,  # of each; the sum is watched
             "DATA": limits.memory + SPARE,
             "FSIZE": limits.files,
             "NOFILE": OPEN_FILES,
@@ -89,7 +90,7 @@ class Confinement:
             "folder": folder,
             "user": user,
             "resources": resources,
-            "libraries": _libraries(),
+            **_files(),
         }
         return [sys.executable, "-I", "-S", "-c", _CHILD, json.dumps(options)]
 
@@ -154,11 +155,33 @@ def _others_can_run_python(folder: str) -> bool:
     return trial.returncode == 0
 
 
-def _libraries() -> list[str]:
-    """Lists the folders that Python and its packages are in, but not this project's."""
-    places = [sys.prefix, sys.base_prefix, sys.exec_prefix, sys.base_exec_prefix]
+def _files() -> dict[str, list[str]]:
+    """Finds what a notebook may read: Python and its packages, without this project.
+
+    A notebook must not import the solutions where this project is installed beside its
+    packages. Folders that it is in are only listed, as imports do.
+    """
+    places = [
+        *READABLE,
+        sys.prefix,
+        sys.base_prefix,
+        sys.exec_prefix,
+        sys.base_exec_prefix,
+    ]
     places += [p for p in sys.path if p.endswith(("site-packages", "dist-packages"))]
-    return sorted({os.path.realpath(place) for place in places} - {"/"})
+    hidden = Path(shears.__file__).resolve().parent
+    readable, listed = set(), set()
+    left = [Path(place).resolve() for place in places]
+    while left:
+        place = left.pop()
+        if place in hidden.parents:
+            listed.add(str(place))
+            left += [
+                Path(entry) for entry in os.scandir(place) if not entry.is_symlink()
+            ]
+        elif place != hidden:
+            readable.add(str(place))
+    return {"readable": sorted(readable), "listed": sorted(listed)}
 
 
 def become(
@@ -166,7 +189,8 @@ def become(
     folder: str,
     user: int | None,
     resources: dict[str, int],
-    libraries: Sequence[str],
+    readable: list[str],
+    listed: list[str],
 ) -> None:
     """Is the process that `command` starts: gives things up, then is the kernel."""
     standing = []
@@ -182,14 +206,14 @@ def become(
         os.setgid(user)
         os.setuid(user)  # for root, also the saved one
         standing.append("user")
-    standing += raise_program_walls([*READABLE, *libraries], [folder, "/dev/null"])
+    standing += raise_program_walls(readable, [folder, "/dev/null"], listed)
     with open(os.path.join(folder, STANDING), "w", encoding="utf-8") as file:
         json.dump(standing, file)
     os.execv(kernel[0], kernel)
 
 
 def describe_walls(walls: Sequence[str]) -> list[str]:
-    """Says in a line each which walls stand and which do not, and why."""
+    """Says in a line each which of three walls stand, or why they do not."""
     python = os.path.realpath(sys.executable)
     why = "only root can give it one" if os.geteuid() else f"others cannot run {python}"
     network = "network namespace" in walls or "seccomp" in walls
@@ -204,3 +228,9 @@ def describe_walls(walls: Sequence[str]) -> list[str]:
         if network
         else "the notebook had the network: this system has no seccomp filter for it",
     ]
+
+
+def missing_walls(walls: Sequence[str]) -> list[str]:
+    """Says in a line each which walls do not stand, and why."""
+    every = describe_walls(["user", "landlock", "seccomp"])
+    return [line for line in describe_walls(walls) if line not in every]

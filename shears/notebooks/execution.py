@@ -29,7 +29,9 @@ from shears.runtime.errors import UserError, brief
 
 POLL = 0.1  # seconds
 LOOK_AT_FILES = 10  # a look at files for so many at processes
-QUEUE = 50  # messages that wait, each of at most the output's size
+QUEUE = 4  # messages that may wait
+MESSAGE = 64 << 20  # bytes of one; a loop that prints sends tens of millions at once
+NOT_JUPYTERS = "it sent a message that is not Jupyter's"
 COLOUR = re.compile(r"\x1b\[[\d;]*m")
 
 
@@ -41,7 +43,7 @@ class Limits:
         seconds: Wall time of the whole notebook.
         memory: Bytes of memory (resident) of its processes together.
         output: Characters that its cells print, pictures included.
-        processor: Seconds of processor time of each process, whole.
+        processor: Seconds of processor time of its processes together, whole.
         files: Bytes of its folder, which is removed afterwards.
         processes: How many it may have at a time.
     """
@@ -151,9 +153,11 @@ class _Watch:
         while not self._ended.wait(POLL):
             self._look_for_processes(kernel)
             used = count = 0
+            worked = 0.0
             for process in list(self._processes.values()):
                 try:
                     used += process.memory_info().rss
+                    worked += sum(process.cpu_times()[:4])  # ended children's, too
                     count += 1
                 except psutil.Error:
                     if process is not kernel:
@@ -164,6 +168,9 @@ class _Watch:
                 )
             if count > self.limits.processes:
                 self.stop(f"it ran more than {self.limits.processes} processes")
+            if worked > self.limits.processor:
+                most = self.limits.processor
+                self.stop(f"it used more than {most:,} s of processor time")
             looks += 1
             if self.walls and looks % LOOK_AT_FILES == 0:
                 if _size(self.folder) > self.limits.files:
@@ -193,13 +200,17 @@ class _Manager(AsyncKernelManager):
         super().__init__(**options)
         self._walls, self._folder, self._limits = walls, folder, limits
         # A flood of messages must not fill this process' memory.
-        self.context.maxmsgsize = limits.output
+        self.context.maxmsgsize = MESSAGE
         self.context.rcvhwm = QUEUE
 
     def format_kernel_cmd(self, extra_arguments: list[str] | None = None) -> list[str]:
         """Returns the command that starts the kernel."""
         kernel = super().format_kernel_cmd(extra_arguments)
         return self._walls.command(kernel, self._folder, self._limits)
+
+    def client(self, **options: Any) -> Any:
+        """Returns a client whose sockets have the limits on messages."""
+        return super().client(context=self.context, **options)
 
 
 class _Client(NotebookClient):
@@ -227,6 +238,7 @@ class _Client(NotebookClient):
         self, msg: dict[str, Any], cell: NotebookNode, cell_index: int
     ) -> NotebookNode | None:
         self.printed += len(json.dumps(msg["content"], default=str))
+        self.printed += sum(map(len, msg.get("buffers", [])))
         if self.printed > (most := self.watch.limits.output):
             self.watch.stop(f"it printed more than {most:,} characters")
             return None
@@ -235,7 +247,7 @@ class _Client(NotebookClient):
         except CellExecutionComplete:
             raise
         except Exception:  # code in a cell can send anything
-            self.watch.stop("it sent a message that is not Jupyter's")
+            self.watch.stop(NOT_JUPYTERS)
             return None
 
 
@@ -293,6 +305,12 @@ def _client(
             )
         except RuntimeError:
             watch.reason = watch.reason or "its process did not answer in time"
+        except CellExecutionError:
+            raise
+        except Exception:
+            if walls is None:
+                raise
+            watch.stop(NOT_JUPYTERS)
         yield client
     finally:
         watch.end()

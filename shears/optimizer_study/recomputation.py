@@ -49,14 +49,15 @@ def _shears_ask(text):
     X, y = tf.constant(data[:, :2]), tf.constant(data[:, 2:])
     used = []
 
-    def watch(owner, name):
-        before = getattr(owner, name)
+    def watch(name):
+        theirs = tf.keras.optimizers.Optimizer
+        before = getattr(theirs, name)
 
         def called(*args, **options):
             used.append(1)
             return before(*args, **options)
 
-        setattr(owner, name, called)
+        setattr(theirs, name, called)
 
     def numbers(value):
         return np.asarray(value, "float64").reshape(-1)[:64].tolist()
@@ -69,9 +70,8 @@ def _shears_ask(text):
 
     def of_model():
         some, true = X[: asked["count"]], y[: asked["count"]]
-        predictions = numbers(model()(some))
-        other = tf.reshape(tf.constant(predictions, tf.float32), true.shape) - 1
-        return {"predictions": predictions, "loss": numbers(kept["loss"](true, other))}
+        loss = kept["loss"](true, some[:, :1])  # numbers like any other predictions
+        return {"predictions": numbers(model()(some)), "loss": numbers(loss)}
 
     def of_optimizer(name):
         new, optimizer = model(), kept[name](lr=asked["rates"][name])
@@ -83,11 +83,11 @@ def _shears_ask(text):
             path.append(numbers(new.w) + numbers(new.b))
         return {"path": path, "gradients": gradients}
 
-    try:
-        for name in ("__init__", "apply", "apply_gradients"):
-            watch(tf.keras.optimizers.Optimizer, name)
-    except Exception:
-        pass
+    for name in ("__init__", "apply", "apply_gradients"):
+        try:
+            watch(name)
+        except Exception:  # other versions of Keras have not all
+            pass
     answers = {}
     for test in asked["tests"]:
         name = test[len("test_") :]
@@ -235,7 +235,7 @@ def _judge_model(problem: Problem, answer: Mapping[str, Any]) -> None:
         raise _Wrong("Linear does not give one prediction for each sample")
     if not _close(predictions, expected, 1e-4, 1e-4):
         raise _Wrong("Linear's predictions are not X w + b")
-    squares = np.mean((predictions - 1 - targets) ** 2)
+    squares = np.mean((features[:, 0].astype(float) - targets) ** 2)
     loss = _numbers(answer.get("loss"), "the loss")
     if not len(loss) or not _close(np.mean(loss), squares, 1e-4, 1e-6):
         raise _Wrong("loss is not the mean squared error")

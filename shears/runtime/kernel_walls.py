@@ -128,7 +128,9 @@ def raise_kernel_walls() -> list[str]:
     return standing
 
 
-def raise_program_walls(readable: Iterable[str], writable: Iterable[str]) -> list[str]:
+def raise_program_walls(
+    readable: Iterable[str], writable: Iterable[str], listed: Iterable[str] = ()
+) -> list[str]:
     """Leaves a program, and all that it starts, some files and Unix sockets.
 
     It may read and run what is below `readable`, and do anything below `writable`. It
@@ -139,6 +141,7 @@ def raise_program_walls(readable: Iterable[str], writable: Iterable[str]) -> lis
     Args:
         readable: Files and folders; those that are missing are passed over.
         writable: The same.
+        listed: Folders that it may list, with those below them, but not read.
 
     Returns:
         Which of "landlock", "seccomp" and "network namespace" stand, as
@@ -152,7 +155,7 @@ def raise_program_walls(readable: Iterable[str], writable: Iterable[str]) -> lis
     if numbers is None and _network_namespace(libc):  # needs what is then given up
         standing.append("network namespace")
     libc.capset(struct.pack("=II", _CAPABILITIES, 0), bytes(24))
-    if _landlock(libc, readable, writable):
+    if _landlock(libc, readable, writable, listed):
         standing.append("landlock")
     if numbers is not None and _seccomp(libc, _program_filter(numbers)):
         standing.append("seccomp")
@@ -169,7 +172,10 @@ def _libc() -> ctypes.CDLL | None:
 
 
 def _landlock(
-    libc: ctypes.CDLL, readable: Iterable[str] = (), writable: Iterable[str] = ()
+    libc: ctypes.CDLL,
+    readable: Iterable[str] = (),
+    writable: Iterable[str] = (),
+    listed: Iterable[str] = (),
 ) -> bool:
     """Forbids every access to files by their names, but for those given."""
     version = libc.syscall(_CREATE_RULESET, None, ctypes.c_size_t(0), _GET_VERSION)
@@ -192,6 +198,7 @@ def _landlock(
         for paths, rights in (
             (readable, _EXECUTE | _READ_FILE | _READ_FOLDER),
             (writable, every),
+            (listed, _READ_FOLDER),
         ):
             for path in paths:
                 if not _allow(libc, rules, path, rights & every):

@@ -9,6 +9,7 @@
 #   make bench       speed of the training step and of the optimizers against Keras
 #   make bench-peer  score and time against TensorFlow Model Optimization (CIFAR-10)
 #   make search      search the settings of a pruning round, on a finished run (hours)
+#   make autograder  the zip for Gradescope (OUT=autograder.zip; docs/autograder.md)
 #   make results     docs/results.md and docs/optimizers.md, from finished runs
 #   make fuzz        damaged weights files against the scorer (half an hour)
 #   make reliability kills, full disks, damage: the figures of docs/reliability.md (two hours)
@@ -48,7 +49,7 @@ UNUSABLE := $(shell \
   fi)
 endif
 
-.PHONY: always help env demo reproduce test test-fast hooks test-browser test-graders test-slurm lint bench bench-peer search results reliability fuzz audit scaling schema figures docs lock
+.PHONY: always help env demo reproduce test test-fast hooks test-browser test-graders test-slurm lint bench bench-peer search autograder results reliability fuzz audit scaling schema figures docs lock
 help:
 	@sed -n 's/^#   //p' Makefile
 
@@ -148,6 +149,10 @@ bench-peer: .venv-peer/installed
 
 search: $(READY)
 	$(BIN)/python -m tools.search $(ARGS)
+
+OUT ?= autograder.zip
+autograder: $(READY)
+	$(BIN)/python -m shears autograder $(OUT) $(ARGS)
 
 results: $(READY)
 	$(BIN)/python -m tools.write_results

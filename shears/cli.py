@@ -6,6 +6,7 @@
 - shears export FILE --format c: a smaller network with the same predictions, as code or
   as a model of ONNX, LiteRT or Keras
 - shears latency FILE: how fast it is in several runtimes and as C code
+- shears autograder OUT.zip: builds the autograder that Gradescope takes
 - shears notebook fill FILE.ipynb --output FILE.ipynb: fills the course's notebook
 - shears notebook check FILE.ipynb: runs a filled notebook; points, edited cells
 - shears leaderboard FOLDER: scores a class, and writes its leaderboard
@@ -30,6 +31,7 @@ from typing import Any
 
 import numpy as np
 
+from shears.autograder_cli import add_autograder_command
 from shears.classroom_cli import add_classroom_commands
 from shears.given_files import (
     add_data_argument,
@@ -198,6 +200,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if command is score:
             add_data_argument(subparser)
     add_inference_commands(commands)
+    add_autograder_command(commands)
     summary = "Fills or checks the course's notebook of Part A."
     add_commands(commands.add_parser("notebook", help=summary, description=summary))
     add_classroom_commands(commands)

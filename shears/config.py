@@ -19,6 +19,7 @@ from pydantic import (
 )
 from pydantic_core import PydanticCustomError, PydanticKnownError
 
+from shears.data import servers
 from shears.data.views import ViewSettings
 from shears.evaluation.selection import Objective
 from shears.inference.settings import LatencySettings
@@ -80,17 +81,10 @@ class DataSettings(Settings):
             ]
         ],
         Field(min_length=1),
-    ] = (
-        "https://www.cs.toronto.edu/~kriz/cifar-10-binary.tar.gz",
-        "https://cave.cs.toronto.edu/kriz/cifar-10-binary.tar.gz",
-        "https://mindspore-website.obs.cn-north-4.myhuaweicloud.com/notebook/datasets/"
-        "cifar-10-binary.tar.gz",
-    )
+    ] = servers.URLS
     """Servers that have the CIFAR-10 archive, in the order they are tried."""
 
-    sha256: Annotated[str, Field(pattern="^[0-9a-f]{64}$")] = (
-        "c4a38c50a1bc5f3a1c5537f2155ab9d68f9f25eb1ed8d9ddda3db29a59bca1dd"
-    )
+    sha256: Annotated[str, Field(pattern="^[0-9a-f]{64}$")] = servers.SHA256
     """The checksum that a downloaded archive must have."""
 
     seed: Seed = 0

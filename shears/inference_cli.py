@@ -150,7 +150,8 @@ def add_inference_commands(commands: Any) -> None:
                 type=partial(expand_of, "--output"),
                 metavar="PATH",
                 help="where to; the format's suffix is added (default: the file's "
-                "name, here); C code is named with letters, digits and underscores only",
+                "name, here); C code is named with letters, digits and underscores "
+                "only",
             )
         else:
             parser.add_argument(

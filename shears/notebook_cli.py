@@ -108,6 +108,7 @@ def check(options: argparse.Namespace) -> Answer:
     document = _read(options.file)
     original = _read(options.original) if options.original else None
     _check_packages()
+    from shears.notebooks.confinement import missing_walls
     from shears.optimizer_study.check import check as check_notebook
 
     try:
@@ -115,7 +116,9 @@ def check(options: argparse.Namespace) -> Answer:
     except UserError as error:
         raise RefusedFile(f"{options.file}: {error}") from None
     about, lines = _describe(checked.tests, checked.errors, checked.problems)
-    return about | {"file": options.file}, lines
+    notes = missing_walls(checked.walls)
+    about |= {"notes": notes, "file": options.file}
+    return about, [*lines, *(f"note: {note}" for note in notes)]
 
 
 def _positive(text: str) -> int:

@@ -1,17 +1,18 @@
-"""Runs a notebook in a process of its own, with limits."""
+"""Runs a notebook in a process of its own, with limits and, if asked, behind walls."""
 
 import copy
 import json
 import os
 import re
+import signal
 import subprocess
 import tempfile
 import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple, Protocol
 
 import psutil
 from jupyter_client.manager import AsyncKernelManager
@@ -27,6 +28,10 @@ from nbformat.v4 import new_code_cell, new_notebook
 from shears.runtime.errors import UserError, brief
 
 POLL = 0.1  # seconds
+LOOK_AT_FILES = 10  # a look at files for so many at processes
+QUEUE = 4  # messages that may wait
+MESSAGE = 64 << 20  # bytes of one; a loop that prints sends tens of millions at once
+NOT_JUPYTERS = "it sent a message that is not Jupyter's"
 COLOUR = re.compile(r"\x1b\[[\d;]*m")
 
 
@@ -38,11 +43,17 @@ class Limits:
         seconds: Wall time of the whole notebook.
         memory: Bytes of memory (resident) of its processes together.
         output: Characters that its cells print, pictures included.
+        processor: Seconds of processor time of its processes together, whole.
+        files: Bytes of its folder, which is removed afterwards.
+        processes: How many it may have at a time.
     """
 
     seconds: float = 600
     memory: int = 4 << 30
     output: int = 16 << 20
+    processor: int = 1200
+    files: int = 1 << 30
+    processes: int = 64
 
 
 @dataclass(frozen=True)
@@ -52,24 +63,55 @@ class CellResult:
     Attributes:
         finished: Whether it ran to its end or to an error.
         error: The error, in one line; None if there was none.
+        data: What it displayed, by MIME type, which may be anything.
     """
 
     finished: bool
     error: str | None
+    data: Mapping[str, Any] = field(default_factory=dict)
+
+
+class Walls(Protocol):
+    """Locks a stranger's notebook in; `shears.notebooks.confinement` is one."""
+
+    def command(self, kernel: list[str], folder: str, limits: Limits) -> list[str]:
+        """Returns the command that starts a kernel behind walls."""
+
+    def environment(self, folder: str) -> Mapping[str, str]:
+        """Returns the environment variables that the kernel is given."""
+
+    def standing(self, folder: str) -> list[str]:
+        """Names the walls that stand, before anything of the notebook has run."""
+
+
+class Outcome(NamedTuple):
+    """How a run of cells ended.
+
+    Attributes:
+        results: A result for each cell.
+        stopped: Why the run was stopped, or None.
+        walls: Which walls stood, as `Walls` names them.
+    """
+
+    results: list[CellResult]
+    stopped: str | None
+    walls: list[str]
 
 
 class _Watch:
     """Kills a kernel, with all that it started, when it passes a limit."""
 
-    def __init__(self, limits: Limits, folder: str):
+    def __init__(self, limits: Limits, folder: str, walls: Walls | None):
         self.limits = limits
         self.folder = folder  # in the environment of each of its processes
+        self.walls = walls
         self.reason: str | None = None
         self._processes: dict[int, psutil.Process] = {}
         self._ended = threading.Event()
 
     def start(self, pid: int) -> None:
         self._deadline = time.monotonic() + self.limits.seconds
+        self._group = pid
         self._processes = {pid: psutil.Process(pid)}
         self._thread = threading.Thread(target=self._loop, args=(pid,), daemon=True)
         self._thread.start()
@@ -83,31 +125,92 @@ class _Watch:
         self._ended.set()
         if self._processes:
             self._thread.join()
+            self._kill()
             for process in psutil.process_iter():
                 with suppress(psutil.Error):
                     if process.environ().get("IPYTHONDIR") == self.folder:
                         process.kill()
 
     def _kill(self) -> None:
+        # At once, however fast it starts new ones. Behind walls none can leave.
+        with suppress(ProcessLookupError, PermissionError):
+            os.killpg(self._group, signal.SIGKILL)
         for process in list(self._processes.values()):
             with suppress(psutil.Error):
                 process.kill()  # checks that it is still the same process
 
+    def _look_for_processes(self, kernel: psutil.Process) -> None:
+        with suppress(psutil.Error):
+            self._processes |= {p.pid: p for p in kernel.children(recursive=True)}
+        for pid in psutil.pids():
+            with suppress(OSError, psutil.Error):
+                if pid not in self._processes and os.getpgid(pid) == self._group:
+                    self._processes[pid] = psutil.Process(pid)
+
     def _loop(self, pid: int) -> None:
         kernel = self._processes[pid]
+        looks = 0
         while not self._ended.wait(POLL):
-            with suppress(psutil.Error):
-                self._processes |= {p.pid: p for p in kernel.children(recursive=True)}
-            used = 0
-            for process in self._processes.values():
-                with suppress(psutil.Error):
+            self._look_for_processes(kernel)
+            used = count = 0
+            worked = 0.0
+            for process in list(self._processes.values()):
+                try:
                     used += process.memory_info().rss
+                    worked += sum(process.cpu_times()[:4])  # ended children's, too
+                    count += 1
+                except psutil.Error:
+                    if process is not kernel:
+                        del self._processes[process.pid]
             if used > self.limits.memory:
                 self.stop(
                     f"it used more than {self.limits.memory >> 20:,} MiB of memory"
                 )
+            if count > self.limits.processes:
+                self.stop(f"it ran more than {self.limits.processes} processes")
+            if worked > self.limits.processor:
+                most = self.limits.processor
+                self.stop(f"it used more than {most:,} s of processor time")
+            looks += 1
+            if self.walls and looks % LOOK_AT_FILES == 0:
+                if _size(self.folder) > self.limits.files:
+                    most = self.limits.files >> 20
+                    self.stop(f"it wrote more than {most:,} MiB of files")
             if time.monotonic() > self._deadline:
                 self.stop(f"it took longer than {self.limits.seconds:g} s")
+
+
+def _size(folder: str) -> float:
+    """Measures what a folder takes, in bytes; infinite if that takes too long."""
+    # du does not mind how deep folders are nested.
+    command = ["du", "-sk", folder]
+    try:
+        found = subprocess.run(command, capture_output=True, timeout=10)
+        return 1024 * int(found.stdout.split()[0])
+    except subprocess.TimeoutExpired:
+        return float("inf")
+    except (OSError, ValueError, IndexError):  # it changes meanwhile
+        return 0
+
+
+class _Manager(AsyncKernelManager):
+    """Starts a kernel behind walls."""
+
+    def __init__(self, walls: Walls, folder: str, limits: Limits, **options: Any):
+        super().__init__(**options)
+        self._walls, self._folder, self._limits = walls, folder, limits
+        # A flood of messages must not fill this process' memory.
+        self.context.maxmsgsize = MESSAGE
+        self.context.rcvhwm = QUEUE
+
+    def format_kernel_cmd(self, extra_arguments: list[str] | None = None) -> list[str]:
+        """Returns the command that starts the kernel."""
+        kernel = super().format_kernel_cmd(extra_arguments)
+        return self._walls.command(kernel, self._folder, self._limits)
+
+    def client(self, **options: Any) -> Any:
+        """Returns a client whose sockets have the limits on messages."""
+        return super().client(context=self.context, **options)
 
 
 class _Client(NotebookClient):
@@ -118,12 +221,15 @@ class _Client(NotebookClient):
         self.watch = watch
         self.printed = 0
         self.finished: set[int] = set()
+        self.walls: list[str] = []
         self.on_notebook_start = self._started
         self.on_cell_executed = self._executed
 
     def _started(self, notebook: NotebookNode) -> None:
         manager: Any = self.km
         self.watch.start(manager.provisioner.pid)
+        if self.watch.walls:
+            self.walls = self.watch.walls.standing(self.watch.folder)
 
     def _executed(self, cell: NotebookNode, cell_index: int, **_: Any) -> None:
         self.finished.add(cell_index)
@@ -132,6 +238,7 @@ class _Client(NotebookClient):
         self, msg: dict[str, Any], cell: NotebookNode, cell_index: int
     ) -> NotebookNode | None:
         self.printed += len(json.dumps(msg["content"], default=str))
+        self.printed += sum(map(len, msg.get("buffers", [])))
         if self.printed > (most := self.watch.limits.output):
             self.watch.stop(f"it printed more than {most:,} characters")
             return None
@@ -140,7 +247,7 @@ class _Client(NotebookClient):
         except CellExecutionComplete:
             raise
         except Exception:  # code in a cell can send anything
-            self.watch.stop("it sent a message that is not Jupyter's")
+            self.watch.stop(NOT_JUPYTERS)
             return None
 
 
@@ -151,24 +258,36 @@ def _client(
     *,
     allow_errors: bool = False,
     variables: Mapping[str, str] | None = None,
+    walls: Walls | None = None,
 ) -> Iterator[_Client]:
     """Runs a notebook, which it changes, in a folder that is then removed."""
-    folder = tempfile.mkdtemp()
-    watch = _Watch(limits, folder)
+    folder = os.path.realpath(tempfile.mkdtemp())
+    watch = _Watch(limits, folder, walls)
     try:
+        options = {
+            # Sockets in a private folder: anybody on the machine could use a port.
+            "transport": "ipc",
+            "ip": f"{folder}/kernel",
+            "connection_file": f"{folder}/connection.json",
+        }
+        manager = (
+            _Manager(walls, folder, limits, **options)
+            if walls
+            else AsyncKernelManager(**options)
+        )
         client = _Client(
             notebook,
             watch,
-            # Sockets in a private folder: anybody on the machine could use a port.
-            km=AsyncKernelManager(transport="ipc", ip=f"{folder}/kernel"),
+            km=manager,
             timeout=None,  # the watch has one for the whole notebook
             allow_errors=allow_errors,
             record_timing=False,
             coalesce_streams=True,
             resources={"metadata": {"path": folder}},
         )
+        outer = walls.environment(folder) if walls else os.environ
         environment = {
-            **{k: v for k, v in os.environ.items() if k != "PYTHONPATH"},
+            **{k: v for k, v in outer.items() if k != "PYTHONPATH"},
             "TF_CPP_MIN_LOG_LEVEL": "3",
             # Ignore the user's settings, history and kernels.
             "IPYTHONDIR": folder,
@@ -186,6 +305,12 @@ def _client(
             )
         except RuntimeError:
             watch.reason = watch.reason or "its process did not answer in time"
+        except CellExecutionError:
+            raise
+        except Exception:
+            if walls is None:
+                raise
+            watch.stop(NOT_JUPYTERS)
         yield client
     finally:
         watch.end()
@@ -233,24 +358,26 @@ def execute(
 
 
 def run_cells(
-    sources: Sequence[str], limits: Limits = Limits()
-) -> tuple[list[CellResult], str | None]:
+    sources: Sequence[str], limits: Limits = Limits(), *, walls: Walls | None = None
+) -> Outcome:
     """Runs code cells like `execute`, and goes on after one that fails.
 
     Args:
         sources: The cells' code, in order.
         limits: What they may use.
-
-    Returns:
-        A result for each cell, and why the run was stopped, or None.
+        walls: What locks them in, if they are a stranger's.
     """
     notebook = new_notebook(cells=[new_code_cell(source) for source in sources])
-    with _client(notebook, limits, allow_errors=True) as client:
+    with _client(notebook, limits, allow_errors=True, walls=walls) as client:
         results = []
         for number, cell in enumerate(notebook.cells):
             errors = [o for o in cell.outputs if o.output_type == "error"]
             text = _one_line(errors[0].ename, errors[0].evalue) if errors else None
             # Cells without code are not sent to the kernel.
             finished = number in client.finished or not cell.source.strip()
-            results.append(CellResult(finished, text))
-        return results, client.watch.reason
+            data: dict[str, Any] = {}
+            for shown in cell.outputs:
+                if isinstance(shown.get("data"), dict):
+                    data |= shown["data"]
+            results.append(CellResult(finished, text, data))
+        return Outcome(results, client.watch.reason, client.walls)

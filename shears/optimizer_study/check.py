@@ -1,14 +1,20 @@
-"""Checks anybody's filled notebook of Part A: runs it, and looks for edited cells."""
+"""Checks anybody's filled notebook of Part A: runs it, and looks for edited cells.
+
+A test passes if the course's own test does, in the notebook's process, and the
+numbers that the solution gives on fresh data are right
+(`shears.optimizer_study.recomputation`).
+"""
 
 import ast
 import hashlib
 from collections import Counter
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, replace
+from typing import Any, NamedTuple
 
+from shears.notebooks.confinement import Confinement
 from shears.notebooks.document import Document, source_of
-from shears.notebooks.execution import CellResult, Limits, run_cells
+from shears.notebooks.execution import CellResult, Limits, Walls, run_cells
 from shears.notebooks.source import parse_cell
 from shears.optimizer_study.course_notebook import (
     POINTS,
@@ -20,6 +26,7 @@ from shears.optimizer_study.course_notebook import (
     source_by_id,
 )
 from shears.optimizer_study.fill import Bodies, fill_wrongly, signature_problems
+from shears.optimizer_study.recomputation import KEEP, ask, draw_problem, judge
 from shears.runtime.errors import UserError, brief
 
 # Solutions that are wrong: each fails its test by several times the tolerance.
@@ -65,11 +72,14 @@ class Checked:
         errors: Other cells that failed, a line each.
         problems: Cells deleted or edited, signatures changed and banned optimizers, a
             line each.
+        walls: Which walls stood while it ran, as `shears.notebooks.confinement` names
+            them.
     """
 
     tests: list[TestResult]
     errors: list[str]
     problems: list[str]
+    walls: list[str]
 
     @property
     def passed(self) -> bool:
@@ -84,10 +94,20 @@ def _label(document: Document, number: int) -> str:
     return brief(grade_id(cell) or f"{number + 1} ({brief(first, 40)!r})")
 
 
+class _Ran(NamedTuple):
+    """A run: its tests, other cells' errors, why it was stopped, walls, numbers."""
+
+    tests: list[TestResult]
+    errors: list[str]
+    stopped: str | None
+    walls: list[str]
+    wrong: dict[str, str | None]
+
+
 def run(
     document: Document, limits: Limits, last: int | None = None
 ) -> tuple[list[TestResult], list[str]]:
-    """Runs a notebook in a process of its own.
+    """Runs a notebook in a process of its own; no walls are around it.
 
     Args:
         document: The notebook.
@@ -97,27 +117,80 @@ def run(
     Returns:
         The results of its tests, and a line for each other cell that fails.
     """
+    ran = _run(document, limits, last)
+    return ran.tests, ran.errors
+
+
+def _run(
+    document: Document,
+    limits: Limits,
+    last: int | None = None,
+    *,
+    walls: Walls | None = None,
+    recompute: bool = False,
+) -> _Ran:
+    """Runs a notebook as `run` does.
+
+    Args:
+        document: The notebook.
+        limits: What it may use.
+        last: The number of the last cell to run; None: all.
+        walls: What locks it in, if anything.
+        recompute: Whether, after the last test, its solutions are asked for numbers.
+    """
     every = len(document.cells) if last is None else last + 1
-    cells = document.cells[:every]
-    numbers = [n for n, cell in enumerate(cells) if cell["cell_type"] == "code"]
-    sources = [source_of(document.cells[number]) for number in numbers]
-    results, stopped = run_cells(sources, limits)
-    by_number = dict(zip(numbers, results, strict=True))
     graded = graded_cells(document)
+    solved = {number for name in SOLUTIONS for number in graded[name]}
+    tested = {number for name in POINTS for number in graded[name]}
+    final = max((n for n in solved | tested if n < every), default=-1)
+    problem = draw_problem()
+    sources: list[str] = []
+    places: dict[int, int] = {}
+    answer = None
+    for number, cell in enumerate(document.cells[:every]):
+        if cell["cell_type"] == "code":
+            places[number] = len(sources)
+            sources.append(source_of(cell))
+        if recompute and number in solved:
+            sources.append(KEEP)
+        if recompute and number == final:
+            answer = len(sources)
+            sources.append(ask(problem))
+    results, stopped, standing = run_cells(sources, limits, walls=walls)
+    by_number = {number: results[place] for number, place in places.items()}
     tests = []
     for name, points in POINTS.items():
         found = [by_number[number] for number in graded[name] if number in by_number]
-        problem = _problem(found, stopped)
-        tests.append(
-            TestResult(name, not problem, 0 if problem else points, points, problem)
-        )
-    tested = {number for name in POINTS for number in graded[name]}
+        why = _problem(found, stopped)
+        tests.append(TestResult(name, not why, 0 if why else points, points, why))
     errors = [
         f"cell {_label(document, number)}: {result.error}"
         for number, result in by_number.items()
         if result.error and number not in tested
     ]
-    return tests, errors + ([f"the run was stopped: {stopped}"] if stopped else [])
+    errors += [f"the run was stopped: {stopped}"] if stopped else []
+    data = {} if answer is None else results[answer].data
+    return _Ran(tests, errors, stopped, standing, judge(problem, data))
+
+
+def _run_and_recompute(document: Document, limits: Limits) -> _Ran:
+    """Runs a notebook behind walls; tests pass only if the numbers are right, too."""
+    ran = _run(document, limits, walls=Confinement(), recompute=True)
+    passed = {test.name for test in ran.tests if test.passed}
+    wrong = ran.wrong
+    if ran.stopped and passed:
+        # It did not come to the numbers: run as far as the last test that passed.
+        cells = graded_cells(document)
+        last = max(number for name in passed for number in cells[name])
+        again = _run(document, limits, last, walls=Confinement(), recompute=True)
+        wrong = again.wrong
+    tests = [
+        replace(test, passed=False, points=0, problem=wrong[test.name])
+        if test.passed and wrong[test.name]
+        else test
+        for test in ran.tests
+    ]
+    return ran._replace(tests=tests)
 
 
 def _problem(results: list[CellResult], stopped: str | None) -> str | None:
@@ -178,8 +251,9 @@ def _hollow_tests(document: Document, names: set[str], limits: Limits) -> Iterat
     ):
         if asked:
             last = max(number for name in asked for number in cells[name])
-            again, _ = run(fill_wrongly(document, bodies), limits, last)
-            for test in again:
+            wrong = fill_wrongly(document, bodies)
+            again = _run(wrong, limits, last, walls=Confinement())
+            for test in again.tests:
                 if test.passed and test.name in asked:
                     yield f"cell {test.name}: a wrong solution passes it"
 
@@ -205,7 +279,8 @@ def check(
 ) -> Checked:
     """Runs a filled notebook and says which tests pass, and what is wrong with it.
 
-    Tests that pass are run again with wrong solutions: those of the course then fail.
+    It runs behind walls. Tests that pass are run again with wrong solutions: those of
+    the course then fail.
 
     Args:
         document: The notebook.
@@ -236,11 +311,12 @@ def check(
     problems += _edited_tests(document)
     if original:
         problems += _compared(document, original)
-    tests, errors = run(document, limits)
+    ran = _run_and_recompute(document, limits)
+    errors = ran.errors
     known = {n for n in POINTS if any(p.startswith(f"cell {n}: it ") for p in problems)}
-    passed = {test.name for test in tests if test.passed}
+    passed = {test.name for test in ran.tests if test.passed}
     try:
         problems += _hollow_tests(document, passed - known, limits)
     except UserError as error:
         errors.append(f"wrong solutions, which were not tried: {error}")
-    return Checked(tests, errors, problems)
+    return Checked(ran.tests, errors, problems, ran.walls)

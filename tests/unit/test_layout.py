@@ -22,6 +22,8 @@ BELOW = {
     "evaluation": {"runtime", "data", "model", "weight_files"},
     "reporting": {"runtime", "data", "model", "pruning", "weight_files", "evaluation"},
     "inference": {"runtime", "model", "pruning"},
+    "notebooks": {"runtime"},
+    "optimizer_study": {"runtime", "notebooks"},
     "classroom": {
         "runtime",
         "data",
@@ -29,9 +31,9 @@ BELOW = {
         "weight_files",
         "evaluation",
         "reporting",
+        "notebooks",
+        "optimizer_study",
     },
-    "notebooks": {"runtime"},
-    "optimizer_study": {"runtime", "notebooks"},
     "config": {
         "runtime",
         "data",
@@ -46,6 +48,13 @@ BELOW = {
     "given_files": {"runtime", "data", "weight_files"},
     "inference_cli": {"runtime", "inference", "given_files"},
     "classroom_cli": {"runtime", "classroom", "given_files"},
+    "autograder_cli": {
+        "runtime",
+        "data",
+        "optimizer_study",
+        "classroom",
+        "given_files",
+    },
     "cli": {
         "runtime",
         "model",
@@ -53,6 +62,7 @@ BELOW = {
         "evaluation",
         "given_files",
         "classroom_cli",
+        "autograder_cli",
         "inference_cli",
         "notebook_cli",
         "version",

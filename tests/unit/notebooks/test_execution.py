@@ -72,7 +72,7 @@ def test_a_killed_kernel_is_reported_in_a_line():
 
 
 def test_cells_after_one_that_fails_run_too():
-    results, stopped = run_cells(
+    results, stopped, _ = run_cells(
         [
             "x = 1",
             "1 / 0",
@@ -111,7 +111,7 @@ def test_cells_after_one_that_fails_run_too():
 def test_a_limit_stops_a_notebook_and_all_that_it_started(limit, source, reason):
     limits = Limits(seconds=limit, memory=500 << 20, output=100_000)
     seconds = random.randrange(10**6, 10**9)  # tests run side by side
-    results, stopped = run_cells(["1", sleep(seconds), source, "2"], limits)
+    results, stopped, _ = run_cells(["1", sleep(seconds), source, "2"], limits)
     assert stopped == reason
     assert [r.finished for r in results] == [True, True, False, False]
     assert not is_running(seconds)
@@ -119,7 +119,7 @@ def test_a_limit_stops_a_notebook_and_all_that_it_started(limit, source, reason)
 
 def test_what_a_notebook_leaves_running_is_ended():
     seconds = random.randrange(10**6, 10**9)  # tests run side by side
-    results, stopped = run_cells([sleep(seconds, "start_new_session=True")])
+    results, stopped, _ = run_cells([sleep(seconds, "start_new_session=True")])
     assert (results, stopped) == ([CellResult(True, None)], None)
     time.sleep(0.1)
     assert not is_running(seconds)
@@ -132,6 +132,6 @@ def test_messages_that_are_not_jupyters_and_deep_folders_do_no_harm():
         "import time\ntime.sleep(600)"
     )
     deep = "import os\nfor _ in range(1500):\n    os.mkdir('a')\n    os.chdir('a')"
-    results, stopped = run_cells([deep, send])
+    results, stopped, _ = run_cells([deep, send])
     assert results[0] == CellResult(True, None)
     assert stopped == "it sent a message that is not Jupyter's"

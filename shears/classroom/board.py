@@ -166,7 +166,8 @@ def make_board(
     ranked = [row["score"] for row in rows if row["score"] is not None]
     for row, place in zip(rows, rank(ranked), strict=False):
         row["rank"] = place
-    copies = _Copies(known)
+    # In the order of the names that are shown: that of the real ones would tell.
+    copies = _Copies(dict(sorted(known.items())))
     for row in rows:
         row["change"] = _change(row["name"], row["score"], row["rank"], last)
         row |= copies.of(row["name"])

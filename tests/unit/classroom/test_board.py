@@ -219,6 +219,16 @@ def test_copies_are_pointed_out():
     }
 
 
+def test_hints_do_not_tell_the_order_of_the_real_names():
+    files = {name: scored(0.9, "w") for name in "abcd"}
+    students, known = class_of(**files, e=scored(0.9, "v", "m"))
+    pseudonyms = {
+        s.identity: s.name.translate(str.maketrans("abcde", "QZARX")) for s in students
+    }
+    board = make_board(students, known, images=1, pseudonyms=pseudonyms)
+    assert column(board, "same_weights")["Q"] == ["A", "R", "Z"]
+
+
 def test_hints_in_a_large_group_stay_small():
     files = {f"s{n}": scored(0.9, f"w{n % 2}", "m") for n in range(3000)}
     students, known = class_of(**files)

@@ -88,6 +88,7 @@ docs/results
 docs/optimizers
 docs/latency
 docs/scorer
+docs/classroom
 docs/autograder
 docs/reliability
 docs/bring_your_own

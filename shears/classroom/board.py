@@ -121,7 +121,7 @@ def make_board(
             student or a file.
 
     Returns:
-        JSON's types only: about the board, and ``students``, ranked ones first.
+        About the board, and ``students``, ranked ones first; of JSON's types only.
     """
 
     def find(upload: Upload) -> Scored:

@@ -23,7 +23,7 @@ import shears
 from shears.runtime.kernel_walls import raise_program_walls
 
 if TYPE_CHECKING:  # the small process need not import Jupyter
-    from shears.notebooks.execution import Limits
+    import shears.notebooks.execution
 
 #: User ids that nobody else has: systemd's range for such users.
 USERS = range(61184, 65520)
@@ -61,7 +61,12 @@ sys.exit(importlib.util.find_spec("ipykernel") is None)
 class Confinement:
     """Locks kernels in; one of `shears.notebooks.execution.Walls`."""
 
-    def command(self, kernel: list[str], folder: str, limits: "Limits") -> list[str]:
+    def command(
+        self,
+        kernel: list[str],
+        folder: str,
+        limits: "shears.notebooks.execution.Limits",
+    ) -> list[str]:
         """Returns the command that starts a kernel behind walls.
 
         Args:
@@ -192,7 +197,7 @@ def become(
     readable: list[str],
     listed: list[str],
 ) -> None:
-    """Is the process that `command` starts: gives things up, then is the kernel."""
+    """Is what `Confinement.command` starts: gives things up, then is the kernel."""
     standing = []
     for name, most in resources.items():
         kind = getattr(resource, f"RLIMIT_{name}")

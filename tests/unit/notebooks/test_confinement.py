@@ -95,6 +95,21 @@ def test_this_project_is_out_of_reach_where_it_is_installed(monkeypatch):
     assert errors("import numpy", "import nbclient") == [None, "PermissionError"]
 
 
+def test_a_python_that_needs_other_files_keeps_them(monkeypatch, tmp_path):
+    monkeypatch.setattr(
+        confinement, "_files", lambda: {"readable": ["/bin"], "listed": []}
+    )
+    confinement._runs_with_few_files.cache_clear()
+    (tmp_path / "file").write_text("text", encoding="utf-8")
+    source = f"assert open({str(tmp_path / 'file')!r}).read() == 'text'"
+    try:
+        outcome = run_cells([source], LIMITS, walls=Confinement())
+    finally:
+        confinement._runs_with_few_files.cache_clear()
+    assert outcome.results == [CellResult(True, None)]
+    assert "landlock" not in outcome.walls and "seccomp" in outcome.walls
+
+
 def bomb(seconds: int) -> str:
     """Code that starts 255 processes, at most, which start each other."""
     grow = (

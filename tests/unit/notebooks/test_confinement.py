@@ -190,6 +190,7 @@ def test_a_file_that_is_too_large_is_refused_to_a_notebook():
     assert "File too large" in str(outcome.results[0].error)
 
 
+@pytest.mark.slow
 def test_a_message_that_is_too_large_does_not_reach_this_process():
     send = (
         "k = get_ipython().kernel\n"

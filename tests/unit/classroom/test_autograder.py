@@ -64,6 +64,9 @@ def test_the_same_inputs_give_the_same_bytes(tmp_path):
     build(tmp_path / "a.zip", {"b": 100}, SPLIT)
     build(tmp_path / "b.zip", {"b": 100}, SPLIT)
     assert (tmp_path / "a.zip").read_bytes() == (tmp_path / "b.zip").read_bytes()
+    with zipfile.ZipFile(tmp_path / "a.zip") as archive:
+        assert {entry.date_time[0] for entry in archive.infolist()} == {1980}
+        assert archive.namelist() == sorted(archive.namelist())
 
 
 def test_part_b_needs_numpy_and_h5py_alone_and_no_trainer(part_b):

@@ -111,16 +111,12 @@ def logits(
 
 
 def predictions(outputs: np.ndarray) -> np.ndarray:
-    """Computes the predicted classes as the grader does: the largest softmax output.
+    """Returns the predicted classes: the largest logits.
 
     Args:
         outputs: (N, 10) float32 logits.
 
     Returns:
-        (N,) uint8. The softmax is computed, because float32 makes ties of it that
-        logits do not have, and NaN of logits that are infinite.
+        (N,) uint8.
     """
-    with np.errstate(over="ignore", invalid="ignore", under="ignore"):
-        exponentials = np.exp(outputs - outputs.max(1, keepdims=True))
-        softmax = exponentials / exponentials.sum(1, keepdims=True)
-    return softmax.argmax(1).astype(np.uint8)
+    return outputs.argmax(1).astype(np.uint8)

@@ -313,3 +313,13 @@ def test_a_part_that_is_missing_is_said_plainly(both, file):
     assert missing["output"].startswith("found no assignment_notebook.ipynb")
     assert (missing["score"], missing["max_score"]) == (0, sum(POINTS.values()))
     assert points(content, "Part B") > 90
+
+
+def test_setup_in_the_wrong_place_is_one_line_and_makes_nothing(tmp_path):
+    environment = {**os.environ, "AUTOGRADER_ROOT": str(tmp_path)}
+    program = ROOT / "shears/classroom/grader/setup.sh"
+    ended = subprocess.run([program], env=environment, capture_output=True)
+    assert ended.returncode == 1
+    assert ended.stderr.startswith(b"setup.sh: found no requirements.lock in ")
+    assert ended.stderr.count(b"\n") == 1
+    assert not [*tmp_path.iterdir()]

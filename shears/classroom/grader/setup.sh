@@ -7,6 +7,11 @@
 set -eu
 root=${AUTOGRADER_ROOT:-/autograder}
 source=$root/source
+if [ ! -f "$source/requirements.lock" ]; then
+  echo "setup.sh: found no requirements.lock in $source: unpack the zip there, or set" \
+    "AUTOGRADER_ROOT" >&2
+  exit 1
+fi
 
 fits() {
   "$1" -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' 2>/dev/null

@@ -54,3 +54,8 @@ def test_damage_is_detected_wherever_it_is(data):
 def test_what_is_cut_off_is_refused(cut):
     with pytest.raises(UserError, match="packed images"):
         unpack(pack(draw(0, 2))[:cut])
+
+
+def test_other_images_than_the_checksum_is_of_are_refused():
+    with pytest.raises(UserError, match="checksum does not match"):
+        unpack(pack(draw(0, 2))[:32] + pack(draw(1, 2))[32:])

@@ -48,12 +48,12 @@ def test_predictions_are_those_of_the_scorer(zeros):
     np.testing.assert_array_equal(predictions(outputs)[clear], expected[clear])
 
 
+@pytest.mark.parametrize("units", [slice(None), 7])
 @pytest.mark.parametrize("size", [1e-20, 1e30])
-def test_weights_of_extreme_sizes_are_predicted_as_by_the_scorer(size):
-    vector = np.zeros(PARAMETERS, np.float32)
-    parameters = Parameters(vector)
+def test_weights_of_extreme_sizes_are_predicted_as_by_the_scorer(size, units):
+    parameters = Parameters(np.zeros(PARAMETERS, np.float32))
     parameters.biases[-1][:] = np.arange(10)
-    parameters.kernels[-1][:] = size
+    parameters.kernels[-1][:, units] = size  # 1e30 x 1e30 is infinite
     parameters.biases[-2][:] = size
     images = draw_images(0, 4)
     split = Split(images, np.zeros(4, np.uint8))

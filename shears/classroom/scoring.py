@@ -9,7 +9,7 @@ import hashlib
 import json
 import os
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -22,12 +22,13 @@ from shears.runtime.code_digest import code_digest
 from shears.runtime.errors import UserError, printable
 from shears.runtime.files import checksum, write_json
 from shears.runtime.walls import Copies, Limits
-from shears.weight_files.reader import LIMITS, read_weights_file
+from shears.weight_files.reader import LIMITS, WeightsFile, read_weights_file
 
 PACKAGE = Path(__file__).parents[1]
 #: Masks of fewer zeros say nothing about where a network comes from.
 LEAST_ZEROS = 0.01
 READER = "shears.weight_files.reader"
+Reader = Callable[[Path], WeightsFile]
 
 
 @dataclass(frozen=True)
@@ -91,28 +92,34 @@ def _without(path: Path, reason: str) -> str:
     return reason.removeprefix(f"{printable(str(path))}: ")
 
 
-def _score(
-    path: Path, sha256: str, tester: _Tester, limits: Limits, copies: Copies
-) -> Scored:
-    """Reads and scores a file."""
-    size = os.path.getsize(path)
+def _fingerprint(path: Path) -> tuple[str, int]:
+    """Returns a file's sha256 and size; raises `UserError` if it cannot be read."""
     try:
-        contents = read_weights_file(path, limits, copies.start)
-    except UserError as error:  # kept for all files of these bytes, whatever their name
-        return Scored(
-            sha256, size, str(error).removeprefix(f"{printable(str(path))}: ")
-        )
-    parameters = contents.parameters
+        return checksum(path), os.path.getsize(path)
+    except OSError as error:
+        raise UserError(str(error.strerror or error)) from None
+
+
+def _reason(path: Path, error: UserError) -> str:
+    """Returns why a file is refused, without its name."""
+    return str(error).removeprefix(f"{printable(str(path))}: ")
+
+
+def _score(path: Path, known: Scored, tester: _Tester, read: Reader) -> Scored:
+    """Reads and scores a file, of which sha256 and size are known."""
+    try:
+        parameters = read(path).parameters
+    except UserError as error:
+        return replace(known, refused=_reason(path, error))
     result = tester.score(parameters)
-    known = {field.name for field in fields(Scored)}
+    names = {field.name for field in fields(Scored)}
     is_zero = parameters.vector == 0
     # Adding zero makes -0.0 and 0.0 the same bytes.
-    return Scored(
-        sha256,
-        size,
+    return replace(
+        known,
         weights=_digest(parameters.vector + np.float32(0)),
         mask=_digest(np.packbits(is_zero)) if is_zero.mean() >= LEAST_ZEROS else None,
-        **{name: value for name, value in result.items() if name in known},
+        **{name: value for name, value in result.items() if name in names},
     )
 
 
@@ -155,22 +162,23 @@ def score_files(
     folder.mkdir(parents=True, exist_ok=True)
     tester = _Tester(test)
     with Copies(READER) as copies:
+
+        def read(path: Path) -> WeightsFile:
+            return read_weights_file(path, limits, copies.start)
+
         for path in paths:
             try:
-                sha256 = checksum(path)
-            except (UserError, OSError) as error:
-                reason = getattr(error, "strerror", None) or str(error)
-                yield (
-                    path,
-                    Scored("", 0, _without(path, reason)),
-                    False,
-                )
+                known = Scored(*_fingerprint(path))
+                place = folder / f"{known.sha256}.json"
+                kept = _read_kept(place, known.sha256)
+                if kept:
+                    yield path, kept, True
+                    continue
+                scored = _score(path, known, tester, read)
+                if _fingerprint(path) != (known.sha256, known.bytes):
+                    raise UserError("it changed while it was read; run again")
+            except UserError as error:
+                yield path, Scored("", 0, _reason(path, error)), False
                 continue
-            place = folder / f"{sha256}.json"
-            kept = _read_kept(place, sha256)
-            if kept:
-                yield path, kept, True
-                continue
-            scored = _score(path, sha256, tester, limits, copies)
             write_json(place, asdict(scored))
             yield path, scored, False

@@ -94,6 +94,25 @@ def test_nothing_new_needs_no_test_images(folder):
     assert [s for _, s, _ in again] == [s for _, s, _ in first]
 
 
+@pytest.mark.parametrize("change", ["removed", "replaced"])
+def test_what_changes_while_it_is_read_is_not_kept(folder, monkeypatch, change):
+    """A network may be uploaded while the class is scored."""
+    path, original = folder / "good.h5", (folder / "good.h5").read_bytes()
+    read = scoring.read_weights_file
+
+    def change_and_read(path, *arguments):
+        path.unlink() if change == "removed" else path.write_bytes(b"cut off")
+        return read(path, *arguments)
+
+    monkeypatch.setattr(scoring, "read_weights_file", change_and_read)
+    ((_, scored, _),) = score([path], folder)
+    assert scored.refused and str(path) not in scored.refused
+    monkeypatch.undo()
+    path.write_bytes(original)
+    ((_, scored, known),) = score([path], folder)
+    assert not known and scored.refused is None
+
+
 def test_a_renamed_file_is_known(folder):
     score(names(folder, "good"), folder)
     (folder / "good.h5").rename(folder / "renamed.h5")

@@ -12,6 +12,7 @@ import resource
 import site
 import subprocess
 import sys
+import tempfile
 from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
@@ -23,7 +24,7 @@ import shears
 from shears.runtime.kernel_walls import raise_program_walls
 
 if TYPE_CHECKING:  # the small process need not import Jupyter
-    from shears.notebooks.execution import Limits
+    import shears.notebooks.execution
 
 #: User ids that nobody else has: systemd's range for such users.
 USERS = range(61184, 65520)
@@ -61,7 +62,12 @@ sys.exit(importlib.util.find_spec("ipykernel") is None)
 class Confinement:
     """Locks kernels in; one of `shears.notebooks.execution.Walls`."""
 
-    def command(self, kernel: list[str], folder: str, limits: "Limits") -> list[str]:
+    def command(
+        self,
+        kernel: list[str],
+        folder: str,
+        limits: "shears.notebooks.execution.Limits",
+    ) -> list[str]:
         """Returns the command that starts a kernel behind walls.
 
         Args:
@@ -79,20 +85,10 @@ class Confinement:
         }
         if user is not None:  # the system counts all processes and threads of a user
             resources["NPROC"] = limits.processes + _threads()
-        options = {
-            "path": [os.path.abspath(place) for place in sys.path],
-            # Without this, !commands need a terminal, which belongs to a session.
-            "kernel": [
-                *kernel,
-                "--IPKernelApp.exec_lines="
-                "get_ipython().system = get_ipython().system_raw",
-            ],
-            "folder": folder,
-            "user": user,
-            "resources": resources,
-            **_files(),
-        }
-        return [sys.executable, "-I", "-S", "-c", _CHILD, json.dumps(options)]
+        # Without this, !commands need a terminal, which belongs to a session.
+        system = "get_ipython().system = get_ipython().system_raw"
+        kernel = [*kernel, f"--IPKernelApp.exec_lines={system}"]
+        return _start(kernel, folder, user, resources, _runs_with_few_files())
 
     def environment(self, folder: str) -> dict[str, str]:
         """Returns the only environment variables that a kernel is given."""
@@ -155,6 +151,41 @@ def _others_can_run_python(folder: str) -> bool:
     return trial.returncode == 0
 
 
+def _start(
+    kernel: list[str],
+    folder: str,
+    user: int | None,
+    resources: dict[str, int],
+    few_files: bool,
+) -> list[str]:
+    """Returns the command that ends as `kernel`, behind walls; see `become`."""
+    every: dict[str, list[str]] = {"readable": [], "listed": []}
+    options = {
+        "path": [os.path.abspath(place) for place in sys.path],
+        "kernel": kernel,
+        "folder": folder,
+        "user": user,
+        "resources": resources,
+        **(_files() if few_files else every),
+    }
+    return [sys.executable, "-I", "-S", "-c", _CHILD, json.dumps(options)]
+
+
+@cache
+def _runs_with_few_files() -> bool:
+    """Tries whether Python starts with its own files alone, wherever those may be."""
+    with tempfile.TemporaryDirectory() as folder:
+        kernel = [sys.executable, "-c", "import ipykernel, numpy, ssl, zmq"]
+        trial = subprocess.run(
+            _start(kernel, os.path.realpath(folder), None, {}, True),
+            cwd=folder,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
+    return trial.returncode == 0
+
+
 def _files() -> dict[str, list[str]]:
     """Finds what a notebook may read: Python and its packages, without this project.
 
@@ -192,7 +223,16 @@ def become(
     readable: list[str],
     listed: list[str],
 ) -> None:
-    """Is the process that `command` starts: gives things up, then is the kernel."""
+    """Is what `Confinement.command` starts: gives things up, then is the kernel.
+
+    Args:
+        kernel: The command to become.
+        folder: The private folder.
+        user: The user id to have from now on, or None.
+        resources: Limits, by the names that ``resource`` has for them.
+        readable: Files and folders that are left to read; none: all files are left.
+        listed: Folders that are left to list.
+    """
     standing = []
     for name, most in resources.items():
         kind = getattr(resource, f"RLIMIT_{name}")
@@ -206,7 +246,9 @@ def become(
         os.setgid(user)
         os.setuid(user)  # for root, also the saved one
         standing.append("user")
-    standing += raise_program_walls(readable, [folder, "/dev/null"], listed)
+    writable = [folder, "/dev/null"] if readable else ["/"]
+    walls = raise_program_walls(readable, writable, listed)
+    standing += [wall for wall in walls if readable or wall != "landlock"]
     with open(os.path.join(folder, STANDING), "w", encoding="utf-8") as file:
         json.dump(standing, file)
     os.execv(kernel[0], kernel)
@@ -223,7 +265,8 @@ def describe_walls(walls: Sequence[str]) -> list[str]:
         else f"the notebook ran as this user: {why}",
         "the notebook had no files but its own folder's and Python's"
         if "landlock" in walls
-        else "the notebook had the files of its user: this system has no Landlock",
+        else "the notebook had the files of its user: this system has no Landlock, or "
+        "its Python needs files that are not Python's",
         "the notebook had no network"
         if network
         else "the notebook had the network: this system has no seccomp filter for it",

@@ -17,6 +17,7 @@ import numpy as np
 from shears.optimizer_study.course_notebook import POINTS
 from shears.runtime.errors import brief
 
+#: Type of what the notebook displays.
 MIME = "application/x-shears-numbers+json"
 SAMPLES = 2000  # as many as the course's: a solution may count on it
 ASKED = 50  # samples whose predictions are asked for

@@ -3,6 +3,7 @@ import math
 from pathlib import Path
 
 import jsonschema
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -74,3 +75,11 @@ def test_a_part_that_is_not_graded_says_why_and_keeps_its_points_in_the_total():
     (test,) = results["tests"]
     assert (test["name"], test["score"], test["max_score"]) == ("Part A", 0, 40)
     assert test["output"] == "no notebook"
+
+
+@pytest.mark.parametrize("number", [math.nan, math.inf, -math.inf, -1.0, 1e300])
+def test_numbers_that_json_or_gradescope_cannot_take_are_bounded(number):
+    tests = [Test("a", True, number, 5), Test("b", True, 1, number)]
+    results = build_results([Graded(tests, {"Score": number})], number)
+    jsonschema.validate(json.loads(json.dumps(results, allow_nan=False)), SCHEMA)
+    assert all(0 <= test["score"] <= test["max_score"] for test in results["tests"])

@@ -1,4 +1,4 @@
-"""Scores any weights file as a grader would, and fills Part A's notebook.
+"""Scores any weights file as a grader would, fills Part A's notebook, grades a class.
 
 - shears score FILE: accuracy, sparsity, score, which graders load it
 - shears inspect FILE: zeros of each array, size
@@ -6,10 +6,10 @@
 - shears export FILE --format c: a smaller network with the same predictions, as code or
   as a model of ONNX, LiteRT or Keras
 - shears latency FILE: how fast it is in several runtimes and as C code
-- shears autograder OUT.zip: builds the autograder that Gradescope takes
 - shears notebook fill FILE.ipynb --output FILE.ipynb: fills the course's notebook
 - shears notebook check FILE.ipynb: runs a filled notebook; points, edited cells
 - shears leaderboard FOLDER: scores a class, and writes its leaderboard
+- shears autograder OUT.zip: builds the autograder that Gradescope takes
 
 The first five take a .h5 or .keras file, as any version of Keras writes it.
 
@@ -200,10 +200,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if command is score:
             add_data_argument(subparser)
     add_inference_commands(commands)
-    add_autograder_command(commands)
     summary = "Fills or checks the course's notebook of Part A."
     add_commands(commands.add_parser("notebook", help=summary, description=summary))
     add_classroom_commands(commands)
+    add_autograder_command(commands)
     try:
         options = parser.parse_args(arguments)
     except UserError as error:  # of a path

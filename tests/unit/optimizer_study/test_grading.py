@@ -104,7 +104,7 @@ def test_a_notebook_that_makes_tests_succeed_gets_no_points(attack, tmp_path):
 
 
 @pytest.mark.slow
-def test_a_right_notebook_has_all_points_and_a_stopped_one_those_it_reached(tmp_path):
+def test_a_right_notebook_has_all_points(tmp_path):
     content = fill(document(course_notebook())).content
     graded = grade(content, tmp_path)
     assert [(t.name, t.points, t.possible, t.problem) for t in graded.tests] == [
@@ -112,6 +112,10 @@ def test_a_right_notebook_has_all_points_and_a_stopped_one_those_it_reached(tmp_
     ]
     assert len(graded.notes) == 3 and all("the notebook" in n for n in graded.notes)
 
+
+@pytest.mark.slow
+def test_a_notebook_that_stops_has_the_points_that_it_reached(tmp_path):
+    content = fill(document(course_notebook())).content
     text = "".join(by_id(content, "AdaGrad")["source"])
     by_id(content, "AdaGrad")["source"] = "import os\nos._exit(0)\n" + text
     graded = grade(content, tmp_path)

@@ -4,11 +4,13 @@
 
 The students' networks are the reference submission with noise, every other one of them
 dense: files of some 200 kB and of 5 MB, no two alike. The last lines compare the
-leaderboard with `shears score` for some of them.
+leaderboard with `shears score` for some of them. Chromium, if `make test-browser` has
+set it up, measures the page.
 """
 
 import argparse
 import json
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -26,6 +28,7 @@ from shears.weight_files.reader import read_weights_file
 from tests import ROOT
 
 REFERENCE = ROOT / "reference/my_model_weights.h5"
+CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")
 NOISE = 0.1  # of each weight, relative; and of the dense networks' zeros, absolute
 DENSE = 0.002
 
@@ -68,6 +71,38 @@ def measure(command: list[str]) -> tuple[float, int]:
     return time.perf_counter() - began, most
 
 
+SORT = """title => new Promise(done => {
+  const headers = [...document.querySelectorAll("#table thead th")];
+  const start = performance.now();
+  headers.find(one => one.textContent.includes(title)).querySelector(
+    ".dt-column-order").click();
+  requestAnimationFrame(() => setTimeout(
+    () => done((performance.now() - start) / 1000)));
+})"""
+
+
+def measure_page(path: Path) -> str:
+    """Opens a leaderboard in Chromium and sorts it."""
+    try:
+        from playwright.sync_api import sync_playwright
+    except ImportError:
+        return "not measured in Chromium: run make test-browser first"
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(
+            executable_path=CHROMIUM, args=["--no-sandbox"]
+        )
+        page = browser.new_page()
+        page.goto(path.as_uri())
+        page.wait_for_selector("html[data-ready=yes]")
+        paint = page.evaluate(
+            "performance.getEntriesByName('first-contentful-paint')[0].startTime / 1000"
+        )
+        columns = ("name", "score", "when", "sparsity")
+        slowest = max(page.evaluate(SORT, column) for column in columns)
+        browser.close()
+    return f"first paint {paint:.2f} s, the slowest of four sorts {slowest:.2f} s"
+
+
 def main() -> None:
     """Measures and prints."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
@@ -92,7 +127,7 @@ def main() -> None:
                 flush=True,
             )
         page = output / "leaderboard.html"
-        print(f"page: {page.stat().st_size:,} bytes")
+        print(f"page: {page.stat().st_size:,} bytes; {measure_page(page)}")
         board = json.loads((output / "leaderboard.json").read_text(encoding="utf-8"))
         rows = {row["name"]: row for row in board["students"]}
         for name in sorted(rows)[: options.compared]:

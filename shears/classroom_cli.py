@@ -1,7 +1,6 @@
 """The teacher's commands: shears leaderboard."""
 
 import argparse
-import importlib.util
 import logging
 from functools import partial
 from pathlib import Path
@@ -10,25 +9,12 @@ from typing import Any
 from shears.given_files import add_data_argument, find_data, read_images_of
 from shears.runtime.errors import UserError
 from shears.runtime.output import complain
+from shears.runtime.packages import check_packages
 from shears.runtime.paths import expand_of
 
 PACKAGES = ("altair", "itables", "jinja2", "vl_convert", "yaml")
 
 Answer = tuple[dict[str, Any], list[str]]
-
-
-def _check_packages() -> None:
-    """Checks for what the leaderboard needs and the other commands do not.
-
-    Raises:
-        UserError: A package is missing.
-    """
-    for name in PACKAGES:
-        if importlib.util.find_spec(name) is None:
-            raise UserError(
-                f"the package {name} is missing, which a leaderboard needs; in a "
-                "checkout of Shears: pip install '.[classroom]'"
-            )
 
 
 class _Progress(logging.Handler):
@@ -40,7 +26,7 @@ class _Progress(logging.Handler):
 
 def leaderboard(options: argparse.Namespace) -> Answer:
     """Scores a class, and writes a leaderboard: a page, a table and a JSON file."""
-    _check_packages()
+    check_packages(PACKAGES, "a leaderboard", "classroom")
     from shears.classroom.leaderboard import describe, write_leaderboard
 
     logger = logging.getLogger("shears.classroom")

@@ -1,7 +1,6 @@
 """The commands for Part A's notebook: shears notebook fill, shears notebook check."""
 
 import argparse
-import importlib.util
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
@@ -12,26 +11,13 @@ from shears.optimizer_study.course_notebook import POINTS
 from shears.optimizer_study.fill import fill_file
 from shears.runtime.errors import RefusedFile, UserError, brief
 from shears.runtime.files import whole_file
+from shears.runtime.packages import check_packages
 from shears.runtime.paths import expand_of
 
 PACKAGES = ("ipykernel", "jupyter_client", "nbclient", "nbformat", "psutil")
 SHOWN = 3  # errors outside the tests
 
 Answer = tuple[dict[str, Any], list[str]]
-
-
-def _check_packages() -> None:
-    """Checks for what runs notebooks, which the other commands do not need.
-
-    Raises:
-        UserError: A package is missing.
-    """
-    for name in PACKAGES:
-        if importlib.util.find_spec(name) is None:
-            raise UserError(
-                f"the package {name} is missing, which running a notebook needs; in a "
-                "checkout of Shears: pip install '.[notebook]'"
-            )
 
 
 def _read(path: str) -> Document:
@@ -87,7 +73,7 @@ def fill(options: argparse.Namespace) -> Answer:
             raise RefusedFile(f"{output}: is the notebook itself; give another one")
     except OSError as error:
         raise RefusedFile(f"{brief(output)}: {error.strerror}") from None
-    _check_packages()
+    check_packages(PACKAGES, "running a notebook", "notebook")
     from shears.optimizer_study.check import run
 
     tests, errors = run(filled, _limits(options))
@@ -107,7 +93,7 @@ def check(options: argparse.Namespace) -> Answer:
     """Runs a filled notebook; says which tests pass, and names edited cells."""
     document = _read(options.file)
     original = _read(options.original) if options.original else None
-    _check_packages()
+    check_packages(PACKAGES, "running a notebook", "notebook")
     from shears.notebooks.confinement import missing_walls
     from shears.optimizer_study.check import check as check_notebook
 

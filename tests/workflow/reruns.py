@@ -367,6 +367,7 @@ MODULES = {
     "runtime/job_record": NOTHING,
     "runtime/kernel_walls": BASELINE,
     "runtime/lock": NOTHING,
+    "runtime/packages": NOTHING,
     "runtime/paths": NOTHING,
     "runtime/machine": {**TRAINING, **CELLS},
     "runtime/output": NOTHING,

@@ -336,7 +336,11 @@ BAD = {
     ),
     "all warmup for the teacher": (
         "recipes: {teacher: {warmup_epochs: 24}}",
-        "warmup_epochs: found 24, expected less than the 24 epochs of teacher",
+        "warmup_epochs: found 24, expected less than the 8 epochs of teacher",
+    ),
+    "two moving averages": (
+        "recipes: {finetune: {lookahead: true, ema_decay: 0.9}}",
+        "recipes: finetune: ema_decay: found 0.9, expected 0 with lookahead",
     ),
     "batch norm of one image": (
         "recipes: {finetune: {batch_size: 1}}",

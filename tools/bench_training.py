@@ -59,8 +59,9 @@ def make_ours(data: Split, precision: str, normed: bool) -> Callable[[], None]:
     vector = parameters.vector
     logits: Forward = forward.logits
     if normed:
-        vector = batch_norm.BatchNorm(data.images).insert(parameters).vector
-        logits = batch_norm.logits
+        norm = batch_norm.BatchNorm(data.images)
+        vector = norm.insert(parameters).vector
+        logits = partial(batch_norm.logits, patches=norm.patches)
     trainer = Trainer(
         vector,
         data,

@@ -4,12 +4,15 @@ The fixed network has none. During training, each hidden layer can have batch no
 which is then folded into kernels and biases. The network that is pruned, measured and
 written is always the fixed one. A kernel's zeros stay zero.
 
-Where a layer is pooled, the pooled maps are normalised, which are a quarter as many
-values. That is the same network as long as no gamma is negative, so its absolute value
-is used.
+Two things make it cheap. The first layer's statistics are those of all training images:
+they follow from the covariance of its patches, without a pass over its outputs. And
+where a layer is pooled, the pooled maps are normalised, a quarter as many values; that
+is the same network as long as no gamma is negative, so its absolute value is used.
 """
 
 from collections.abc import Callable, Sequence
+from functools import partial
+from typing import NamedTuple
 
 import numpy as np
 
@@ -68,25 +71,75 @@ def mean_statistics(batches: Sequence[BatchStatistics]) -> Statistics:
     ]
 
 
+class PatchStatistics(NamedTuple):
+    """Statistics of the patches that the first convolution sees, padding included.
+
+    Attributes:
+        mean: (27,) float32, of pixels / 255.
+        covariance: (27, 27) float32.
+    """
+
+    mean: np.ndarray
+    covariance: np.ndarray
+
+
+def measure_patches(images: np.ndarray) -> PatchStatistics:
+    """Measures the statistics of all 3 x 3 patches of images (N, 32, 32, 3) uint8."""
+    total, products, count = np.zeros(27), np.zeros((27, 27)), images.size // 3
+    for start in range(0, len(images), BATCH):
+        pixels = images[start : start + BATCH] / np.float32(255)
+        padded = np.pad(pixels, ((0, 0), (1, 1), (1, 1), (0, 0)))
+        windows = np.lib.stride_tricks.sliding_window_view(padded, (3, 3), (1, 2))
+        patches = windows.transpose(0, 1, 2, 4, 5, 3).reshape(-1, 27)
+        total += patches.sum(0, dtype=np.float64)
+        products += patches.T @ patches
+    mean = total / count
+    covariance = products / count - np.outer(mean, mean)
+    return PatchStatistics(mean.astype(np.float32), covariance.astype(np.float32))
+
+
+def _first_statistics(
+    kernel: tf.Tensor, patches: PatchStatistics
+) -> tuple[tf.Tensor, tf.Tensor]:
+    """Computes mean and variance (C,) of a first kernel's (3, 3, 3, C) outputs.
+
+    They are linear in the patches, so the patches' covariance gives them without a pass
+    over the outputs.
+    """
+    weights = tf.reshape(kernel, (27, -1))
+    mean = tf.linalg.matvec(weights, patches.mean, transpose_a=True)
+    products = weights * tf.matmul(tf.constant(patches.covariance), weights)
+    return mean, tf.nn.relu(tf.reduce_sum(products, 0))  # rounding may go below 0
+
+
 def _with_batch_norm(
     vector: tf.Tensor,
     images: tf.Tensor,
     pixels: PixelStatistics | None,
+    patches: PatchStatistics,
     dropout: Sequence[float] = (0.0, 0.0, 0.0),
     seed: tf.Tensor | None = None,
 ) -> tuple[tf.Tensor, BatchStatistics]:
-    """Computes logits with batch norm, and the batch's statistics that it used."""
+    """Computes logits with batch norm, and the statistics that it used."""
     gammas = tf.split(tf.abs(vector[PARAMETERS:]), HIDDEN_UNITS)
-    statistics: BatchStatistics = []
+    kernels, biases = forward.split_layers(vector[:PARAMETERS], pixels)
+    mean, variance = _first_statistics(kernels[0], patches)
+    factor = gammas[0] * tf.math.rsqrt(variance + EPSILON)
+    kernels[0] *= factor
+    biases[0] -= mean * factor
+    statistics: BatchStatistics = [(mean, variance)]
+    layers = iter(gammas)
 
     def activate(x: tf.Tensor, beta: tf.Tensor) -> tf.Tensor:
+        gamma = next(layers)
+        if gamma is gammas[0]:
+            return forward.activate(x, beta)
         maps = x if len(x.shape) == 4 else x[:, None, None]
-        y, layer_statistics = normalise(maps, gammas[len(statistics)], beta)
+        y, layer_statistics = normalise(maps, gamma, beta)
         statistics.append(layer_statistics)
         return tf.nn.relu(tf.reshape(y, tf.shape(x)))
 
-    network = vector[:PARAMETERS]
-    outputs = forward.logits(network, images, dropout, seed, pixels, activate)
+    outputs = forward.apply_layers(kernels, biases, images, dropout, seed, activate)
     return outputs, statistics
 
 
@@ -110,6 +163,8 @@ def logits(
     dropout: Sequence[float] = (0.0, 0.0, 0.0),
     seed: tf.Tensor | None = None,
     pixels: PixelStatistics | None = None,
+    *,
+    patches: PatchStatistics,
 ) -> tf.Tensor:
     """Computes the network's logits with batch norm by the batch's statistics.
 
@@ -119,11 +174,12 @@ def logits(
         dropout: As for `forward.logits`.
         seed: As for `forward.logits`.
         pixels: As for `forward.logits`, but with a mean of zero.
+        patches: Of the training images; the first layer is normalised by them.
 
     Returns:
         (B, 10) float32 logits.
     """
-    return _with_batch_norm(vector, images, pixels, dropout, seed)[0]
+    return _with_batch_norm(vector, images, pixels, patches, dropout, seed)[0]
 
 
 def fusion_factors(
@@ -153,7 +209,11 @@ def fold_statistics(
 
 
 class BatchNorm:
-    """Inserts batch norm into the network and folds it, using statistics of images."""
+    """Inserts batch norm into the network and folds it, using statistics of images.
+
+    Attributes:
+        patches: Those of the first layer.
+    """
 
     def __init__(self, images: np.ndarray, pixels: PixelStatistics | None = None):
         """Takes training images (N, 32, 32, 3) uint8 and the std they are divided by.
@@ -167,6 +227,7 @@ class BatchNorm:
                 "pixels: found a nonzero mean, expected 0: batch norm subtracts it"
             )
         rows = np.random.default_rng(0).permutation(len(images))[:MOST_IMAGES]
+        self.patches, self._pixels = measure_patches(images[rows]), pixels
         parts = np.array_split(rows, max(1, len(rows) // BATCH))
         self._batches = [images[part] for part in parts]
         self._few = [images[rows[:FEW_IMAGES]]]
@@ -180,7 +241,9 @@ class BatchNorm:
 
             return statistics
 
-        self._with_batch_norm = statistics_of(_with_batch_norm)
+        self._with_batch_norm = statistics_of(
+            partial(_with_batch_norm, patches=self.patches)
+        )
         self._without_batch_norm = statistics_of(_without_batch_norm)
 
     def measure(self, parameters: BatchNormParameters) -> Statistics:
@@ -219,6 +282,9 @@ class BatchNorm:
         statistics = self._measure(
             self._without_batch_norm, parameters.vector, self._batches
         )
+        kernels, _ = forward.split_layers(tf.constant(parameters.vector), self._pixels)
+        mean, variance = _first_statistics(kernels[0], self.patches)
+        statistics[0] = mean.numpy(), variance.numpy()
         network, gammas = parameters.copy(), []
         for i, (mean, variance) in enumerate(statistics):
             network.biases[i][...] += mean

@@ -69,6 +69,19 @@ def logits(
     Returns:
         (B, 10) float32 logits.
     """
+    kernels, biases = split_layers(vector, pixels)
+    return apply_layers(kernels, biases, images, dropout, seed, activate)
+
+
+def split_layers(
+    vector: tf.Tensor, pixels: PixelStatistics | None = None
+) -> tuple[list[tf.Tensor], list[tf.Tensor]]:
+    """Splits a `Parameters`' vector into kernels and biases for pixels / 255.
+
+    Args:
+        vector: As for `logits`.
+        pixels: As for `logits`.
+    """
     parts = tf.split(vector, SIZES)
     kernels, biases = kernels_and_biases(
         [tf.reshape(part, shape) for part, shape in zip(parts, SHAPES, strict=True)]
@@ -77,7 +90,7 @@ def logits(
         kernels[0] /= tf.constant(pixels.std[:, None])
         # The padding is raw zeros, so the whole sum is subtracted at the borders too.
         biases[0] -= tf.einsum("ijcd,c->d", kernels[0], tf.constant(pixels.mean))
-    return apply_layers(kernels, biases, images, dropout, seed, activate)
+    return kernels, biases
 
 
 def apply_layers(

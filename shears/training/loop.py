@@ -23,7 +23,7 @@ from shears.training.learning_rate import learning_rate
 from shears.training.recipe import Recipe
 from shears.training.run_context import RunContext
 from shears.training.soft_targets import SoftTargets
-from shears.training.trainer import TrainedForm, Trainer
+from shears.training.trainer import Forward, TrainedForm, Trainer
 
 log = logging.getLogger(__name__)
 
@@ -211,7 +211,10 @@ def train_network(
     mask_updates: dict[int, UpdateMask] = {}
     if recipe.batch_norm:
         norm = BatchNorm(training.images, pixels)
-        logits, vector = batch_norm.logits, norm.insert(start).vector
+        logits: Forward = partial(
+            batch_norm.logits, pixels=pixels, patches=norm.patches
+        )
+        vector = norm.insert(start).vector
         if masks:
             make_mask = folded_masks(norm, masks.make_mask)
             mask_updates = _on_vectors(BatchNormParameters, make_mask, masks.updates)
@@ -219,7 +222,7 @@ def train_network(
         def to_deployed(vector: np.ndarray) -> np.ndarray:
             return to_plain_pixels(norm.fold(BatchNormParameters(vector)))
     else:
-        logits, vector = forward.logits, start.vector
+        logits, vector = partial(forward.logits, pixels=pixels), start.vector
         if masks:
             mask_updates = _on_vectors(Parameters, masks.make_mask, masks.updates)
 
@@ -228,7 +231,7 @@ def train_network(
 
     vector, history = train(
         vector,
-        TrainedForm(partial(logits, pixels=pixels), to_deployed, forward.logits),
+        TrainedForm(logits, to_deployed, forward.logits),
         training,
         validation,
         recipe,

@@ -39,7 +39,7 @@ def test_removing_dead_units_changes_nothing():
     kernels[3][..., 5], biases[3][5] = 0, 0.7  # a constant before the dense layer
     kernels[4][:, 9], biases[4][9] = 0, 0.4  # and one before the last layer
     kernels[1][..., 3] = kernels[2][:, :, 3] = 0  # useless
-    before = batch_norm.logits(trained.vector, INPUT)
+    before = batch_norm.logits(trained.vector, INPUT, patches=norm.patches)
 
     def remove(parameters, gradient, update):
         left = remove_dead_units(parameters)
@@ -48,7 +48,9 @@ def test_removing_dead_units_changes_nothing():
     changed, mask = folded_masks(norm, remove)(trained, None, MaskUpdate(0))
     masked = changed.vector * mask.vector
     assert (masked == 0).sum() > (trained.vector == 0).sum()
-    np.testing.assert_allclose(batch_norm.logits(masked, INPUT), before, atol=1e-3)
+    np.testing.assert_allclose(
+        batch_norm.logits(masked, INPUT, patches=norm.patches), before, atol=1e-3
+    )
 
 
 def test_the_gradient_is_that_of_the_folded_weights():

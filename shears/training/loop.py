@@ -14,7 +14,7 @@ from shears.model import batch_norm, forward, input_normalisation
 from shears.model.batch_norm import BatchNorm
 from shears.model.parameters import BatchNormParameters, Parameters
 from shears.pruning.folded_masks import folded_masks
-from shears.pruning.mask_plan import MaskPlan, MaskUpdate
+from shears.pruning.mask_plan import MaskPlan, MaskUpdate, Snapshot
 from shears.runtime.backend import tf
 from shears.runtime.errors import UserError
 from shears.training.checkpoint import State
@@ -29,11 +29,8 @@ log = logging.getLogger(__name__)
 
 Trained = TypeVar("Trained", Parameters, BatchNormParameters)
 
-# (weights (W,), a function that computes the loss's gradient (W,)) -> weights and mask
-# (W,).
-UpdateMask = Callable[
-    [np.ndarray, Callable[[], np.ndarray]], tuple[np.ndarray, np.ndarray]
-]
+# The state of training as vectors (W,) -> weights and mask (W,).
+UpdateMask = Callable[[Snapshot[np.ndarray]], tuple[np.ndarray, np.ndarray]]
 
 
 def steps_per_epoch(images: int, recipe: Recipe) -> int:
@@ -51,6 +48,7 @@ def train(
     *,
     soft_targets: SoftTargets | None = None,
     mask_updates: Mapping[int, UpdateMask] | None = None,
+    dynamic: bool = False,
 ) -> tuple[np.ndarray, History]:
     """Trains, logs a line per epoch and saves a checkpoint after each.
 
@@ -64,6 +62,7 @@ def train(
         soft_targets: A teacher's logits to distil, if there is a teacher.
         mask_updates: Functions that make a new mask, by the step they come before. A
             mask holds until the next one.
+        dynamic: Whether what is pruned is trained on (`Trainer`).
 
     Returns:
         The trained weights in their deployed form, float32, and the history.
@@ -80,6 +79,7 @@ def train(
         seed=context.seed,
         forward=form.forward,
         soft_targets=soft_targets,
+        dynamic=dynamic,
     )
     mask_updates = mask_updates or {}
     count = len(training.labels)
@@ -108,9 +108,12 @@ def train(
         for i in range(per_epoch):
             step = epoch * per_epoch + i
             if step in mask_updates:
-                weights = trainer.state.parameters.numpy()
-                gradient = partial(trainer.gradient, np.roll(order, -i))
-                trainer.state.set_mask(*mask_updates[step](weights, gradient))
+                snapshot = Snapshot(
+                    trainer.state.parameters.numpy(),
+                    trainer.state.mask.numpy(),
+                    partial(trainer.gradient, np.roll(order, -i)),
+                )
+                trainer.set_mask(*mask_updates[step](snapshot))
             rate = learning_rate(
                 step,
                 steps,
@@ -227,23 +230,22 @@ def train_network(
         context,
         soft_targets=soft_targets,
         mask_updates=mask_updates,
+        dynamic=masks.dynamic if masks else False,
     )
     return Parameters(vector), history
 
 
 def _on_vectors(
     form: type[Trained],
-    make_mask: Callable[
-        [Trained, Callable[[], Trained], MaskUpdate], tuple[Trained, Trained]
-    ],
+    make_mask: Callable[[Snapshot[Trained], MaskUpdate], tuple[Trained, Trained]],
     updates: Mapping[int, MaskUpdate],
 ) -> dict[int, UpdateMask]:
     """Returns for each step a function that makes its mask from flat vectors."""
 
     def update_mask(
-        update: MaskUpdate, vector: np.ndarray, gradient: Callable[[], np.ndarray]
+        update: MaskUpdate, snapshot: Snapshot[np.ndarray]
     ) -> tuple[np.ndarray, np.ndarray]:
-        new, mask = make_mask(form(vector), lambda: form(gradient()), update)
+        new, mask = make_mask(snapshot.convert(form), update)
         return new.vector, mask.vector
 
     return {step: partial(update_mask, update) for step, update in updates.items()}

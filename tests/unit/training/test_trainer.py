@@ -17,7 +17,9 @@ from tests.unit.training.recipes import AUGMENTED, PLAIN, change, make_data
 ROWS = np.arange(16, dtype=np.int32)
 
 
-def make_trainer(recipe: Recipe, soft_targets: SoftTargets | None = None) -> Trainer:
+def make_trainer(
+    recipe: Recipe, soft_targets: SoftTargets | None = None, *, dynamic: bool = False
+) -> Trainer:
     return Trainer(
         make_parameters(0).vector.copy(),
         make_data(),
@@ -26,6 +28,7 @@ def make_trainer(recipe: Recipe, soft_targets: SoftTargets | None = None) -> Tra
         seed=7,
         forward=logits,
         soft_targets=soft_targets,
+        dynamic=dynamic,
     )
 
 
@@ -84,12 +87,35 @@ def test_masked_weights_stay_exactly_zero(optimizer):
     trainer = make_trainer(recipe)
     take(trainer, 0, 1e-3)  # moments that would move a masked weight
     mask = make_mask(Parameters(trainer.state.parameters.numpy()), 1_100_000).vector
-    trainer.state.set_mask(trainer.state.parameters.numpy(), mask)
+    trainer.set_mask(trainer.state.parameters.numpy(), mask)
     for taken in range(1, 4):
         take(trainer, taken, 1e-3)
     vector = trainer.state.parameters.numpy()
     assert not vector[mask == 0].any()
     assert np.count_nonzero(vector) == mask.sum()
+
+
+def test_latent_weights_take_the_masked_networks_step():
+    """w' = (1 - rate decay) w + v, v = -rate g(w m), for pruned weights, too."""
+    recipe = change(PLAIN, optimizer="sgd", weight_decay=0.1, ema_decay=0.5)
+    trainer = make_trainer(recipe, dynamic=True)
+    start = trainer.state.parameters.numpy()
+    mask = make_mask(Parameters(start), 1_000_000).vector
+    trainer.set_mask(start, mask)
+    expected = start
+    for taken in range(2):
+        slope = gradient(expected * mask)
+        expected = (1 - 0.01 * 0.1) * expected - 0.01 * slope
+        take(trainer, taken, 0.01)
+    latent = trainer.state.parameters.numpy()
+    np.testing.assert_allclose(latent, expected, rtol=1e-4, atol=1e-6)
+    assert (latent[mask == 0] != start[mask == 0]).mean() > 0.5
+    result = trainer.result()
+    assert not result[mask == 0].any()
+    assert np.count_nonzero(result) == mask.sum()
+    np.testing.assert_allclose(
+        trainer.gradient(ROWS), gradient(latent * mask), rtol=1e-3, atol=1e-7
+    )
 
 
 def test_without_augmentation_images_are_the_originals():
@@ -175,7 +201,7 @@ def test_the_moving_average_starts_again_with_a_mask():
     expected = first / 8 + vectors[0] / 8 + vectors[1] / 4 + vectors[2] / 2
     np.testing.assert_allclose(trainer.result(), expected, rtol=1e-5, atol=1e-8)
     mask = make_mask(Parameters(trainer.state.parameters.numpy()), 1_100_000).vector
-    trainer.state.set_mask(trainer.state.parameters.numpy(), mask)
+    trainer.set_mask(trainer.state.parameters.numpy(), mask)
     np.testing.assert_array_equal(trainer.result(), trainer.state.parameters.numpy())
     take(trainer, 3, 1e-3)
     assert not trainer.result()[mask == 0].any()
@@ -192,7 +218,7 @@ def test_the_result_is_the_moving_average():
 def test_the_gradient_for_masks_covers_pruned_weights():
     trainer = make_trainer(change(PLAIN, dropout=(0.5, 0.5, 0.5)))
     mask = make_mask(Parameters(trainer.state.parameters.numpy()), 1_000_000).vector
-    trainer.state.set_mask(trainer.state.parameters.numpy(), mask)
+    trainer.set_mask(trainer.state.parameters.numpy(), mask)
     result = trainer.gradient(ROWS)
     expected = gradient(trainer.state.parameters.numpy())
     np.testing.assert_allclose(result, expected, rtol=1e-3, atol=1e-7)

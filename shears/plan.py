@@ -360,7 +360,12 @@ def _check_method(planned: Plan, method: Method) -> None:
         if settings.recipe not in config.recipes:
             place = where("recipe")
         _check_recipe(config, settings.recipe, place, entry.epochs)
-    problem = find_contradiction(settings, mask_of=settings.mask_of)
+    recipe = config.recipes.get(settings.recipe)  # checked above if there are rounds
+    problem = find_contradiction(
+        settings,
+        mask_of=settings.mask_of,
+        optimizer=recipe.optimizer if recipe else "adam",
+    )
     if problem:
         raise UserError(f"{where(*problem.keys)}: {problem.message}")
     _check_floor(settings, where("floor", "rounds"))

@@ -228,6 +228,19 @@ BAD = {
         "{methods: {a: {start: initial, saliency: first_order}}, run: [a]}",
         "methods: a: saliency: found 'first_order', expected magnitude or random where",
     ),
+    "a second moment before there is one": (
+        "{methods: {a: {start: initial, saliency: second_moment}}, run: [a]}",
+        "methods: a: saliency: found 'second_moment', expected magnitude or random",
+    ),
+    "a second moment where there is one mask": (
+        "{methods: {a: {saliency: second_moment, end_step: 0}}, run: [a]}",
+        "methods: a: saliency: found 'second_moment', expected another where end_step",
+    ),
+    "a second moment of sgd": (
+        "{recipes: {finetune: {optimizer: sgd}}, run: [second_moment]}",
+        "methods: second_moment: saliency: found 'second_moment', expected another "
+        "with the optimizer sgd: Adam's",
+    ),
     "a method called like a baseline": (
         "methods: {dense: {}}",
         "methods: found the name 'dense', expected another: the folder results/dense",

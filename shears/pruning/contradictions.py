@@ -20,22 +20,23 @@ class Contradiction(NamedTuple):
 
 
 def find_contradiction(
-    settings: MaskSettings, *, mask_of: str = ""
+    settings: MaskSettings, *, mask_of: str = "", optimizer: str = "adam"
 ) -> Contradiction | None:
     """Finds the first of the settings that contradict each other.
 
     Args:
         settings: Those of a method.
         mask_of: The method whose masks are used, if any.
+        optimizer: That of the method's recipe.
     """
-    for keys, expected in _contradictions(settings, mask_of):
+    for keys, expected in _contradictions(settings, mask_of, optimizer):
         found = show_value(getattr(settings, keys[0]))
         return Contradiction(keys, f"{keys[0]}: found {found}, expected {expected}")
     return None
 
 
 def _contradictions(
-    settings: MaskSettings, mask_of: str
+    settings: MaskSettings, mask_of: str, optimizer: str
 ) -> Iterator[tuple[tuple[str, ...], str]]:
     """Lists keys, first the refused one, and what is expected of it."""
     for key, off in (("drop_fraction", "0"), ("dynamic", "false")):
@@ -57,9 +58,22 @@ def _contradictions(
             ("shuffled",),
             "false without mask_of: it shuffles another method's masks",
         )
-    if settings.start == "initial" and settings.saliency == "first_order":
+    of_gradients = settings.saliency in ("first_order", "second_moment")
+    if settings.start == "initial" and of_gradients:
         yield (
             ("saliency", "start"),
             "magnitude or random where start is initial: the mask is made "
             "before there is a gradient",
         )
+    if settings.saliency == "second_moment" and not mask_of:
+        if optimizer != "adam":
+            yield (
+                ("saliency", "recipe"),
+                f"another with the optimizer {optimizer}: Adam's second moment is used",
+            )
+        if not (settings.end_step or settings.dynamic or settings.drop_fraction):
+            yield (
+                ("saliency", "end_step"),
+                "another where end_step is 0: the only mask is made before the first "
+                "step, when Adam's second moment is 0",
+            )

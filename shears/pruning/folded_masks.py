@@ -33,16 +33,24 @@ def folded_masks(batch_norm: BatchNorm, make_mask: MakeMask) -> MakeBatchNormMas
         masked = BatchNormParameters(trained.vector * snapshot.mask.vector)
         statistics = batch_norm.estimate(masked)
 
-        def folded_gradient() -> Parameters:
-            network_gradient = snapshot.gradient().network.copy()
+        def fold_moment(moment: BatchNormParameters, power: int) -> Parameters:
+            """Divides a power of the gradient by that of what folding multiplies by."""
+            result = moment.network.copy()
             factors = fusion_factors(trained, statistics)
-            for kernel, factor in zip(network_gradient.kernels, factors, strict=False):
-                kernel[...] /= np.where(factor == 0, 1, factor)
-            return network_gradient
+            for kernel, factor in zip(result.kernels, factors, strict=False):
+                kernel[...] /= np.where(factor == 0, 1, factor) ** power
+            return result
 
+        moment = snapshot.second_moment
         folded = fold_statistics(trained, statistics)
         folded, mask = make_mask(
-            Snapshot(folded, snapshot.mask.network, folded_gradient), update
+            Snapshot(
+                folded,
+                snapshot.mask.network,
+                lambda: fold_moment(snapshot.gradient(), 1),
+                (lambda: fold_moment(moment(), 2)) if moment else None,
+            ),
+            update,
         )
         kept, network = folded.masked(mask), trained.network.copy()
         for i in HIDDEN:

@@ -32,18 +32,23 @@ class Snapshot(Generic[Form]):
             value, too. Otherwise it is zero.
         mask: float32 of 0 and 1, the mask until now.
         gradient: Computes the gradient of the masked network's loss.
+        second_moment: Computes Adam's second moment of that gradient, bias-corrected;
+            None before the first step.
     """
 
     weights: Form
     mask: Form
     gradient: Callable[[], Form]
+    second_moment: Callable[[], Form] | None = None
 
     def convert(self, function: Callable[[Form], Other]) -> "Snapshot[Other]":
         """Applies a function to everything in it."""
+        moment = self.second_moment
         return Snapshot(
             function(self.weights),
             function(self.mask),
             lambda: function(self.gradient()),
+            (lambda: function(moment())) if moment else None,
         )
 
 

@@ -310,7 +310,11 @@ class Pruner:
         if settings.dynamic:
             parameters = without_dead_units(parameters, snapshot.mask)
         saliency = compute_saliency(
-            parameters, settings.saliency, gradient=snapshot.gradient, seed=self.seed
+            parameters,
+            settings.saliency,
+            gradient=snapshot.gradient,
+            second_moment=snapshot.second_moment,
+            seed=self.seed,
         )
         choose = partial(
             make_mask,

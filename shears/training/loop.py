@@ -112,6 +112,7 @@ def train(
                     trainer.state.parameters.numpy(),
                     trainer.state.mask.numpy(),
                     partial(trainer.gradient, np.roll(order, -i)),
+                    partial(trainer.second_moment, step) if step else None,
                 )
                 trainer.set_mask(*mask_updates[step](snapshot))
             rate = learning_rate(

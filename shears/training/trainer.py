@@ -233,6 +233,17 @@ class Trainer:
             total += self._gradient(tf.constant(rows), tf.constant(start)).numpy()
         return total / len(batches)
 
+    def second_moment(self, step: int) -> np.ndarray:
+        """Returns Adam's second moment, bias-corrected (Kingma and Ba 2015).
+
+        Args:
+            step: Steps taken, at least 1.
+
+        Returns:
+            (W,) float32, for pruned weights too.
+        """
+        return self.state.nu.numpy() / np.float32(1 - self.recipe.beta_2**step)
+
     def _update(self, gradient: tf.Tensor, step: tf.Tensor, rate: tf.Tensor) -> None:
         """Applies TensorFlow's fused update: one pass over the flat vector."""
         recipe, state = self.recipe, self.state

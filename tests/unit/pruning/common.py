@@ -27,11 +27,16 @@ def gradient_of(seed: int) -> Parameters:
     return Parameters(rng.normal(size=PARAMETERS).astype(np.float32))
 
 
-def snapshot_of(weights, gradient=None, *, mask=None) -> Snapshot:
+def second_moment_of(seed: int) -> Parameters:
+    return Parameters(gradient_of(seed).vector ** 2)
+
+
+def snapshot_of(weights, gradient=None, *, mask=None, second_moment=None) -> Snapshot:
     """A snapshot of weights, of the network with batch norm or without it."""
     if mask is None:
         mask = type(weights)(np.ones_like(weights.vector))
-    return Snapshot(weights, mask, lambda: gradient)
+    moment = (lambda: second_moment) if second_moment else None
+    return Snapshot(weights, mask, lambda: gradient, moment)
 
 
 def magnitude(parameters: Parameters) -> Parameters:

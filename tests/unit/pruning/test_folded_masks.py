@@ -52,20 +52,37 @@ def test_removing_dead_units_changes_nothing():
     np.testing.assert_allclose(batch_norm.logits(masked, INPUT), before, atol=1e-3)
 
 
-def test_the_gradient_is_that_of_the_folded_weights():
+def test_gradient_and_second_moment_are_those_of_the_folded_weights():
     """If a folded weight changes, the loss changes as the gradient says."""
     norm, trained = BatchNorm(IMAGES), make_trained(4)
     seen = {}
 
     def make(snapshot, update):
-        seen.update(parameters=snapshot.weights, gradient=snapshot.gradient())
+        seen.update(
+            parameters=snapshot.weights,
+            gradient=snapshot.gradient(),
+            second_moment=snapshot.second_moment(),
+        )
         return snapshot.weights, make_mask(snapshot.weights, 1000)
 
     slope = np.random.default_rng(0).normal(size=len(trained.vector)).astype("f4")
     gradient = BatchNormParameters(slope)
-    folded_masks(norm, make)(snapshot_of(trained, gradient), MaskUpdate(1000))
+    snapshot = snapshot_of(
+        trained, gradient, second_moment=BatchNormParameters(slope**2)
+    )
+    folded_masks(norm, make)(snapshot, MaskUpdate(1000))
     # First-order saliency |w g| is the same, whichever way weights are written.
     ours = seen["parameters"].masked(seen["gradient"])
     theirs = trained.network.masked(gradient.network)
     for one, other in zip(ours.kernels, theirs.kernels, strict=True):
         np.testing.assert_allclose(one, other, rtol=1e-3, atol=1e-6)
+    # So is w^2 v, if v is the squared gradient.
+    for kernel, moment, expected in zip(
+        seen["parameters"].kernels,
+        seen["second_moment"].kernels,
+        theirs.kernels,
+        strict=True,
+    ):
+        np.testing.assert_allclose(
+            kernel**2 * moment, expected**2, rtol=1e-3, atol=1e-9
+        )

@@ -28,9 +28,20 @@ from tests.unit.pruning.common import (
     gradient_of,
     magnitude,
     mask_of,
+    second_moment_of,
     snapshot_of,
     zeros_in,
 )
+
+
+def saliency_of(parameters: Parameters, kind: str, seed: int) -> Parameters:
+    return compute_saliency(
+        parameters,
+        kind,
+        gradient=lambda: gradient_of(seed),
+        second_moment=lambda: second_moment_of(seed + 1),
+        seed=seed,
+    )
 
 
 @settings(max_examples=30, deadline=None)
@@ -50,9 +61,7 @@ def test_mask_has_exactly_the_zeros_and_keeps_what_was_pruned(
     if levels:  # few distinct values: ties everywhere
         parameters = Parameters(np.round(parameters.vector * 30) / 30)
     zeros = max(zeros_for(sparsity), zeros_in(parameters))
-    saliency = compute_saliency(
-        parameters, kind, gradient=lambda: gradient_of(seed), seed=seed
-    )
+    saliency = saliency_of(parameters, kind, seed)
     mask = mask_of(
         parameters, zeros, allocation, saliency=saliency, granularity=granularity
     )
@@ -79,9 +88,7 @@ def test_no_kernel_falls_below_the_floor(
     seed, sparsity, floor, allocation, kind, granularity
 ):
     parameters = make_parameters(seed)
-    saliency = compute_saliency(
-        parameters, kind, gradient=lambda: gradient_of(seed), seed=seed
-    )
+    saliency = saliency_of(parameters, kind, seed)
     zeros = zeros_for(sparsity)
     mask = mask_of(
         parameters,
@@ -202,9 +209,12 @@ def test_the_weights_of_dead_units_are_given_to_others(allocation):
 def test_a_mask_is_exact_after_drop_and_grow_too(kind):
     parameters, zeros = make_parameters(5), zeros_for(0.97)
     pruner = pruner_with(saliency=kind, remove_dead_units=False)
-    _, mask = pruner(snapshot_of(parameters, gradient_of(0)), MaskUpdate(zeros, 0.3))
+    snapshot = snapshot_of(
+        parameters, gradient_of(0), second_moment=second_moment_of(1)
+    )
+    _, mask = pruner(snapshot, MaskUpdate(zeros, 0.3))
     assert zeros_in(mask) == zeros
-    _, without = pruner(snapshot_of(parameters, gradient_of(0)), MaskUpdate(zeros))
+    _, without = pruner(snapshot, MaskUpdate(zeros))
     assert (mask.vector != without.vector).any()
 
 
@@ -263,7 +273,10 @@ def test_dynamic_masks_are_exact_whatever_the_latent_weights(
     latent.kernels[0][..., :dead] *= 0.02  # units that may die
     for sparsity in (0.85, 0.97, 0.99, 0.99):
         zeros = zeros_for(sparsity)
-        snapshot = snapshot_of(latent, gradient_of(seed), mask=mask)
+        moment = None if mask is None else second_moment_of(seed + 1)
+        snapshot = snapshot_of(
+            latent, gradient_of(seed), mask=mask, second_moment=moment
+        )
         latent, mask = pruner(snapshot, MaskUpdate(zeros))
         assert zeros_in(mask) == zeros
         assert zeros_in(latent.masked(mask)) == zeros

@@ -45,6 +45,7 @@ def pruned(parameters: Parameters, sparsity: float) -> Parameters:
             (name, True)
             for name in (
                 "first_order",
+                "second_moment",
                 "rigl",
                 "dynamic",
                 "random_from_scratch",

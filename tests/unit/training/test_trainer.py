@@ -215,6 +215,21 @@ def test_the_result_is_the_moving_average():
     assert loss == pytest.approx(np.log(10), rel=1e-5)  # of equal logits
 
 
+def test_the_second_moment_for_masks_is_adams_bias_corrected():
+    trainer = make_trainer(PLAIN)
+    mask = make_mask(Parameters(trainer.state.parameters.numpy()), 1_000_000).vector
+    trainer.set_mask(trainer.state.parameters.numpy(), mask)
+    slopes = []
+    for taken in range(2):
+        slopes.append(gradient(trainer.state.parameters.numpy()))
+        take(trainer, taken, 1e-3)
+    v = 0.99 * 0.01 * slopes[0] ** 2 + 0.01 * slopes[1] ** 2
+    expected = v / (1 - 0.99**2)
+    result = trainer.second_moment(2)
+    np.testing.assert_allclose(result, expected, rtol=1e-2, atol=1e-9)
+    assert result[mask == 0].any()
+
+
 def test_the_gradient_for_masks_covers_pruned_weights():
     trainer = make_trainer(change(PLAIN, dropout=(0.5, 0.5, 0.5)))
     mask = make_mask(Parameters(trainer.state.parameters.numpy()), 1_000_000).vector

@@ -12,7 +12,11 @@ import numpy as np
 from shears.data.dataset import Split
 from shears.model import batch_norm, forward, input_normalisation
 from shears.model.batch_norm import BatchNorm
-from shears.model.parameters import BatchNormParameters, Parameters
+from shears.model.parameters import (
+    BatchNormParameters,
+    Parameters,
+    kernel_mask,
+)
 from shears.pruning.folded_masks import folded_masks
 from shears.pruning.mask_plan import MaskPlan, MaskUpdate, Snapshot
 from shears.runtime.backend import tf
@@ -80,6 +84,7 @@ def train(
         forward=form.forward,
         soft_targets=soft_targets,
         dynamic=dynamic,
+        kernels=form.kernels,
     )
     mask_updates = mask_updates or {}
     count = len(training.labels)
@@ -121,6 +126,7 @@ def train(
                 peak=recipe.learning_rate,
                 schedule=recipe.schedule,
                 warmup=warmup,
+                final=recipe.final_rate,
             )
             rows = order[i * recipe.batch_size : (i + 1) * recipe.batch_size]
             trainer.step(tf.constant(rows), tf.constant(step), tf.constant(rate))
@@ -205,6 +211,7 @@ def train_network(
         return parameters.vector
 
     mask_updates: dict[int, UpdateMask] = {}
+    form = BatchNormParameters if recipe.batch_norm else Parameters
     if recipe.batch_norm:
         norm = BatchNorm(training.images, pixels)
         logits, vector = batch_norm.logits, norm.insert(start).vector
@@ -224,7 +231,12 @@ def train_network(
 
     vector, history = train(
         vector,
-        TrainedForm(partial(logits, pixels=pixels), to_deployed, forward.logits),
+        TrainedForm(
+            partial(logits, pixels=pixels),
+            to_deployed,
+            forward.logits,
+            kernel_mask(form),
+        ),
         training,
         validation,
         recipe,

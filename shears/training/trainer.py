@@ -30,11 +30,13 @@ class TrainedForm:
         forward: Computes the logits of the trained form.
         to_deployed: Turns the trained form, (W,) float32, into the deployed one.
         deployed_forward: Computes the logits of the deployed form.
+        kernels: (W,) bool, what belongs to a kernel, for ``decay: kernels``.
     """
 
     forward: Forward
     to_deployed: Callable[[np.ndarray], np.ndarray]
     deployed_forward: Forward
+    kernels: np.ndarray | None = None
 
 
 class TrainState:
@@ -82,6 +84,7 @@ class Trainer:
         forward: Forward,
         soft_targets: SoftTargets | None = None,
         dynamic: bool = False,
+        kernels: np.ndarray | None = None,
     ):
         """Puts weights and data on the device that the step runs on.
 
@@ -96,9 +99,18 @@ class Trainer:
             soft_targets: A teacher's; their views replace the recipe's flip and crop.
             dynamic: Whether pruned weights are trained on, as latent weights: with the
                 gradient of the masked network (DPF; Lin et al. 2020, algorithm 1).
+            kernels: (W,) bool, what weight decay acts on with ``decay: kernels``.
+
+        Raises:
+            ValueError: `kernels` is missing.
         """
         self.recipe, self.seed, self.forward = recipe, seed, forward
         self.dynamic = dynamic
+        self.decay: float | tf.Tensor = recipe.weight_decay
+        if recipe.decay == "kernels":
+            if kernels is None:
+                raise ValueError("kernels: found None, expected which weights decay")
+            self.decay = tf.constant(recipe.weight_decay * kernels, tf.float32)
         self.dtype = tf.as_dtype(precision)
         self.state = TrainState(vector)
         self.sums = tf.Variable(tf.zeros(2))  # cross-entropy, correct predictions
@@ -196,7 +208,7 @@ class Trainer:
         recipe, state = self.recipe, self.state
         logits, gradient = self._forward_and_gradient(rows, step, with_dropout=True)
         if recipe.weight_decay:  # decoupled (Loshchilov and Hutter 2019, algorithm 2)
-            state.parameters.assign(state.parameters * (1 - rate * recipe.weight_decay))
+            state.parameters.assign(state.parameters * (1 - rate * self.decay))
         self._update(gradient, step, rate)
         if not self.dynamic:
             state.parameters.assign(state.parameters * state.mask)

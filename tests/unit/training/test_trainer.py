@@ -5,7 +5,7 @@ import pytest
 
 from shears.data.augmentation import draw_views
 from shears.model.forward import logits
-from shears.model.parameters import Parameters
+from shears.model.parameters import Parameters, kernel_mask
 from shears.pruning.masks import make_mask
 from shears.runtime.backend import tf
 from shears.training.recipe import Recipe
@@ -18,7 +18,11 @@ ROWS = np.arange(16, dtype=np.int32)
 
 
 def make_trainer(
-    recipe: Recipe, soft_targets: SoftTargets | None = None, *, dynamic: bool = False
+    recipe: Recipe,
+    soft_targets: SoftTargets | None = None,
+    *,
+    dynamic: bool = False,
+    kernels: np.ndarray | None = None,
 ) -> Trainer:
     return Trainer(
         make_parameters(0).vector.copy(),
@@ -29,6 +33,7 @@ def make_trainer(
         forward=logits,
         soft_targets=soft_targets,
         dynamic=dynamic,
+        kernels=kernels,
     )
 
 
@@ -118,6 +123,32 @@ def test_latent_weights_take_the_masked_networks_step():
     )
 
 
+def test_decay_of_kernels_spares_biases():
+    moved = []
+    for decay in ("kernels", "all"):
+        recipe = change(PLAIN, optimizer="sgd", weight_decay=0.3, decay=decay)
+        trainer = make_trainer(recipe, kernels=kernel_mask(Parameters))
+        take(trainer, 0, 0.01)
+        moved.append(Parameters(trainer.state.parameters.numpy()))
+    start = make_parameters(0)
+    step = Parameters(start.vector - 0.01 * gradient(start.vector))
+    spared, decayed = moved
+    for kernel, all_decay in zip(spared.kernels, decayed.kernels, strict=True):
+        np.testing.assert_allclose(kernel, all_decay, rtol=1e-5, atol=1e-8)
+    for bias, all_decay, expected, before in zip(
+        spared.biases, decayed.biases, step.biases, start.biases, strict=True
+    ):
+        np.testing.assert_allclose(bias, expected, rtol=1e-4, atol=1e-7)
+        np.testing.assert_allclose(
+            bias - all_decay, 0.01 * 0.3 * before, rtol=1e-2, atol=1e-7
+        )
+
+
+def test_decay_of_kernels_needs_to_know_them():
+    with pytest.raises(ValueError, match="kernels: found None"):
+        make_trainer(change(PLAIN, decay="kernels"))
+
+
 def test_without_augmentation_images_are_the_originals():
     images, _ = make_trainer(PLAIN).augment(tf.constant(ROWS), tf.constant([0, 0]))
     np.testing.assert_array_equal(images, make_data().images[ROWS])
@@ -191,8 +222,9 @@ def test_the_loss_of_a_student_by_hand():
     np.testing.assert_allclose(result, expected, rtol=1e-3)
 
 
-def test_the_moving_average_starts_again_with_a_mask():
-    trainer = make_trainer(change(PLAIN, ema_decay=0.5))
+@pytest.mark.parametrize("dynamic", [False, True])
+def test_the_moving_average_starts_again_with_a_mask(dynamic):
+    trainer = make_trainer(change(PLAIN, ema_decay=0.5), dynamic=dynamic)
     vectors = []
     for taken in range(3):
         take(trainer, taken, 1e-3)
@@ -202,8 +234,11 @@ def test_the_moving_average_starts_again_with_a_mask():
     np.testing.assert_allclose(trainer.result(), expected, rtol=1e-5, atol=1e-8)
     mask = make_mask(Parameters(trainer.state.parameters.numpy()), 1_100_000).vector
     trainer.set_mask(trainer.state.parameters.numpy(), mask)
-    np.testing.assert_array_equal(trainer.result(), trainer.state.parameters.numpy())
+    masked = trainer.state.parameters.numpy() * mask
+    np.testing.assert_array_equal(trainer.result(), masked)
     take(trainer, 3, 1e-3)
+    expected = (masked + trainer.state.parameters.numpy() * mask) / 2
+    np.testing.assert_allclose(trainer.result(), expected, rtol=1e-5, atol=1e-8)
     assert not trainer.result()[mask == 0].any()
     assert np.count_nonzero(trainer.result()) == mask.sum()
 

@@ -10,6 +10,7 @@ from shears.model.teacher import (
     STD,
     Teacher,
     initial_vector,
+    kernel_mask,
     mean_logits,
     measure_statistics,
     shapes,
@@ -139,3 +140,10 @@ def test_a_teacher_learns_what_it_is_shown():
     teacher = Teacher(vector, FILTERS, WIDTH, measure(vector, crop=4))
     outputs = teacher.forward(tf.constant(data.images.astype("f4") / 255)).numpy()
     assert np.mean(outputs.argmax(1) == data.labels) > 0.8
+
+
+def test_the_mask_of_the_teachers_kernels_leaves_out_biases():
+    vector, mask = initial_vector(0, WIDTH), kernel_mask(WIDTH)
+    assert mask.shape == vector.shape
+    assert not vector[~mask].any()  # biases are 0 at first
+    assert mask.sum() == sum(np.prod(shape) for shape in shapes(WIDTH) if shape[1:])

@@ -353,8 +353,10 @@ MODULES = {
     "reporting/charts": REPORT,
     "reporting/latency": REPORT,
     "reporting/network_charts": REPORT,
+    "reporting/network_picture": REPORT,
     "reporting/page": REPORT,
     "reporting/report": REPORT,
+    "reporting/stages": REPORT,
     "reporting/submission": PACKAGE,
     "runtime/__init__": EVERYTHING,
     "runtime/backend": {**TRAINING, **CELLS},
@@ -443,11 +445,18 @@ FILES = [
         text("shears/classroom/leaderboard.html.j2", "<!-- edited -->\n"),
         NOTHING,
     ),
-    Edit(
-        "`shears/reporting/page.css`",
-        text("shears/reporting/page.css", "/* edited */\n"),
-        REPORT,
-    ),
+    *[
+        Edit(
+            f"`shears/reporting/{name}`",
+            text(f"shears/reporting/{name}", comment),
+            REPORT,
+        )
+        for name, comment in (
+            ("page.css", "/* edited */\n"),
+            ("page.js", "// edited\n"),
+            ("parts.html.j2", "{# edited #}\n"),
+        )
+    ],
     *[
         Edit(
             f"`shears/inference/{name}`",

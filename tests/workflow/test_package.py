@@ -117,5 +117,6 @@ def test_the_package_has_the_library_and_nothing_else(installed):
     folders = {Path(name).parts[0] for name in names}
     assert folders == {"shears", f"shears-{VERSION}.dist-info"}
     # The pages are made from an installed package, too.
-    pages = {"reporting/page.css", "classroom/leaderboard.html.j2"}
+    pages = {f"reporting/{name}" for name in ("page.css", "page.js", "parts.html.j2")}
+    pages.add("classroom/leaderboard.html.j2")
     assert names >= {f"shears/{name}" for name in pages}

@@ -22,6 +22,7 @@ rule score_report:
             caption="../report/score_report.rst",
             category="Submission",
         ),
+        configuration=RESULTS / "configuration.json",
         figures=report(
             directory(RESULTS / "figures"),
             patterns=["{name}.png"],

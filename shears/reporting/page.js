@@ -17,7 +17,11 @@ function drawCharts(specs) {
 }
 
 // The picture is whole without this: it shows the last stage. The slider shows the others.
+let drawnBefore;
 function moveNetwork() {
+  drawnBefore?.abort();
+  drawnBefore = new AbortController();
+  const {signal} = drawnBefore;
   const place = document.getElementById("network");
   if (!place) return;
   const {stages, layers, sides, size, full, least} =
@@ -74,8 +78,8 @@ function moveNetwork() {
   const still = matchMedia("(prefers-reduced-motion: reduce)");
   slider.addEventListener("input", () => show(Number(slider.value), !still.matches));
   let before = last;
-  addEventListener("beforeprint", () => { before = Number(slider.value); show(last); });
-  addEventListener("afterprint", () => show(before));
+  addEventListener("beforeprint", () => { before = Number(slider.value); show(last); }, {signal});
+  addEventListener("afterprint", () => show(before), {signal});
 }
 
 async function makeTables(module, ids) {

@@ -40,6 +40,26 @@ def read_libraries() -> dict[str, str]:
     }
 
 
+def _environment() -> jinja2.Environment:
+    return jinja2.Environment(
+        loader=jinja2.FunctionLoader(_read_template),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+
+
+def render_part(name: str, /, **values: Any) -> str:
+    """Renders a template of this package as part of a page.
+
+    Args:
+        name: The template's file.
+        **values: What it shows. Texts are escaped.
+    """
+    return _environment().get_template(name).render(**values)
+
+
 def render_page(template: str, **values: Any) -> bytes:
     """Renders a Jinja2 template as a page that needs no other file, in UTF-8.
 
@@ -48,12 +68,5 @@ def render_page(template: str, **values: Any) -> bytes:
             ``parts.html.j2`` has macros that it may import.
         **values: What it shows. Texts are escaped.
     """
-    environment = jinja2.Environment(
-        loader=jinja2.FunctionLoader(_read_template),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    page = environment.from_string(template)
+    page = _environment().from_string(template)
     return page.render(libraries=read_libraries(), **values).encode()

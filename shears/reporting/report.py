@@ -35,7 +35,14 @@ from shears.reporting.latency import draw_latency, latency_table
 from shears.reporting.network_picture import describe_network
 from shears.reporting.page import render_page
 from shears.reporting.stages import draw_stages, read_costs, read_graph
-from shears.runtime.files import read_csv, read_json, verify, whole_file, write_bytes
+from shears.runtime.files import (
+    read_csv,
+    read_json,
+    verify,
+    whole_file,
+    write_bytes,
+    write_json,
+)
 from shears.weight_files.canonical import read_weights
 
 CLASSES = {
@@ -182,6 +189,7 @@ def write_report(
     command: str,
     template: str | Path,
     report: str | Path,
+    configuration: str | Path,
     figures: str | Path,
 ) -> None:
     """Renders the report, and its figures as files.
@@ -201,6 +209,7 @@ def write_report(
         command: The command that reproduces the run.
         template: Jinja2 template.
         report: HTML file to write.
+        configuration: JSON file to write: `config`, to compare runs.
         figures: Folder for the charts, as SVG and PNG, and the filters, as PNG.
     """
     names = [c.name for c in candidates]
@@ -276,4 +285,5 @@ def write_report(
         command=command,
         **values,
     )
+    write_json(configuration, config)
     write_bytes(report, page)

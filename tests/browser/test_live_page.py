@@ -32,7 +32,9 @@ def address(base):
         thread.join()
 
 
-@pytest.mark.parametrize(("size", "scheme"), [*zip(SIZES, ("light", "dark"))])
+@pytest.mark.parametrize(
+    ("size", "scheme"), [*zip(SIZES, ("light", "dark"), strict=True)]
+)
 def test_it_has_no_barriers(open_page, address, size, scheme):
     page = open_page(address, size, scheme)
     page.evaluate("document.querySelectorAll('details').forEach(d => d.open = true)")

@@ -12,13 +12,17 @@ rule score_report:
         choice=rules.choose_submission.output.choice,
         manifest=rules.package_submission.output.manifest,
         template=os.path.relpath(ROOT / "report/report.html.j2"),
-        style=os.path.relpath(ROOT / "shears/reporting/page.css"),
+        parts=[
+            os.path.relpath(ROOT / f"shears/reporting/{name}")
+            for name in ("page.css", "page.js", "parts.html.j2")
+        ],
     output:
         report=report(
             RESULTS / "report.html",
             caption="../report/score_report.rst",
             category="Submission",
         ),
+        configuration=RESULTS / "configuration.json",
         figures=report(
             directory(RESULTS / "figures"),
             patterns=["{name}.png"],

@@ -53,5 +53,6 @@ if __name__ == "__main__":
             command=snakemake.params.command,
             template=snakemake.input.template,
             report=snakemake.output.report,
+            configuration=snakemake.output.configuration,
             figures=snakemake.output.figures,
         )

@@ -6,6 +6,8 @@
 - shears export FILE --format c: a smaller network with the same predictions, as code or
   as a model of ONNX, LiteRT or Keras
 - shears latency FILE: how fast it is in several runtimes and as C code
+- shears report A B: a page that shows runs beside each other
+- shears open, shears watch: the page of a run, when it ends and while it trains
 - shears notebook fill FILE.ipynb --output FILE.ipynb: fills the course's notebook
 - shears notebook check FILE.ipynb: runs a filled notebook; points, edited cells
 - shears leaderboard FOLDER: scores a class, and writes its leaderboard
@@ -43,6 +45,7 @@ from shears.given_files import (
 from shears.inference_cli import add_inference_commands
 from shears.model.architecture import NAMES, PARAMETERS
 from shears.notebook_cli import add_commands
+from shears.report_cli import add_report_commands
 from shears.runtime.errors import RefusedFile, UserError, printable
 from shears.runtime.files import checksum
 from shears.runtime.output import complain
@@ -200,6 +203,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if command is score:
             add_data_argument(subparser)
     add_inference_commands(commands)
+    add_report_commands(commands)
     summary = "Fills or checks the course's notebook of Part A."
     add_commands(commands.add_parser("notebook", help=summary, description=summary))
     add_classroom_commands(commands)

@@ -193,6 +193,7 @@ def render(
         command="snakemake --cores all --config 'seeds=[0]'",
         template=ROOT / "report/report.html.j2",
         report=folder / "report.html",
+        configuration=folder / "configuration.json",
         figures=folder / "figures",
     )
     return (folder / "report.html").read_text(encoding="utf-8")

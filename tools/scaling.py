@@ -28,7 +28,7 @@ import psutil
 
 from shears.config import Configuration
 from shears.plan import plan
-from shears.reporting.report import read_costs
+from shears.reporting.stages import read_costs
 from shears.runtime import machine
 from shears.runtime.errors import plain_errors
 from shears.runtime.output import checked_output

@@ -11,12 +11,12 @@ import re
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterable
 from pathlib import Path
 
 from PIL import Image
 
 from shears.classroom.page import write_page
+from shears.reporting.stages import Edge, without_implied
 from shears.runtime.files import whole_file
 from tests import ROOT
 from tests.leaderboards import made_up_class
@@ -27,7 +27,6 @@ REPORT = ROOT / "demo/results/report.html"
 PICTURE = ROOT / "docs/report.png"
 LEADERBOARD_PICTURE = ROOT / "docs/leaderboard.png"
 CHROMIUM = "/usr/bin/chromium"
-Edge = tuple[str, str]
 
 
 def read_graph(mermaid: str) -> set[Edge]:
@@ -35,19 +34,6 @@ def read_graph(mermaid: str) -> set[Edge]:
     names = dict(re.findall(r"(id\d+)\[(\w+)\]", mermaid))
     edges = re.findall(r"(id\d+) --> (id\d+)", mermaid)
     return {(names[a], names[b]) for a, b in edges}
-
-
-def without_implied(edges: Iterable[Edge]) -> set[Edge]:
-    """Drops edges from a rule to itself, and those that a longer path implies."""
-    edges = {(a, b) for a, b in edges if a != b}
-
-    def reaches(start: str, end: str, left_out: Edge) -> bool:
-        following = {b for a, b in edges - {left_out} if a == start}
-        return end in following or any(
-            reaches(name, end, left_out) for name in following
-        )
-
-    return {edge for edge in edges if not reaches(*edge, left_out=edge)}
 
 
 def draw_graph() -> str:

@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 from shears.plan import Plan, plan
 from shears.reporting.candidates import Candidate, mean_scores, over_seeds, title
 from shears.reporting.charts import save_chart
-from shears.reporting.report import read_costs
+from shears.reporting.stages import read_costs
 from shears.runtime.files import read_csv, read_json, whole_file
 from shears.runtime.output import checked_output
 from tools.configuration import read_configuration

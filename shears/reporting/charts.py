@@ -208,8 +208,8 @@ def draw_plane(rows: Rows, frontiers: Mapping[str, Sequence[int]]) -> Chart:
     """Draws accuracy against sparsity, with lines of equal score (slope -1).
 
     Args:
-        rows: One per candidate: title, method, sparsity, chosen, and accuracy and score
-            as validation, test, validation_score, test_score.
+        rows: One per candidate: title, method, sparsity, chosen, accuracy and score as
+            validation, test, validation_score, test_score; run if there are several.
         frontiers: Indices of the rows on the frontier, for "test" and "validation".
     """
     best = max(row["test_score"] for row in rows)
@@ -226,6 +226,7 @@ def draw_plane(rows: Rows, frontiers: Mapping[str, Sequence[int]]) -> Chart:
             "accuracy": row[split],
             "score": row[f"{split}_score"],
             **{key: row[key] for key in ("title", "method", "sparsity", "chosen")},
+            "run": row.get("run", ""),
             "frontier": i in frontiers[split],
         }
         for i, row in enumerate(rows)
@@ -252,7 +253,7 @@ def draw_plane(rows: Rows, frontiers: Mapping[str, Sequence[int]]) -> Chart:
     rim = (
         base.transform_filter(alt.datum.frontier)
         .mark_line(color=GREY, strokeWidth=1.5)
-        .encode(x=x, y=y)
+        .encode(x=x, y=y, detail="run:N")
     )
     shown = {"sparsity": "sparsity", "accuracy": "accuracy", "score": "score"}
     marks = candidate_marks(base, rows, x, y, shown)
@@ -261,7 +262,7 @@ def draw_plane(rows: Rows, frontiers: Mapping[str, Sequence[int]]) -> Chart:
         "Accuracy against sparsity: the frontier",
         f"{len(near)} of {len(rows)} candidates: those within 0.06 of the best score. "
         "Dashed lines join equal scores. The solid line joins candidates that no other "
-        "candidate beats in both accuracy and sparsity. A ring marks the chosen one.",
+        "of the run beats in both accuracy and sparsity. A ring marks the chosen one.",
         [(equal + rim + marks).add_params(split).properties(height=340)],
     )
 

@@ -1,7 +1,6 @@
 """The score report: one HTML page that needs no other file, and its figures."""
 
 import base64
-import csv
 import io
 import statistics
 from collections.abc import Mapping, Sequence
@@ -33,8 +32,17 @@ from shears.reporting.candidates import (
     title,
 )
 from shears.reporting.latency import draw_latency, latency_table
+from shears.reporting.network_picture import describe_network
 from shears.reporting.page import render_page
-from shears.runtime.files import read_csv, read_json, verify, whole_file, write_bytes
+from shears.reporting.stages import draw_stages, read_costs, read_graph
+from shears.runtime.files import (
+    read_csv,
+    read_json,
+    verify,
+    whole_file,
+    write_bytes,
+    write_json,
+)
 from shears.weight_files.canonical import read_weights
 
 CLASSES = {
@@ -72,36 +80,6 @@ def _embed_file(path: str | Path) -> str:
     """Encodes an SVG file as a data URL."""
     verify(path)
     return _embed(Path(path).read_bytes(), "svg+xml")
-
-
-def read_costs(folder: str | Path) -> list[dict[str, Any]]:
-    """Adds up Snakemake's benchmark files, a row per rule.
-
-    Args:
-        folder: Where they are; missing ones are not counted.
-
-    Returns:
-        rule, jobs, seconds (of all jobs), memory (MiB, the largest; None if never
-        measured, because the jobs end too fast), longest time first.
-    """
-    rules: dict[str, list[dict[str, Any]]] = {}
-    for path in sorted(Path(folder).rglob("*.tsv")):
-        cell = path.parent.name == "optimizers"
-        rule = "benchmark_optimizer" if cell else path.stem
-        with path.open(encoding="utf-8") as file:
-            rules.setdefault(rule, []).extend(csv.DictReader(file, delimiter="\t"))
-    rows: list[dict[str, Any]] = []
-    for rule, jobs in rules.items():
-        memory = [float(job["max_rss"]) for job in jobs if job["max_rss"] != "NA"]
-        rows.append(
-            {
-                "rule": rule,
-                "jobs": len(jobs),
-                "seconds": sum(float(job["s"]) for job in jobs),
-                "memory": max(memory, default=None),
-            }
-        )
-    return sorted(rows, key=lambda row: -row["seconds"])
 
 
 def _read_predictions(candidate: Candidate) -> tuple[np.ndarray, np.ndarray]:
@@ -175,6 +153,7 @@ def _examine(
         ),
     ]
     values = {
+        "network": describe_network(stages, weights),
         "stages": [stages[0], stages[-1]],
         "changes": changes,
         "flipped": [
@@ -210,6 +189,7 @@ def write_report(
     command: str,
     template: str | Path,
     report: str | Path,
+    configuration: str | Path,
     figures: str | Path,
 ) -> None:
     """Renders the report, and its figures as files.
@@ -229,6 +209,7 @@ def write_report(
         command: The command that reproduces the run.
         template: Jinja2 template.
         report: HTML file to write.
+        configuration: JSON file to write: `config`, to compare runs.
         figures: Folder for the charts, as SVG and PNG, and the filters, as PNG.
     """
     names = [c.name for c in candidates]
@@ -276,6 +257,7 @@ def write_report(
     for name, picture in pictures.items():
         with whole_file(Path(figures) / f"{name}.png") as file:
             file.write(picture)
+    spent = read_costs(costs)
     page = render_page(
         Path(template).read_text(encoding="utf-8"),
         candidates=candidates,
@@ -297,9 +279,11 @@ def write_report(
         study_plots={
             name: _embed_file(path) for name, path in study.items() if name != "table"
         },
-        costs=read_costs(costs),
+        costs=spent,
+        dag=draw_stages(read_graph(Path(report).parent), spent),
         config=yaml.safe_dump(dict(config), sort_keys=False, width=88),
         command=command,
         **values,
     )
+    write_json(configuration, config)
     write_bytes(report, page)

@@ -245,6 +245,13 @@ def test_a_large_class_draws_only_one_page_of_rows_and_sorts_all(show, count):
     assert shown == [pytest.approx(value, abs=1e-4) for value in best[:25]]
 
 
+def test_a_print_of_the_dark_page_is_light(show):
+    page = show(made_up_class(40), "desktop", "dark")
+    page.emulate_media(media="print")
+    page.evaluate("dispatchEvent(new Event('beforeprint'))")
+    assert_no_barriers(page, "desktop")
+
+
 def test_a_print_has_all_rows_and_no_controls(show):
     page = show(made_up_class(60))
     page.emulate_media(media="print")

@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.browser.conftest import SIZES, assert_no_barriers
+from tests.browser.conftest import PAPER, SIZES, assert_no_barriers
 from tests.report_pages import candidate, render, write_files
 
 sync_api = pytest.importorskip("playwright.sync_api", reason="make test-browser")
@@ -36,6 +36,96 @@ def test_it_opens_from_disk_without_requests_errors_or_barriers(show, size, sche
     assert_no_barriers(show(size, scheme), size)
 
 
+def unfold(page) -> None:
+    """Opens every fold."""
+    page.evaluate("document.querySelectorAll('details').forEach(d => d.open = true)")
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("size", SIZES)
+def test_it_has_no_barriers_unfolded(show, size, scheme):
+    page = show(size, scheme)
+    unfold(page)
+    assert_no_barriers(page, size)
+
+
+def test_a_print_of_the_dark_page_is_light_and_fits_the_paper(show):
+    page = show("desktop", "dark")
+    page.set_viewport_size(dict(zip(("width", "height"), PAPER, strict=True)))
+    page.emulate_media(media="print")
+    page.evaluate("dispatchEvent(new Event('beforeprint'))")
+    page.wait_for_timeout(300)
+    assert_no_barriers(page, "paper")
+    colour = page.evaluate("getComputedStyle(document.body).backgroundColor")
+    assert colour == "rgb(255, 255, 255)"
+
+
+def squares(page) -> list[int]:
+    """Counts the squares of each layer."""
+    paths = page.locator("#network path").all()
+    return [path.get_attribute("d").count("M") for path in paths]
+
+
+def test_the_slider_goes_from_dense_to_sparse_by_keyboard_mouse_and_touch(show):
+    page = show()
+    slider = page.get_by_label("From dense to sparse")
+    said = page.locator("#network output")
+    sparse = squares(page)
+    sync_api.expect(said).to_contain_text("round 1: ")
+    slider.press("Home")
+    sync_api.expect(said).to_contain_text("dense: ")
+    sync_api.expect(slider).to_have_attribute("aria-valuetext", said.inner_text())
+    page.wait_for_timeout(600)  # it moves
+    dense = squares(page)
+    assert dense[0] > sparse[0]
+    kept = page.locator("#network .kept").first
+    assert kept.inner_text() in page.locator("#network title").first.text_content()
+    slider.press("End")
+    sync_api.expect(said).to_contain_text("round 1: ")
+    page.wait_for_timeout(600)
+    assert squares(page) == sparse
+    box = slider.bounding_box()
+    page.mouse.click(box["x"] + 2, box["y"] + box["height"] / 2)
+    sync_api.expect(said).to_contain_text("dense: ")
+    assert box["height"] >= 24  # a finger hits it
+    assert page.problems == []
+
+
+def drawn(page) -> list[float]:
+    """Reads every number of the squares' paths."""
+    read = "all => all.flatMap(p => p.getAttribute('d').match(/[0-9.]+/g).map(Number))"
+    return page.locator("#network path").evaluate_all(read)
+
+
+def test_the_script_draws_the_same_squares_as_the_page(show):
+    page = show()
+    slider = page.get_by_label("From dense to sparse")
+    first = drawn(page)
+    for key in ("Home", "End"):
+        slider.press(key)
+        page.wait_for_timeout(600)
+    assert drawn(page) == pytest.approx(first, abs=0.11)
+
+
+def test_the_picture_needs_no_javascript_and_less_motion_is_respected(
+    chromium, address
+):
+    context = chromium.new_context(java_script_enabled=False)
+    page = context.new_page()
+    page.goto(address)
+    sync_api.expect(page.locator("#network .slider")).to_be_hidden()
+    assert all(squares(page))
+    context.close()
+    context = chromium.new_context(reduced_motion="reduce")
+    page = context.new_page()
+    page.goto(address)
+    page.wait_for_selector("html[data-ready=yes]")
+    sparse = squares(page)
+    page.get_by_label("From dense to sparse").press("Home")
+    assert squares(page)[0] > sparse[0]  # at once
+    context.close()
+
+
 def numbers(page) -> list[float]:
     """Reads the test scores in the table, from top to bottom."""
     return [float(text) for text in page.locator(SCORES).all_inner_texts()]
@@ -43,6 +133,7 @@ def numbers(page) -> list[float]:
 
 def test_the_table_sorts_by_mouse_and_by_keyboard(show):
     page = show()
+    unfold(page)
     header = page.locator("#table thead th").nth(7)
     header.click()
     # The header changes before the rows do; wait for both.
@@ -59,6 +150,8 @@ def test_the_table_sorts_by_mouse_and_by_keyboard(show):
 
 def test_the_table_filters_and_has_pages(show):
     page = show()
+    sync_api.expect(page.locator(SCORES).first).to_be_hidden()
+    page.get_by_text("Table of all 42 candidates").click()
     sync_api.expect(page.locator(SCORES)).to_have_count(25)
     page.get_by_label("Filter:").first.fill("uniform")
     methods = page.locator("#table tbody td:first-child")
@@ -90,8 +183,19 @@ def test_the_frontier_can_show_validation_accuracy(show):
     assert page.problems == []
 
 
-def test_a_print_has_no_controls(show):
+def test_a_print_has_no_controls_no_folds_all_rows_and_the_chosen_network(show):
     page = show()
+    page.get_by_label("From dense to sparse").press("Home")
     page.emulate_media(media="print")
+    page.evaluate("dispatchEvent(new Event('beforeprint'))")
     sync_api.expect(page.get_by_label("Filter:").first).to_be_hidden()
     sync_api.expect(page.locator("#frontier .vega-bindings")).to_be_hidden()
+    sync_api.expect(page.locator("#network .slider")).to_be_hidden()
+    sync_api.expect(page.locator("#network output")).to_contain_text("round 1: ")
+    assert page.locator("details:not([open])").count() == 0
+    sync_api.expect(page.locator(SCORES)).to_have_count(42)
+    page.evaluate("dispatchEvent(new Event('afterprint'))")
+    sync_api.expect(page.locator("#network output")).to_contain_text("dense: ")
+    sync_api.expect(page.locator(SCORES)).to_have_count(25)
+    assert page.locator("details[open] table").count() == 0
+    assert page.problems == []

@@ -48,6 +48,7 @@ BELOW = {
     "given_files": {"runtime", "data", "weight_files"},
     "inference_cli": {"runtime", "inference", "given_files"},
     "classroom_cli": {"runtime", "classroom", "given_files"},
+    "report_cli": {"runtime", "reporting"},
     "autograder_cli": {
         "runtime",
         "data",
@@ -65,6 +66,7 @@ BELOW = {
         "autograder_cli",
         "inference_cli",
         "notebook_cli",
+        "report_cli",
         "version",
     },
     "__main__": {"runtime", "cli"},

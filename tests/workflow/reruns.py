@@ -359,11 +359,19 @@ MODULES = {
     "reporting/__init__": PACKAGE,
     "reporting/candidates": REPORT,
     "reporting/charts": REPORT,
+    "reporting/comparison": NOTHING,
+    "reporting/differences": NOTHING,
     "reporting/latency": REPORT,
+    "reporting/live": NOTHING,
     "reporting/network_charts": REPORT,
+    "reporting/network_picture": REPORT,
     "reporting/page": REPORT,
     "reporting/report": REPORT,
+    "reporting/runs": NOTHING,
+    "reporting/server": NOTHING,
+    "reporting/stages": REPORT,
     "reporting/submission": PACKAGE,
+    "report_cli": NOTHING,
     "runtime/__init__": EVERYTHING,
     "runtime/backend": {**TRAINING, **CELLS},
     "runtime/code_digest": NOTHING,
@@ -451,11 +459,26 @@ FILES = [
         text("shears/classroom/leaderboard.html.j2", "<!-- edited -->\n"),
         NOTHING,
     ),
-    Edit(
-        "`shears/reporting/page.css`",
-        text("shears/reporting/page.css", "/* edited */\n"),
-        REPORT,
-    ),
+    *[
+        Edit(
+            f"`shears/reporting/{name}`",
+            text(f"shears/reporting/{name}", comment),
+            REPORT,
+        )
+        for name, comment in (
+            ("page.css", "/* edited */\n"),
+            ("page.js", "// edited\n"),
+            ("parts.html.j2", "{# edited #}\n"),
+        )
+    ],
+    *[
+        Edit(
+            f"`shears/reporting/{name}`",
+            text(f"shears/reporting/{name}", "{# edited #}\n"),
+            NOTHING,
+        )
+        for name in ("comparison.html.j2", "live.html.j2", "live_body.html.j2")
+    ],
     *[
         Edit(
             f"`shears/inference/{name}`",

@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from shears import classroom_cli, notebook_cli
+from shears import classroom_cli, notebook_cli, report_cli
 from shears.data.dataset import Split, write_dataset
 from shears.runtime.code_digest import source_files
 from shears.version import VERSION
@@ -100,8 +100,11 @@ def test_what_the_command_imports_is_declared():
     extra = extras["notebook"]
     modules = {"pyyaml": "yaml", "vl_convert_python": "vl_convert"}
     classroom = {modules.get(name, name) for name in extras["classroom"]}
+    report = {modules.get(name, name) for name in extras["report"]}
     imported -= sys.stdlib_module_names | {"shears"}
-    assert imported - extra - classroom == declared
+    assert imported - extra - classroom - report == declared
+    assert report - imported == {"itables"}
+    assert set(report_cli.PACKAGES) == report
     assert extra - imported == {"ipykernel"}  # a program, which it starts
     assert set(notebook_cli.PACKAGES) == extra
     assert classroom - imported == {"itables"}  # its JavaScript, which is read
@@ -117,5 +120,9 @@ def test_the_package_has_the_library_and_nothing_else(installed):
     folders = {Path(name).parts[0] for name in names}
     assert folders == {"shears", f"shears-{VERSION}.dist-info"}
     # The pages are made from an installed package, too.
-    pages = {"reporting/page.css", "classroom/leaderboard.html.j2"}
+    pages = {f"reporting/{name}" for name in ("page.css", "page.js", "parts.html.j2")}
+    pages |= {
+        f"reporting/{name}.html.j2" for name in ("comparison", "live", "live_body")
+    }
+    pages.add("classroom/leaderboard.html.j2")
     assert names >= {f"shears/{name}" for name in pages}

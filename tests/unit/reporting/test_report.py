@@ -8,8 +8,8 @@ import yaml
 from PIL import Image
 
 from shears.evaluation.analysis import expect_score
-from shears.reporting.report import read_costs
 from shears.runtime.files import write_json
+from shears.runtime.job_record import write_record
 from tests.report_pages import IMAGES, candidate, render, write_files
 
 
@@ -67,6 +67,8 @@ def test_the_page_shows_each_candidate_and_marks_the_chosen(text):
 def test_the_submission_is_described_at_the_top(text):
     shown = " ".join(Page(text).text)
     top = shown[: shown.index("Candidates", shown.index("sha256"))]
+    assert "lamp, seed 0, round 1 keeps 62,543 of 1,250,858 weights" in top
+    assert "81.00 % of 40 test images correctly: its score is 0.8800" in top
     validation = candidate("lamp/seed_0/round_1", 0.81, 0.95).validation
     expected = expect_score(validation, IMAGES)
     for part in (
@@ -90,6 +92,38 @@ def test_the_page_needs_no_other_file(text):
     assert len(text) < 5_000_000
 
 
+def test_the_picture_and_the_result_come_first_then_the_frontier_and_the_choice(text):
+    places = [
+        text.index(part)
+        for part in (
+            "<h1>Score report</h1>",
+            'class="result"',
+            'id="network"',
+            '<figure id="frontier"',
+            'class="summary"',
+            'id="candidates"',
+            '<figure id="scores"',
+        )
+    ]
+    assert places == sorted(places)
+
+
+def test_every_table_but_the_shortest_is_folded(text):
+    body = text[text.index("<main") : text.index("</main>")]
+    folds = re.findall(r"<details.*?</details>", body, re.S)
+    tables = [fold for fold in folds if "<table" in fold]
+    assert len(tables) == body.count("<table") == 3
+    assert not any(fold.startswith("<details open") for fold in tables)
+
+
+def test_the_picture_shows_the_chosen_network_without_javascript(text):
+    part = text[text.index('id="network"') : text.index('id="network-data"')]
+    assert part.count("<title>") == part.count('<path d="M') == 6
+    assert "<output>round 1: " in part
+    assert '<p class="slider" hidden>' in part
+    assert 'max="1" value="1"' in part
+
+
 def test_pictures_have_alternative_texts(text):
     assert all(image["alt"] for image in Page(text).images)
 
@@ -108,14 +142,20 @@ def test_the_images_that_pruning_made_wrong_are_shown(text):
     ]
 
 
-def test_costs_are_added_up_by_rule(folder):
-    rows = read_costs(folder / "benchmarks")
-    assert rows == [
-        {"rule": "train", "jobs": 2, "seconds": 630.5, "memory": 2000.5},
-        {"rule": "benchmark_optimizer", "jobs": 1, "seconds": 60.0, "memory": 500.0},
-        {"rule": "choose", "jobs": 1, "seconds": 0.1, "memory": None},
-    ]
-    assert read_costs(folder / "none") == []
+def test_the_stages_are_drawn_with_their_times_if_there_are_records(
+    folder, without_files
+):
+    assert "Stages and their time" not in render(folder)
+    inputs = []
+    for rule in ("train", "choose"):
+        output = folder / f"{rule}.json"
+        output.write_text("{}", encoding="utf-8")
+        write_record(rule, [], inputs, [str(output)])
+        inputs = [str(output)]
+    text = render(folder)
+    assert "<title>Stages of the run: train, 10.5 min in 2 jobs; choose, 0 s" in text
+    for path in folder.glob(".*.job.json"):
+        path.unlink()
 
 
 def test_the_configuration_and_the_command_are_shown(text):

@@ -1,9 +1,9 @@
 """Writes docs/results.md and its figures from the finished runs that exist.
 
 Each part of the page comes from one run's folder: the default run (`make reproduce`),
-those of config/frontier.yaml, controls.yaml, ablation.yaml, rigl.yaml and record.yaml,
-and `make bench-peer`. A part whose run does not exist is left as it is. The default
-run's submission is copied to reference/.
+those of config/assignment.yaml, frontier.yaml, controls.yaml, ablation.yaml, rigl.yaml
+and record.yaml, and `make bench-peer`. A part whose run does not exist is left as it
+is. The default run's submission is copied to reference/.
 """
 
 import argparse
@@ -295,6 +295,7 @@ def write_ablation(run: Run) -> str:
 
 PARTS: dict[str, tuple[str, Callable[[Run], str]]] = {
     "reference": ("", write_reference),
+    "assignment": ("assignment", write_reproduction),
     "frontier": ("frontier", write_frontier),
     "controls": ("controls", write_controls),
     "ablation": ("ablation", write_ablation),

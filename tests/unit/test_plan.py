@@ -4,9 +4,50 @@ from pathlib import Path
 
 import pytest
 
+from shears.plan import plan
 from shears.pruning.masks import zeros_for
 from shears.runtime.errors import UserError
+from tests import ROOT
 from tests.configurations import CONFIG, check_all, merge
+from tools.configuration import read_configuration
+
+SHIPPED = sorted(
+    str(path.relative_to(ROOT / "config").with_suffix(""))
+    for path in (ROOT / "config").rglob("*.yaml")
+)
+
+
+@pytest.mark.parametrize("name", SHIPPED)
+def test_every_shipped_configuration_is_planned_in_a_folder_of_its_name(name):
+    config = read_configuration(name)
+    assert len(plan(config).candidates) >= 2
+    assert config.directory == name
+
+
+def test_the_assignments_own_way_has_its_recipe_and_nothing_of_ours():
+    planned = plan(read_configuration("assignment"))
+    assert (planned.baselines, list(planned.methods)) == (["dense"], ["global"])
+    own = planned.config.recipes["assignment"]
+    assert planned.baseline_recipe("dense") == own
+    assert (own.flip, own.crop, own.normalise, own.batch_norm) == (
+        False,
+        0,
+        False,
+        False,
+    )
+    assert (own.label_smoothing, own.ema_decay, own.weight_decay) == (0, 0, 0)
+    assert planned.config.baselines["dense"].teacher == "none"
+    assert planned.methods["global"].settings.teacher == "none"
+    assert [planned.round_recipe("global", i).epochs for i in range(1, 6)] == [10] * 5
+    for number in range(1, 6):
+        assert planned.round_recipe("global", number) == own.model_copy(
+            update={"epochs": 10}
+        )
+        spec = planned.round_spec("global", 0, number)
+        assert (spec.saliency, spec.allocation) == ("magnitude", "global")
+        assert (spec.end_step, spec.drop_fraction) == (0, 0)
+        assert not spec.remove_dead_units
+    assert planned.config.optimizers.data_sets == ()
 
 
 def test_the_teachers_recipe_is_needed_only_if_somebody_learns_from_it():

@@ -14,6 +14,7 @@ from shears.optimizer_study.fill import fill_file
 from shears.plan import plan
 from shears.runtime.code_digest import code_digest
 from shears.runtime.errors import UserError, plain_errors
+from shears.runtime.files import read_json
 from shears.runtime.paths import expand_of
 from shears.runtime.yaml_files import typed
 from shears.weight_files.reader import read_weights_file
@@ -37,6 +38,7 @@ config.update(CONFIG.model_dump(mode="json"))  # with defaults, for scripts and 
 
 BASE = Path(os.path.normpath(CONFIG.directory))
 RESULTS = BASE / "results"
+REFIT = RESULTS / "refit"
 LOGS = BASE / "logs"
 BENCHMARKS = BASE / "benchmarks"
 CHECKPOINTS = BASE / "checkpoints"
@@ -140,12 +142,14 @@ def latency(wildcards) -> dict[str, str]:
     return dict(rules.measure_latency.output.items()) if CONFIG.latency.runs else {}
 
 
-def teacher_logits(teacher: str, baseline: str, seed: str) -> dict[str, Path]:
-    """The teacher's logits, if there is a teacher."""
+def teacher_logits(
+    teacher: str, baseline: str, seed: str, folder: Path = RESULTS
+) -> dict[str, Path]:
+    """The teacher's logits, if there is a teacher; a refit has a folder of its own."""
     if teacher == "none":
         return {}
-    folder = "teacher" if teacher == "strong" else f"{baseline}/seed_{seed}"
-    return {"teacher_logits": RESULTS / folder / "teacher_logits.h5"}
+    name = "teacher" if teacher == "strong" else f"{baseline}/seed_{seed}"
+    return {"teacher_logits": folder / name / "teacher_logits.h5"}
 
 
 def class_listing(wildcards) -> str:
@@ -183,13 +187,19 @@ def check_jobs_files(jobs) -> None:
         PLAN.check_imported_zeros(name, contents.parameters.count_zeros())
 
 
-def baseline_inputs(wildcards) -> dict[str, Path]:
+def baseline_inputs(wildcards, folder: Path = RESULTS) -> dict[str, Path]:
     """A baseline's inputs besides the data."""
     teacher = CONFIG.baselines[wildcards.baseline].teacher
-    return teacher_logits(teacher, wildcards.baseline, wildcards.seed)
+    return teacher_logits(teacher, wildcards.baseline, wildcards.seed, folder)
 
 
-def round_inputs(wildcards) -> dict[str, Path]:
+def baseline_weights(baseline: str, seed: str, folder: Path = RESULTS) -> Path:
+    """A baseline's weights; one that is imported is the same in a refit."""
+    folder = RESULTS if baseline in PLAN.imported else folder
+    return folder / baseline / f"seed_{seed}/weights.h5"
+
+
+def round_inputs(wildcards, folder: Path = RESULTS) -> dict[str, Path]:
     """A round's inputs besides the data; the baseline is round 0."""
     number, seed = int(wildcards.round), wildcards.seed
     method = PLAN.methods[wildcards.method].settings
@@ -198,16 +208,57 @@ def round_inputs(wildcards) -> dict[str, Path]:
             f"{wildcards.method}: found round {number}, expected at most "
             f"{len(method.rounds)}"
         )
-    previous = RESULTS / wildcards.method / f"seed_{seed}/round_{number - 1}"
+    previous = folder / wildcards.method / f"seed_{seed}/round_{number - 1}/weights.h5"
     if number == 1 or method.mask_of:  # with another's masks, rounds are independent
-        previous = RESULTS / method.baseline / f"seed_{seed}"
-    files = {"previous": previous / "weights.h5"}
+        previous = baseline_weights(method.baseline, seed, folder)
+    files = {"previous": previous}
     if method.mask_of:
-        source = RESULTS / method.mask_of / f"seed_{seed}/round_{number}"
+        source = folder / method.mask_of / f"seed_{seed}/round_{number}"
         files["mask_source"] = source / "weights.h5"
-    return {**files, **teacher_logits(method.teacher, method.baseline, seed)}
+    return {**files, **teacher_logits(method.teacher, method.baseline, seed, folder)}
+
+
+def refit_baseline_inputs(wildcards) -> dict[str, Path]:
+    """A refitted baseline's inputs besides the data."""
+    return baseline_inputs(wildcards, REFIT)
+
+
+def refit_round_inputs(wildcards) -> dict[str, Path]:
+    """A refitted round's inputs besides the data."""
+    return round_inputs(wildcards, REFIT)
+
+
+def refit_baseline_weights(wildcards) -> Path:
+    """The weights of a baseline that is its own teacher in a refit."""
+    return baseline_weights(wildcards.baseline, wildcards.seed, REFIT)
+
+
+def refitted(wildcards) -> dict[str, Path]:
+    """The files of the chosen candidate's refit, if there is one: known by the choice."""
+    if not CONFIG.refit:
+        return {}
+    choice = checkpoints.choose_submission.get().output.choice
+    with plain_errors():
+        name = read_json(choice)["candidate"]
+    if name.split("/")[0] in PLAN.imported:
+        return {}  # it was not trained here
+    return {
+        "refit_weights": REFIT / name / "weights.h5",
+        "refit_score": REFIT / name / "score_test.json",
+    }
 
 
 def of_all_candidates(name: str) -> list[Path]:
     """The file of this name of every candidate."""
     return [RESULTS / candidate / name for candidate in PLAN.candidates]
+
+
+def compared_networks(wildcards) -> list[Path]:
+    """The networks that a trial compares: each method's after its last round."""
+    with plain_errors():
+        last = PLAN.last_rounds()
+    return [
+        RESULTS / name / f"seed_{seed}/round_{number}/weights.h5"
+        for name, number in last.items()
+        for seed in CONFIG.seeds
+    ]

@@ -1,8 +1,8 @@
 """The configuration: its keys, and their checks before anything runs.
 
 The classes are the one source of each key's type, range, default and description;
-``make schema`` writes schemas/config.schema.yaml from them. `shears.plan` checks what
-names refer to and whether settings fit together.
+``make schema`` writes schemas/config.schema.yaml from them. `shears.plan_checks` checks
+what names refer to and whether settings fit together.
 """
 
 import re
@@ -247,6 +247,9 @@ class Configuration(Settings):
 
     selection: SelectionSettings = SelectionSettings()
     """How the submission is chosen."""
+
+    refit: bool = False
+    """Whether the chosen network is trained once more, on all images, to hand in."""
 
     latency: LatencySettings = LatencySettings()
     """How latency is measured."""

@@ -338,6 +338,10 @@ BAD = {
         "recipes: {teacher: {warmup_epochs: 24}}",
         "warmup_epochs: found 24, expected less than the 24 epochs of teacher",
     ),
+    "more views than a teacher has": (
+        "{recipes: {finetune: {views: 17}}, views: {count: 16}}",
+        "recipes: finetune: views: found 17, expected at most 16, views: count, or 0",
+    ),
     "batch norm of one image": (
         "recipes: {finetune: {batch_size: 1}}",
         "recipes: finetune: batch_size: found 1, expected at least 2 with batch_norm",

@@ -86,12 +86,15 @@ def write_soft_targets(path: str | Path, targets: SoftTargets) -> None:
     write_bytes(path, content.getbuffer())
 
 
-def read_soft_targets(path: str | Path | None, images: int) -> SoftTargets | None:
+def read_soft_targets(
+    path: str | Path | None, images: int, views: int = 0
+) -> SoftTargets | None:
     """Reads what `write_soft_targets` wrote; None if there is no teacher.
 
     Args:
         path: The file, or None.
         images: How many images it must cover.
+        views: How many views to read of each image, the first ones; 0 for all.
 
     Raises:
         UserError: The file is damaged, or for another number of images.
@@ -102,8 +105,9 @@ def read_soft_targets(path: str | Path | None, images: int) -> SoftTargets | Non
     verify(path)
     try:
         with open_hdf5(path) as file:
+            some = np.s_[:, : views or None]
             targets = SoftTargets(
-                file["views"][:], file["logits"][:], int(file.attrs["crop"])
+                file["views"][some], file["logits"][some], int(file.attrs["crop"])
             )
         count = targets.logits.shape[1]
         if targets.views.shape != (images, count, 3):

@@ -55,6 +55,15 @@ PART_A = {**CELLS, **NOTEBOOK}
 NOTEBOOKS = {**NOTEBOOK, **PART_B}
 EVERYTHING = {**DATA, **PART_A}
 OWN = {"save_baseline_logits": 1, **ROUNDS}
+REFIT = {
+    "refit_dataset": 1,
+    "refit_teacher": 1,
+    "refit_teacher_logits": 1,
+    "refit_baseline": 1,
+    "refit_round": 2,
+    "refit_score": 1,
+    **PACKAGE,
+}
 NOTHING: dict[str, int] = {}
 
 WORDS = (
@@ -77,6 +86,7 @@ WORDS = (
     (CHOICE, "choice, latency, submission, report"),
     (LATENCY, "latency, report"),
     (PACKAGE, "submission, report"),
+    (REFIT, "the chain of the chosen network, on all images, submission, report"),
     ({**PACK, **REPORT}, "the submission's archive, report"),
     (REPORT, "report"),
     (PACK, "the submission's archive"),
@@ -230,6 +240,7 @@ KEYS = [
         LAST_ROUND,
     ),
     Edit("`pruning: rounds`: the last one removed", rounds((0.8, 1)), CHOICE),
+    Edit("`refit`: true", settings(refit=True), REFIT),
     *[
         Edit(f"`selection: {key}`", settings(selection={key: value}), CHOICE)
         for key, value in (
@@ -294,6 +305,7 @@ MODULES = {
     "evaluation/analysis": REPORT,
     "evaluation/grading": SCORES,
     "evaluation/score": SCORES,
+    "evaluation/paired": NOTHING,
     "evaluation/screening": NOTHING,
     "evaluation/selection": CHOICE,
     "given_files": NOTHING,
@@ -310,6 +322,7 @@ MODULES = {
     "inference/runtimes": LATENCY,
     "inference/settings": NOTHING,
     "inference_cli": NOTHING,
+    "methods": NOTHING,
     "model/__init__": TRAINING,
     "model/architecture": TRAINING,
     "model/batch_norm": TRAINING,
@@ -338,6 +351,7 @@ MODULES = {
     "optimizer_study/solutions": NOTEBOOK,
     "optimizer_study/study": CELLS,
     "plan": NOTHING,
+    "plan_checks": NOTHING,
     "pruning/__init__": TRAINING,
     "pruning/allocation": ROUNDS,
     "pruning/dead_units": ROUNDS_AND_SCORES,
@@ -419,6 +433,7 @@ SCRIPTS = {
     "score_report": REPORT,
     "train_baseline": BASELINE,
     "train_teacher": TRAINING,
+    "trial": NOTHING,
 }
 FILES = [
     *[

@@ -30,6 +30,14 @@ def test_soft_targets_are_read_as_written_and_give_the_same_bytes(tmp_path):
     assert (tmp_path / "a.h5").read_bytes() == (tmp_path / "b.h5").read_bytes()
 
 
+def test_the_first_views_alone_can_be_read(tmp_path):
+    write_soft_targets(tmp_path / "a.h5", TARGETS)
+    read = read_soft_targets(tmp_path / "a.h5", 7, 1)
+    np.testing.assert_array_equal(read.views, TARGETS.views[:, :1])
+    np.testing.assert_array_equal(read.logits, TARGETS.logits[:, :1])
+    assert read.crop == TARGETS.crop
+
+
 def test_without_a_teacher_there_are_none():
     assert read_soft_targets(None, 7) is None
 

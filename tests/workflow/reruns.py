@@ -399,6 +399,8 @@ MODULES = {
     "training/outputs": BASELINE,
     "training/recipe": TRAINING,
     "training/run_context": TRAINING,
+    "training/speed": NOTHING,
+    "training/step_time": NOTHING,
     "training/soft_targets": TRAINING,
     "training/trainer": TRAINING,
     "version": NOTHING,

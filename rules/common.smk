@@ -6,8 +6,10 @@ import shlex
 from pathlib import Path
 
 from snakemake.exceptions import WorkflowError
+from snakemake.logging import logger
 from snakemake.utils import update_config
 
+from shears.budget import describe, keep_to_budget
 from shears.classroom.submissions import listing
 from shears.config import parse_configuration
 from shears.optimizer_study.fill import fill_file
@@ -15,8 +17,10 @@ from shears.plan import plan
 from shears.runtime.code_digest import code_digest
 from shears.runtime.errors import UserError, plain_errors
 from shears.runtime.files import read_json
+from shears.runtime.machine import find_gpus
 from shears.runtime.paths import expand_of
 from shears.runtime.yaml_files import typed
+from shears.training.speed import measure
 from shears.weight_files.reader import read_weights_file
 
 ROOT = Path(workflow.basedir)
@@ -33,6 +37,18 @@ with plain_errors():
     CONFIG = parse_configuration(config)
     PLAN = plan(CONFIG)
     PLAN.check_users_files()
+    if CONFIG.budget:
+        BUDGET = Path(os.path.normpath(CONFIG.directory)) / "results/budget.json"
+        FITTING = keep_to_budget(
+            PLAN,
+            BUDGET,
+            threads=min(16, workflow.resource_settings.cores or 1),
+            gpus=find_gpus() if CONFIG.gpus == "auto" else CONFIG.gpus,
+            measuring=measure if workflow.is_main_process else None,
+        )
+        if workflow.is_main_process:
+            logger.info(describe(PLAN, FITTING, BUDGET))
+        PLAN, CONFIG = FITTING, FITTING.config
 config.clear()
 config.update(CONFIG.model_dump(mode="json"))  # with defaults, for scripts and report
 

@@ -89,6 +89,15 @@ BAD = {
         "tensorboard: 'true'",
         "tensorboard: found 'true', expected true or false (after --config: True or",
     ),
+    "a budget without a unit": (
+        "budget: '90'",
+        "budget: found '90', expected text that matches",
+    ),
+    "a budget that is a number": ("budget: 90", "budget: found 90, expected text"),
+    "a budget as a clock shows it": (
+        "budget: '1:30'",
+        "budget: found '1:30', expected text that matches",
+    ),
     "boolean": ("seeds: [true]", "seeds[0]: found true, expected a whole number"),
     "one seed, no list": ("seeds: 0", "seeds: found 0, expected a list"),
     "a seed with a fraction of 0": (

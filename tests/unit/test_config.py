@@ -116,7 +116,7 @@ def patterns(schema: object) -> Iterator[str]:
 
 
 PATTERNS = sorted(set(patterns(Configuration.model_json_schema())))
-TEXTS = ("a", "http://a", "0" * 64)
+TEXTS = ("a", "http://a", "0" * 64, "90min")
 
 
 @pytest.mark.parametrize("pattern", PATTERNS)

@@ -54,6 +54,7 @@ BELOW = {
         "methods",
         "plan_checks",
     },
+    "budget": {"runtime", "training", "config", "plan"},
     "notebook_cli": {"runtime", "notebooks", "optimizer_study"},
     "given_files": {"runtime", "data", "weight_files"},
     "inference_cli": {"runtime", "inference", "given_files"},

@@ -121,6 +121,7 @@ KEYS = [
     Edit("`seeds`: a second", settings(seeds=[0, 1]), NEW_SEED),
     Edit("`precision`", settings(precision="float32"), TRAINING),
     Edit("`gpus`", settings(gpus=1), NOTHING),
+    Edit("`budget`: one that is large enough", settings(budget="9h"), NOTHING),
     Edit("`tensorboard`", settings(tensorboard=True), NOTHING),
     Edit("`notebook`", own_notebook, FILL),
     Edit("`submissions`", settings(submissions="class"), NOTHING),
@@ -270,6 +271,7 @@ MODULES = {
     "__main__": NOTHING,
     # Nothing of the class is part of a run without a class.
     "autograder_cli": NOTHING,
+    "budget": NOTHING,
     "classroom/__init__": NOTHING,
     "classroom/autograder": NOTHING,
     "classroom/board": NOTHING,

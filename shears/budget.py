@@ -13,8 +13,8 @@ from typing import Any, NamedTuple
 from shears.config import Configuration, MethodSettings, RoundSettings
 from shears.plan import Plan, plan
 from shears.runtime import machine
-from shears.runtime.errors import UserError, brief
-from shears.runtime.files import damaged, read_json, write_json
+from shears.runtime.errors import UserError, show_value
+from shears.runtime.files import read_json, write_json
 from shears.training.speed import Step, StepTime, measure
 
 FORWARD = 1 / 3  #: of a training step: the backward pass takes twice as long
@@ -113,31 +113,56 @@ def scale(config: Configuration, factor: float) -> Configuration:
     )
 
 
-def list_trainings(planned: Plan) -> list[tuple[str, int, int, Step]]:
-    """Lists what a plan trains: name, how many of it, epochs, step.
+class Training(NamedTuple):
+    """What is trained, once or for each seed.
 
-    A refit trains the chosen chain, which is not known yet; the costliest is assumed.
+    Attributes:
+        name: For readers: "teacher", "dense", "lamp 1".
+        count: How often: once, or for each seed.
+        epochs: Of each.
+        step: Its training step.
+        refit: Whether it may be trained once more. A refit trains the chosen chain,
+            which is not known yet: the method with the most epochs is assumed.
     """
+
+    name: str
+    count: int
+    epochs: int
+    step: Step
+    refit: bool
+
+
+def list_trainings(planned: Plan) -> list[Training]:
+    """Lists what a plan trains."""
     config, seeds = planned.config, len(planned.config.seeds)
-    precision, rows = config.precision, []
+    precision, rows = config.precision, list[Training]()
+    longest = max(
+        planned.methods,
+        key=lambda name: sum(r.epochs for r in planned.methods[name].settings.rounds),
+        default=None,
+    )
+    pruned = longest and planned.methods[longest].settings.baseline
     teachers = {config.baselines[name].teacher for name in planned.baselines}
     teachers |= {method.settings.teacher for method in planned.methods.values()}
     if "strong" in teachers:
         recipe = planned.teacher_recipe()
         step = Step(recipe, precision, config.teacher.width)
-        rows.append(("teacher", 1, recipe.epochs, step))
+        rows.append(Training("teacher", 1, recipe.epochs, step, config.refit))
     for name in planned.baselines:
         if name not in planned.imported:
             recipe = planned.baseline_recipe(name)
             distilled = config.baselines[name].teacher != "none"
             step = Step(recipe, precision, distilled=distilled)
-            rows.append((name, seeds, recipe.epochs, step))
+            refit = config.refit and pruned in (None, name)
+            rows.append(Training(name, seeds, recipe.epochs, step, refit))
     for name, method in planned.methods.items():
         distilled = method.settings.teacher != "none"
         for number in range(1, len(method.settings.rounds) + 1):
             recipe = planned.round_recipe(name, number)
             step = Step(recipe, precision, distilled=distilled)
-            rows.append((f"{name} {number}", seeds, recipe.epochs, step))
+            refit = config.refit and name == longest
+            title = f"{name} {number}"
+            rows.append(Training(title, seeds, recipe.epochs, step, refit))
     return rows
 
 
@@ -162,22 +187,23 @@ def reckon(
         measured images per second, by what is trained.
     """
     rows = list_trainings(planned)
-    steps = {_alike(step): step for *_, step in rows}
+    steps = {_alike(row.step): row.step for row in rows}
     times = dict(zip(steps, measuring(list(steps.values())), strict=True))
     config = planned.config
     images = planned.training_images + FORWARD * config.data.validation_images
-    refit = planned.all_images / planned.training_images if config.refit else 0.0
+    more = planned.all_images / planned.training_images  # a refit's
     costs, speeds = [], {}
     around = AROUND_RUN + AROUND_CANDIDATE * len(planned.candidates)
     around += AROUND_STUDY * bool(config.optimizers.data_sets)
-    for name, count, epochs, step in rows:
-        per_image = times[_alike(step)].per_image
-        speeds[name] = 1 / per_image
-        costs.append(Cost(name, epochs, (count + refit) * images * per_image))
-        around += AROUND_TRAINING * (count + refit)
-        if step.width is not None:
+    for row in rows:
+        per_image = times[_alike(row.step)].per_image
+        times_trained = row.count + more * row.refit
+        speeds[row.name] = 1 / per_image
+        costs.append(Cost(row.name, row.epochs, times_trained * images * per_image))
+        around += AROUND_TRAINING * times_trained
+        if row.step.width is not None:
             views = config.views.count * planned.training_images
-            around += (1 + refit) * FORWARD * views * per_image
+            around += times_trained * FORWARD * views * per_image
     return costs, around, speeds
 
 
@@ -251,7 +277,10 @@ def keep_to_budget(
         except OSError as error:
             raise UserError(f"{file}: {error.strerror}") from None
     if type(factor) not in (int, float) or not 0 <= factor <= 1:
-        raise damaged(file, f"found the factor {brief(str(factor))}, expected 0 to 1")
+        raise UserError(
+            f"{file}: factor: found {show_value(factor)}, expected 0 to 1: it is "
+            "decided again if you delete the file"
+        )
     return plan(scale(planned.config, float(factor)))
 
 
@@ -263,7 +292,11 @@ def describe(before: Plan, after: Plan, file: str | Path) -> str:
     text = f"budget: the run {fits} {budget}: {seconds / 60:.0f} min reckoned, kept in "
     text += f"{file}; "
     pairs = zip(list_trainings(before), list_trainings(after), strict=True)
-    changes = [f"{old[0]} {new[2]} of {old[2]}" for old, new in pairs if new != old]
+    changes = [
+        f"{old.name} {new.epochs} of {old.epochs}"
+        for old, new in pairs
+        if new.epochs != old.epochs
+    ]
     if not changes:
         return f"{text}all epochs stay"
     shown = changes[:12] + ["..."] * (len(changes) > 12)

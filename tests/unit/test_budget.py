@@ -92,7 +92,7 @@ def test_a_scaled_configuration_passes_every_check_and_keeps_all_else(
     after = plan(scale(before.config, factor))
     assert after.candidates == before.candidates
     for old, new in zip(list_trainings(before), list_trainings(after), strict=True):
-        assert new[2] == scale_epochs(old[2], factor)
+        assert new.epochs == scale_epochs(old.epochs, factor)
     assert after.round_spec("lamp", 0, 2) == before.round_spec("lamp", 0, 2)
     if factor == 1:
         assert after.config == before.config
@@ -113,7 +113,7 @@ def test_the_factor_is_decided_once_and_kept(tmp_path):
     file = tmp_path / "budget.json"
     slow, calls = measuring(1e-3)
     first = keep_to_budget(planned, file, threads=2, measuring=slow)
-    assert calls == [3]  # the teacher, the baseline and the rounds, which are alike
+    assert calls == [2]  # the teacher; the baseline and the rounds are alike
     kept = file.read_bytes()
     fast, none = measuring(1e-5)
     for other in (fast, None):  # None: in a job
@@ -128,7 +128,7 @@ def test_the_factor_is_decided_once_and_kept(tmp_path):
     # Another budget is another decision.
     longer = check_all({**copy.deepcopy(CONFIG), "budget": "9999h"})
     whole = keep_to_budget(longer, file, threads=2, measuring=fast)
-    assert whole.config == longer.config and none == [3]
+    assert whole.config == longer.config and none == [2]
     assert describe(longer, whole, file).endswith("all epochs stay")
 
 
@@ -136,7 +136,7 @@ def test_a_budget_that_is_too_small_leaves_one_epoch_each_and_says_so(tmp_path):
     planned = check_all({**copy.deepcopy(CONFIG), "budget": "1min"})
     file = tmp_path / "budget.json"
     after = keep_to_budget(planned, file, threads=2, measuring=measuring(1e-3)[0])
-    assert {row[2] for row in list_trainings(after)} == {1}
+    assert {row.epochs for row in list_trainings(after)} == {1}
     assert "the run does not fit 1min" in describe(planned, after, file)
 
 

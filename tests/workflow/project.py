@@ -26,8 +26,6 @@ PROJECT = (
 
 # The smallest run: a dense network and a round, without a teacher and Part A.
 TINY: dict[str, Any] = {
-    "data": {"training_images": 320},
-    "recipes": {"strong": {"epochs": 2}},
     "baselines": {"dense": {"teacher": "none"}},
     "pruning": {"teacher": "none", "rounds": [{"sparsity": 0.8, "epochs": 2}]},
     "selection": {"margin": 0},

@@ -33,7 +33,9 @@ def train_teacher(
     forward = partial(teacher.logits, width=width)
     vector, rows = train(
         teacher.initial_vector(context.seed, width),
-        TrainedForm(forward, lambda vector: vector, forward),
+        TrainedForm(
+            forward, lambda vector: vector, forward, teacher.kernel_mask(width)
+        ),
         training,
         read_split(dataset, "validation"),
         recipe,

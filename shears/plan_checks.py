@@ -10,6 +10,7 @@ from shears.config import (
 )
 from shears.methods import Method
 from shears.model.architecture import KERNEL_SIZES, PARAMETERS
+from shears.pruning.contradictions import find_contradiction
 from shears.pruning.masks import floor_counts
 from shears.runtime.errors import UserError, brief, show_value, unknown_name
 from shears.training.recipe import Recipe
@@ -198,29 +199,15 @@ def _check_method(
         if settings.recipe not in config.recipes:
             place = where("recipe")
         check_recipe(config, settings.recipe, place, entry.epochs)
-    if settings.drop_fraction and (
-        settings.start == "initial"
-        or settings.mask_of
-        or settings.granularity == "unit"
-    ):
-        keys = ("drop_fraction", "start", "mask_of", "granularity")
-        raise UserError(
-            f"{where(*keys)}: drop_fraction: found {settings.drop_fraction:g}, "
-            "expected 0 where start is initial, mask_of is set or granularity is unit: "
-            "single weights grow, and only at later mask updates"
-        )
-    if settings.shuffled and not settings.mask_of:
-        raise UserError(
-            f"{where('shuffled')}: shuffled: found true, expected false without "
-            "mask_of: it shuffles another method's masks"
-        )
+    recipe = config.recipes.get(settings.recipe)  # checked above if there are rounds
+    problem = find_contradiction(
+        settings,
+        mask_of=settings.mask_of,
+        optimizer=recipe.optimizer if recipe else "adam",
+    )
+    if problem:
+        raise UserError(f"{where(*problem.keys)}: {problem.message}")
     _check_floor(settings, where("floor", "rounds"))
-    if settings.start == "initial" and settings.saliency == "first_order":
-        raise UserError(
-            f"{where('start', 'saliency')}: saliency: found 'first_order', expected "
-            "magnitude or random where start is initial: the mask is made before "
-            "there is a gradient"
-        )
     if settings.mask_of:
         source = methods[settings.mask_of].settings
         own, theirs = (

@@ -198,7 +198,7 @@ BAD = {
     ),
     "unknown method": (
         "run: [lmap]",
-        "run[0]: found 'lmap', expected one of the methods: erk, first_order, global,",
+        "run[0]: found 'lmap', expected one of the methods: dynamic, erk, first_order,",
     ),
     "unknown baseline": (
         "pruning: {baseline: dens}",
@@ -210,7 +210,7 @@ BAD = {
     ),
     "masks of an unknown method": (
         "{methods: {a: {mask_of: lmap}}, run: [a]}",
-        "methods: a: mask_of: found 'lmap', expected one of the methods: a, erk,",
+        "methods: a: mask_of: found 'lmap', expected one of the methods: a, dynamic,",
     ),
     "masks taken in a circle": (
         "{methods: {a: {mask_of: b}, b: {mask_of: a}}, run: [a]}",
@@ -236,6 +236,19 @@ BAD = {
     "first-order saliency before there is a gradient": (
         "{methods: {a: {start: initial, saliency: first_order}}, run: [a]}",
         "methods: a: saliency: found 'first_order', expected magnitude or random where",
+    ),
+    "a second moment before there is one": (
+        "{methods: {a: {start: initial, saliency: second_moment}}, run: [a]}",
+        "methods: a: saliency: found 'second_moment', expected magnitude or random",
+    ),
+    "a second moment where there is one mask": (
+        "{methods: {a: {saliency: second_moment, end_step: 0}}, run: [a]}",
+        "methods: a: saliency: found 'second_moment', expected another where end_step",
+    ),
+    "a second moment of sgd": (
+        "{recipes: {finetune: {optimizer: sgd}}, run: [second_moment]}",
+        "methods: second_moment: saliency: found 'second_moment', expected another "
+        "with the optimizer sgd: Adam's",
     ),
     "a method called like a baseline": (
         "methods: {dense: {}}",
@@ -300,6 +313,18 @@ BAD = {
     "growth of single weights where units are pruned": (
         "{methods: {a: {granularity: unit, drop_fraction: 0.1}}, run: [a]}",
         "methods: a: drop_fraction: found 0.1, expected 0 where start is initial,",
+    ),
+    "dynamic masks with one mask": (
+        "{methods: {a: {start: initial, dynamic: true}}, run: [a]}",
+        "methods: a: dynamic: found true, expected false where start is initial,",
+    ),
+    "dynamic masks of whole units": (
+        "pruning: {granularity: unit, dynamic: true}",
+        "pruning: dynamic: found true, expected false where start is initial, mask_of",
+    ),
+    "dynamic masks with drop and grow": (
+        "{pruning: {dynamic: true}, run: [rigl]}",
+        "methods: rigl: drop_fraction: found 0.3, expected 0 with dynamic masks",
     ),
     "unknown granularity": (
         "pruning: {granularity: channel}",

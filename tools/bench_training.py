@@ -24,9 +24,13 @@ from shears.data.dataset import Split
 from shears.model import batch_norm, forward
 from shears.model.architecture import HIDDEN
 from shears.model.forward import build_keras_model
-from shears.model.parameters import Parameters, initial_parameters
+from shears.model.parameters import (
+    BatchNormParameters,
+    Parameters,
+    initial_parameters,
+)
 from shears.pruning.folded_masks import folded_masks
-from shears.pruning.mask_plan import MaskUpdate
+from shears.pruning.mask_plan import MaskUpdate, Snapshot
 from shears.pruning.masks import MaskSettings, Pruner, zeros_for
 from shears.runtime import machine
 from shears.runtime.backend import tf
@@ -85,9 +89,11 @@ def make_mask_update(data: Split) -> Callable[[], None]:
     )
     make_mask = folded_masks(norm, Pruner(settings, seed=0, folded_layers=len(HIDDEN)))
     update = MaskUpdate(zeros_for(0.5))
+    whole = BatchNormParameters(np.ones_like(trained.vector))
+    snapshot = Snapshot(trained, whole, lambda: trained)
 
     def update_mask() -> None:
-        make_mask(trained, lambda: trained, update)
+        make_mask(snapshot, update)
 
     return update_mask
 

@@ -153,6 +153,15 @@ class BatchNormParameters:
         return np.split(self.vector[PARAMETERS:], np.cumsum(HIDDEN_UNITS)[:-1])
 
 
+def kernel_mask(form: type[Parameters] | type[BatchNormParameters]) -> np.ndarray:
+    """Marks what belongs to a kernel, not to biases, betas or gammas: (W,) bool."""
+    mask = Parameters(np.zeros(PARAMETERS, bool))
+    for kernel in mask.kernels:
+        kernel[...] = True
+    gammas = GAMMAS if form is BatchNormParameters else 0
+    return np.pad(mask.vector, (0, gammas))
+
+
 def initial_parameters(seed: int) -> Parameters:
     """Draws Keras' default initial weights.
 

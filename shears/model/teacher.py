@@ -42,6 +42,12 @@ def shapes(width: float) -> list[tuple[int, ...]]:
     return [*result, (inputs, CLASSES), (CLASSES,)]
 
 
+def kernel_mask(width: float) -> np.ndarray:
+    """Marks what belongs to a kernel, not to gammas, betas or the bias: (W,) bool."""
+    parts = [np.full(np.prod(shape), len(shape) > 1) for shape in shapes(width)]
+    return np.concatenate(parts)
+
+
 def initial_vector(seed: int, width: float) -> np.ndarray:
     """Draws the initial weights: (W,) float32.
 

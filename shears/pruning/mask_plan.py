@@ -2,9 +2,12 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Generic, NamedTuple, TypeVar
 
 from shears.model.parameters import Parameters
+
+Form = TypeVar("Form")
+Other = TypeVar("Other")
 
 
 class MaskUpdate(NamedTuple):
@@ -20,11 +23,37 @@ class MaskUpdate(NamedTuple):
     drop_fraction: float = 0.0
 
 
-# (weights, a function that computes the loss's gradient, the update) -> the weights and
-# the mask to continue with.
-MakeMask = Callable[
-    [Parameters, Callable[[], Parameters], MaskUpdate], tuple[Parameters, Parameters]
-]
+@dataclass(frozen=True)
+class Snapshot(Generic[Form]):
+    """The state of training that a mask is made from.
+
+    Attributes:
+        weights: float32. With dynamic masks they are latent: what is pruned has a
+            value, too. Otherwise it is zero.
+        mask: float32 of 0 and 1, the mask until now.
+        gradient: Computes the gradient of the masked network's loss.
+        second_moment: Computes Adam's second moment of that gradient, bias-corrected;
+            None before the first step.
+    """
+
+    weights: Form
+    mask: Form
+    gradient: Callable[[], Form]
+    second_moment: Callable[[], Form] | None = None
+
+    def convert(self, function: Callable[[Form], Other]) -> "Snapshot[Other]":
+        """Applies a function to everything in it."""
+        moment = self.second_moment
+        return Snapshot(
+            function(self.weights),
+            function(self.mask),
+            lambda: function(self.gradient()),
+            (lambda: function(moment())) if moment else None,
+        )
+
+
+# (the state of training, the update) -> the weights and the mask to continue with.
+MakeMask = Callable[[Snapshot[Parameters], MaskUpdate], tuple[Parameters, Parameters]]
 
 
 @dataclass(frozen=True)
@@ -34,7 +63,9 @@ class MaskPlan:
     Attributes:
         updates: The mask updates, by the step they come before.
         make_mask: Makes the mask of an update.
+        dynamic: Whether what is pruned is trained on (`MaskSettings.dynamic`).
     """
 
     updates: Mapping[int, MaskUpdate]
     make_mask: MakeMask
+    dynamic: bool = False

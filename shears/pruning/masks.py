@@ -4,11 +4,12 @@ Saliency decides which weights of a kernel are pruned first; allocation decides 
 zeros are distributed over the kernels. All twelve arrays count. Weights that are
 already zero are pruned first (pruned stays pruned), then kernels, then biases; with
 whole units, these with their biases come first. Ties are broken by index, so the number
-of zeros is exact.
+of zeros is exact. Dynamic masks are made from latent weights, which are not zero where
+the last mask pruned them: so these may return.
 """
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Annotated, Literal
@@ -16,11 +17,11 @@ from typing import Annotated, Literal
 import numpy as np
 from pydantic import Field
 
-from shears.model.architecture import KERNEL_SIZES, PARAMETERS
+from shears.model.architecture import HIDDEN, KERNEL_SIZES, PARAMETERS
 from shears.model.parameters import SMALLEST, Parameters
 from shears.pruning.allocation import Allocation, allocate
 from shears.pruning.dead_units import remove_dead_units
-from shears.pruning.mask_plan import MaskUpdate
+from shears.pruning.mask_plan import MaskUpdate, Snapshot
 from shears.pruning.saliency import Saliency, compute_saliency
 from shears.pruning.units import prune_units
 from shears.runtime.errors import UserError
@@ -61,10 +62,13 @@ class MaskSettings(Settings):
     """Fraction of the round's steps after which sparsity is reached; 0 is one-shot."""
 
     update_count: Annotated[int, Field(ge=1, le=1000)] = 40
-    """Number of mask updates up to end_step; with drop_fraction, more follow."""
+    """Number of mask updates up to end_step; drop_fraction and dynamic add more."""
 
     drop_fraction: Fraction = 0.0
     """Fraction of kept weights dropped so that others grow (RigL); falls to 0."""
+
+    dynamic: bool = False
+    """Whether pruned weights are trained on and may return at later updates (DPF)."""
 
     start: Literal["trained", "initial"] = "trained"
     """The weights a round starts from: the previous round's, or the initial ones."""
@@ -248,6 +252,27 @@ def zero_incoming(parameters: Parameters, units: Sequence[np.ndarray]) -> Parame
     return changed
 
 
+def without_dead_units(latent: Parameters, mask: Parameters) -> Parameters:
+    """Sets to zero the latent weights of units that a mask has left dead.
+
+    Such a unit has no incoming weights, so it has no gradient either, unless its bias
+    is positive, and batch norm would divide its latent weights by a std of nearly 0.
+    Their magnitudes mean nothing: it stays dead. Biases that are pruned stay pruned.
+
+    Args:
+        latent: Any dtype.
+        mask: 0 where a weight is pruned.
+    """
+    masked = latent.masked(mask)
+    result = zero_incoming(latent, [~np.any(masked.incoming(i), 0) for i in HIDDEN])
+    for bias, kept in zip(result.biases, masked.biases, strict=True):
+        bias[...] = kept
+    for i in HIDDEN:
+        silent = ~np.any(result.incoming(i), 0) & (result.biases[i] == 0)
+        result.outgoing(i)[:, silent] = 0
+    return result
+
+
 @dataclass(frozen=True)
 class Pruner:
     """Makes the masks of a round.
@@ -265,27 +290,31 @@ class Pruner:
 
     def __call__(
         self,
-        parameters: Parameters,
-        gradient: Callable[[], Parameters],
+        snapshot: Snapshot[Parameters],
         update: MaskUpdate,
     ) -> tuple[Parameters, Parameters]:
         """Makes a mask.
 
         Args:
-            parameters: float32, the weights; those already pruned are zero.
-            gradient: Computes the loss's gradient.
+            snapshot: The state of training.
             update: The mask's number of zeros, and what is dropped and grown.
 
         Returns:
             The weights and the mask to continue with, float32. The weights differ from
-            `parameters` where dead units were removed.
+            the snapshot's where dead units were removed.
 
         Raises:
             UserError: The mask cannot be made (`make_mask`).
         """
-        settings = self.settings
+        settings, parameters = self.settings, snapshot.weights
+        if settings.dynamic:
+            parameters = without_dead_units(parameters, snapshot.mask)
         saliency = compute_saliency(
-            parameters, settings.saliency, gradient=gradient, seed=self.seed
+            parameters,
+            settings.saliency,
+            gradient=snapshot.gradient,
+            second_moment=snapshot.second_moment,
+            seed=self.seed,
         )
         choose = partial(
             make_mask,
@@ -312,7 +341,7 @@ class Pruner:
             parameters, mask = cut, choose(cut)
         if update.drop_fraction:
             dead = [bias == 0 for bias in self._folded(mask)]
-            slope = zero_incoming(gradient(), dead)
+            slope = zero_incoming(snapshot.gradient(), dead)
             mask = drop_and_grow(mask, saliency, slope, update.drop_fraction)
         return parameters, mask
 

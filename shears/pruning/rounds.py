@@ -7,7 +7,7 @@ from pydantic import Field
 
 from shears.model.architecture import HIDDEN, LAYERS
 from shears.model.parameters import Parameters, initial_parameters
-from shears.pruning.mask_plan import MaskPlan, MaskUpdate
+from shears.pruning.mask_plan import MaskPlan, MaskUpdate, Snapshot
 from shears.pruning.masks import MaskSettings, Pruner, shuffle_mask, zeros_for
 from shears.pruning.schedule import schedule_masks
 from shears.runtime.errors import UserError
@@ -64,8 +64,9 @@ def plan_round(
             end_step=spec.end_step,
             update_count=spec.update_count,
             drop_fraction=spec.drop_fraction,
+            dynamic=spec.dynamic,
         )
-        return previous, MaskPlan(updates, pruner)
+        return previous, MaskPlan(updates, pruner, spec.dynamic)
 
     # One mask, known before the first step.
     update = MaskUpdate(zeros)
@@ -74,7 +75,8 @@ def plan_round(
         if spec.shuffled:
             mask = shuffle_mask(mask, spec.seed, folded_layers)
     else:  # weight rewinding (Frankle and Carbin 2019, section 1)
-        _, mask = pruner(previous, _no_gradient, update)
+        whole = Parameters(np.ones_like(previous.vector))
+        _, mask = pruner(Snapshot(previous, whole, _no_gradient), update)
     if batch_norm:
         _check_biases(mask)
     start = previous
@@ -86,7 +88,7 @@ def plan_round(
         (start.vector == 0) & (mask.vector == 1), TINY_WEIGHT, start.vector
     )
     return Parameters(vector.astype(np.float32)), MaskPlan(
-        {0: update}, lambda parameters, gradient, update: (parameters, mask)
+        {0: update}, lambda snapshot, update: (snapshot.weights, mask)
     )
 
 

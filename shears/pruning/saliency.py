@@ -7,7 +7,7 @@ import numpy as np
 
 from shears.model.parameters import Parameters
 
-Saliency = Literal["magnitude", "first_order", "random"]
+Saliency = Literal["magnitude", "first_order", "second_moment", "random"]
 
 
 def compute_saliency(
@@ -15,6 +15,7 @@ def compute_saliency(
     kind: Saliency,
     *,
     gradient: Callable[[], Parameters] | None = None,
+    second_moment: Callable[[], Parameters] | None = None,
     seed: int = 0,
 ) -> Parameters:
     """Computes how much each weight matters.
@@ -23,8 +24,14 @@ def compute_saliency(
         parameters: float32, the weights.
         kind: "magnitude": ``|w|`` (Han et al. 2015). "first_order": ``|w g|``, the
             first-order change in the loss when the weight is pruned (Molchanov et al.
-            2017, eq. 6, for single weights). "random": uniform, as a control.
+            2017, eq. 6, for single weights). "second_moment": ``|w| sqrt(v)``, the root
+            of optimal brain damage's ``w^2 h`` (LeCun et al. 1990, eq. 5) up to a
+            factor, with Adam's mean squared gradient v for the curvature h (the
+            diagonal of the Fisher information; Theis et al. 2018). It is a root, like a
+            magnitude, because LAMP squares it. "random": uniform, as a control.
         gradient: Computes the loss's gradient; for "first_order".
+        second_moment: Computes v, for "second_moment"; without it, before the first
+            step, magnitude decides.
         seed: For "random".
 
     Returns:
@@ -37,7 +44,9 @@ def compute_saliency(
     if kind == "random":
         return Parameters(np.random.default_rng(seed).random(len(vector)))
     magnitude = np.abs(vector.astype(np.float64))
-    if kind == "magnitude":
+    if kind == "second_moment" and second_moment:
+        return Parameters(magnitude * np.sqrt(second_moment().vector, dtype=np.float64))
+    if kind in ("magnitude", "second_moment"):
         return Parameters(magnitude)
     if kind == "first_order":
         if gradient is None:

@@ -4,7 +4,7 @@ import math
 
 from shears.pruning.mask_plan import MaskUpdate
 
-GROWTH_END = 0.75  #: fraction of a round after which nothing is dropped or grown
+GROWTH_END = 0.75  #: fraction of a round after which no pruned weight returns
 
 
 def cubic_sparsity(progress: float, start: float, end: float) -> float:
@@ -29,6 +29,7 @@ def schedule_masks(
     end_step: float,
     update_count: int,
     drop_fraction: float = 0.0,
+    dynamic: bool = False,
 ) -> dict[int, MaskUpdate]:
     """Lays out a round's masks.
 
@@ -42,6 +43,7 @@ def schedule_masks(
         drop_fraction: Fraction of the kept weights that the first update drops. It
             falls as half a cosine, to 0 at `GROWTH_END` (RigL; Evci et al. 2020,
             section 3); updates continue until then.
+        dynamic: Whether updates continue until then in any case.
 
     Returns:
         ``{step: update}``. Steps and zeros rise; the first step is 0, and the last
@@ -56,7 +58,7 @@ def schedule_masks(
         for i, step in enumerate(at)
     }
     stop = int(GROWTH_END * steps)
-    if drop_fraction:
+    if drop_fraction or dynamic:
         interval = max(1, round(stop / update_count))
         for step in range(last + interval, stop, interval):
             zeros[step] = end

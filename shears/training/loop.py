@@ -13,9 +13,13 @@ import numpy as np
 from shears.data.dataset import Split
 from shears.model import batch_norm, forward, input_normalisation
 from shears.model.batch_norm import BatchNorm
-from shears.model.parameters import BatchNormParameters, Parameters
+from shears.model.parameters import (
+    BatchNormParameters,
+    Parameters,
+    kernel_mask,
+)
 from shears.pruning.folded_masks import folded_masks
-from shears.pruning.mask_plan import MaskPlan, MaskUpdate
+from shears.pruning.mask_plan import MaskPlan, MaskUpdate, Snapshot
 from shears.runtime.backend import tf
 from shears.runtime.errors import UserError
 from shears.training.checkpoint import State
@@ -30,11 +34,8 @@ log = logging.getLogger(__name__)
 
 Trained = TypeVar("Trained", Parameters, BatchNormParameters)
 
-# (weights (W,), a function that computes the loss's gradient (W,)) -> weights and mask
-# (W,).
-UpdateMask = Callable[
-    [np.ndarray, Callable[[], np.ndarray]], tuple[np.ndarray, np.ndarray]
-]
+# The state of training as vectors (W,) -> weights and mask (W,).
+UpdateMask = Callable[[Snapshot[np.ndarray]], tuple[np.ndarray, np.ndarray]]
 
 
 def steps_per_epoch(images: int, recipe: Recipe) -> int:
@@ -52,6 +53,7 @@ def train(
     *,
     soft_targets: SoftTargets | None = None,
     mask_updates: Mapping[int, UpdateMask] | None = None,
+    dynamic: bool = False,
 ) -> tuple[np.ndarray, History]:
     """Trains, logs a line per epoch and saves a checkpoint after each.
 
@@ -66,6 +68,7 @@ def train(
         soft_targets: A teacher's logits to distil, if there is a teacher.
         mask_updates: Functions that make a new mask, by the step they come before. A
             mask holds until the next one.
+        dynamic: Whether what is pruned is trained on (`Trainer`).
 
     Returns:
         The trained weights in their deployed form, float32, and the history.
@@ -82,6 +85,8 @@ def train(
         seed=context.seed,
         forward=form.forward,
         soft_targets=soft_targets,
+        dynamic=dynamic,
+        kernels=form.kernels,
     )
     mask_updates = mask_updates or {}
     count = len(training.labels)
@@ -110,15 +115,20 @@ def train(
         for i in range(per_epoch):
             step = epoch * per_epoch + i
             if step in mask_updates:
-                weights = trainer.state.parameters.numpy()
-                gradient = partial(trainer.gradient, np.roll(order, -i))
-                trainer.state.set_mask(*mask_updates[step](weights, gradient))
+                snapshot = Snapshot(
+                    trainer.state.parameters.numpy(),
+                    trainer.state.mask.numpy(),
+                    partial(trainer.gradient, np.roll(order, -i)),
+                    partial(trainer.second_moment, step) if step else None,
+                )
+                trainer.set_mask(*mask_updates[step](snapshot))
             rate = learning_rate(
                 step,
                 steps,
                 peak=recipe.learning_rate,
                 schedule=recipe.schedule,
                 warmup=warmup,
+                final=recipe.final_rate,
             )
             rows = order[i * recipe.batch_size : (i + 1) * recipe.batch_size]
             trainer.step(tf.constant(rows), tf.constant(step), tf.constant(rate))
@@ -203,6 +213,7 @@ def train_network(
         return parameters.vector
 
     mask_updates: dict[int, UpdateMask] = {}
+    form = BatchNormParameters if recipe.batch_norm else Parameters
     if recipe.batch_norm:
         norm = BatchNorm(training.images, pixels)
         logits, vector = batch_norm.logits, norm.insert(start).vector
@@ -222,30 +233,34 @@ def train_network(
 
     vector, history = train(
         vector,
-        TrainedForm(partial(logits, pixels=pixels), to_deployed, forward.logits),
+        TrainedForm(
+            partial(logits, pixels=pixels),
+            to_deployed,
+            forward.logits,
+            kernel_mask(form),
+        ),
         training,
         validation,
         recipe,
         context,
         soft_targets=soft_targets,
         mask_updates=mask_updates,
+        dynamic=masks.dynamic if masks else False,
     )
     return Parameters(vector), history
 
 
 def _on_vectors(
     form: type[Trained],
-    make_mask: Callable[
-        [Trained, Callable[[], Trained], MaskUpdate], tuple[Trained, Trained]
-    ],
+    make_mask: Callable[[Snapshot[Trained], MaskUpdate], tuple[Trained, Trained]],
     updates: Mapping[int, MaskUpdate],
 ) -> dict[int, UpdateMask]:
     """Returns for each step a function that makes its mask from flat vectors."""
 
     def update_mask(
-        update: MaskUpdate, vector: np.ndarray, gradient: Callable[[], np.ndarray]
+        update: MaskUpdate, snapshot: Snapshot[np.ndarray]
     ) -> tuple[np.ndarray, np.ndarray]:
-        new, mask = make_mask(form(vector), lambda: form(gradient()), update)
+        new, mask = make_mask(snapshot.convert(form), update)
         return new.vector, mask.vector
 
     return {step: partial(update_mask, update) for step, update in updates.items()}

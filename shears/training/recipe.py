@@ -25,6 +25,9 @@ class Recipe(Settings):
     schedule: Literal["constant", "cosine"] = "cosine"
     """How the learning rate changes over the epochs."""
 
+    final_rate: Fraction = 0.0
+    """Fraction of the peak learning rate at which a cosine ends."""
+
     warmup_epochs: Annotated[float, Field(ge=0, le=1000)] = 0.0
     """Epochs over which the learning rate rises linearly to its peak."""
 
@@ -42,6 +45,9 @@ class Recipe(Settings):
 
     weight_decay: Annotated[float, Field(ge=0, le=10)] = 0.0
     """Decoupled weight decay, multiplied by the learning rate."""
+
+    decay: Literal["all", "kernels"] = "all"
+    """What weight decay acts on; kernels spares biases, gamma and beta."""
 
     label_smoothing: Fraction = 0.0
     """Fraction of the target that is spread over all classes."""
@@ -70,7 +76,7 @@ class Recipe(Settings):
     """Divisor of the logits in the soft targets' part of the loss."""
 
     ema_decay: Fraction = 0.0
-    """Decay per step of the moving average of weights; 0 for none."""
+    """Decay per step of the average of weights since the last mask; 0 for none."""
 
     views: Annotated[int, Field(ge=0, le=1000)] = 0
     """Views of each image that are used of those a teacher has; 0 for all."""

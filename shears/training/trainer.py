@@ -31,11 +31,13 @@ class TrainedForm:
         forward: Computes the logits of the trained form.
         to_deployed: Turns the trained form, (W,) float32, into the deployed one.
         deployed_forward: Computes the logits of the deployed form.
+        kernels: (W,) bool, what belongs to a kernel, for ``decay: kernels``.
     """
 
     forward: Forward
     to_deployed: Callable[[np.ndarray], np.ndarray]
     deployed_forward: Forward
+    kernels: np.ndarray | None = None
 
 
 class TrainState:
@@ -44,11 +46,11 @@ class TrainState:
     Random numbers come from the seed and the step's number, so they have no state.
 
     Attributes:
-        parameters: The weights.
+        parameters: The weights; with dynamic masks, the latent ones.
         mask: 0 where a weight is pruned, else 1.
         mu: Adam's first moment, or sgd's velocity.
         nu: Adam's second moment.
-        ema: The moving average of the weights.
+        ema: The moving average of the weights since the last mask.
     """
 
     def __init__(self, vector: np.ndarray):
@@ -68,12 +70,6 @@ class TrainState:
         for name, variable in vars(self).items():
             variable.assign(arrays[name])
 
-    def set_mask(self, vector: np.ndarray, mask: np.ndarray) -> None:
-        """Sets weights and mask, (W,) float32 each; restarts the moving average."""
-        self.mask.assign(mask)
-        self.parameters.assign(vector * mask)
-        self.ema.assign(self.parameters)
-
 
 class Trainer:
     """A training run: its state, its data and the compiled step."""
@@ -88,6 +84,8 @@ class Trainer:
         seed: int,
         forward: Forward,
         soft_targets: SoftTargets | None = None,
+        dynamic: bool = False,
+        kernels: np.ndarray | None = None,
     ):
         """Puts weights and data on the device that the step runs on.
 
@@ -100,8 +98,20 @@ class Trainer:
             seed: Seed of augmentation and dropout.
             forward: The network.
             soft_targets: A teacher's; their views replace the recipe's flip and crop.
+            dynamic: Whether pruned weights are trained on, as latent weights: with the
+                gradient of the masked network (DPF; Lin et al. 2020, algorithm 1).
+            kernels: (W,) bool, what weight decay acts on with ``decay: kernels``.
+
+        Raises:
+            ValueError: `kernels` is missing.
         """
         self.recipe, self.seed, self.forward = recipe, seed, forward
+        self.dynamic = dynamic
+        self.decay: float | tf.Tensor = recipe.weight_decay
+        if recipe.decay == "kernels":
+            if kernels is None:
+                raise ValueError("kernels: found None, expected which weights decay")
+            self.decay = tf.constant(recipe.weight_decay * kernels, tf.float32)
         self.dtype = tf.as_dtype(precision)
         self.state = TrainState(vector)
         self.sums = tf.Variable(tf.zeros(2))  # cross-entropy, correct predictions
@@ -114,9 +124,17 @@ class Trainer:
             self.teacher_logits = tf.constant(soft_targets.logits)
 
     def result(self) -> np.ndarray:
-        """Returns the trained weights, or their moving average: (W,) float32."""
+        """Returns the masked weights, or their moving average: (W,) float32."""
         state = self.state
-        return (state.ema if self.recipe.ema_decay else state.parameters).numpy()
+        weights = state.ema if self.recipe.ema_decay else state.parameters
+        return (weights * state.mask).numpy()
+
+    def set_mask(self, vector: np.ndarray, mask: np.ndarray) -> None:
+        """Sets weights and mask, (W,) float32 each; restarts the moving average."""
+        state = self.state
+        state.mask.assign(mask)
+        state.parameters.assign(vector if self.dynamic else vector * mask)
+        state.ema.assign(state.parameters)
 
     def augment(self, rows: tf.Tensor, seed: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         """Draws a view of each image of a batch.
@@ -168,12 +186,16 @@ class Trainer:
         images, which = self.augment(rows, seed + [0, 3])
         images = tf.cast(images, self.dtype) / 255
         dropout = self.recipe.dropout if with_dropout else NO_DROPOUT
+        weights = tf.convert_to_tensor(self.state.parameters)
+        if self.dynamic:
+            weights *= self.state.mask
         with tf.GradientTape() as tape:
+            tape.watch(weights)  # all of them: a pruned weight has a gradient, too
             logits = self.forward(
-                self.state.parameters, images, dropout, seed if with_dropout else None
+                weights, images, dropout, seed if with_dropout else None
             )
             loss = tf.reduce_mean(self.losses(logits, rows, which))
-        return logits, tape.gradient(loss, self.state.parameters)
+        return logits, tape.gradient(loss, weights)
 
     @tf.function
     def step(self, rows: tf.Tensor, step: tf.Tensor, rate: tf.Tensor) -> None:
@@ -187,9 +209,10 @@ class Trainer:
         recipe, state = self.recipe, self.state
         logits, gradient = self._forward_and_gradient(rows, step, with_dropout=True)
         if recipe.weight_decay:  # decoupled (Loshchilov and Hutter 2019, algorithm 2)
-            state.parameters.assign(state.parameters * (1 - rate * recipe.weight_decay))
+            state.parameters.assign(state.parameters * (1 - rate * self.decay))
         self._update(gradient, step, rate)
-        state.parameters.assign(state.parameters * state.mask)
+        if not self.dynamic:
+            state.parameters.assign(state.parameters * state.mask)
         if recipe.ema_decay:  # (Polyak and Juditsky 1992, with exponential weights)
             state.ema.assign_sub(
                 (1 - recipe.ema_decay) * (state.ema - state.parameters)
@@ -222,6 +245,17 @@ class Trainer:
             rows = order[start : start + GRADIENT_BATCH]
             total += self._gradient(tf.constant(rows), tf.constant(start)).numpy()
         return total / len(batches)
+
+    def second_moment(self, step: int) -> np.ndarray:
+        """Returns Adam's second moment, bias-corrected (Kingma and Ba 2015).
+
+        Args:
+            step: Steps taken, at least 1.
+
+        Returns:
+            (W,) float32, for pruned weights too.
+        """
+        return self.state.nu.numpy() / np.float32(1 - self.recipe.beta_2**step)
 
     def _update(self, gradient: tf.Tensor, step: tf.Tensor, rate: tf.Tensor) -> None:
         """Applies TensorFlow's fused update: one pass over the flat vector."""

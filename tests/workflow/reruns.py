@@ -356,6 +356,7 @@ MODULES = {
     "plan_checks": NOTHING,
     "pruning/__init__": TRAINING,
     "pruning/allocation": ROUNDS,
+    "pruning/contradictions": NOTHING,
     "pruning/dead_units": ROUNDS_AND_SCORES,
     "pruning/folded_masks": TRAINING,
     "pruning/mask_plan": TRAINING,

@@ -11,6 +11,7 @@ from shears.model.parameters import (
     Parameters,
     flush_denormals,
     initial_parameters,
+    kernel_mask,
 )
 from tests.conftest import make_parameters
 
@@ -105,3 +106,12 @@ def test_initial_weights_are_glorot_uniform():
         assert not bias.any()
         assert kernel.dtype == np.float32
     assert (first.kernels[0] != initial_parameters(1).kernels[0]).all()
+
+
+@pytest.mark.parametrize("form", [Parameters, BatchNormParameters])
+def test_the_mask_of_kernels_leaves_out_biases_and_gammas(form):
+    mask = form(kernel_mask(form))
+    network = mask if form is Parameters else mask.network
+    assert all(kernel.all() for kernel in network.kernels)
+    assert not any(bias.any() for bias in network.biases)
+    assert mask.vector.sum() == sum(kernel.size for kernel in network.kernels)

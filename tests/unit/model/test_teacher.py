@@ -4,7 +4,13 @@ import numpy as np
 import pytest
 
 from shears.data.dataset import Split
-from shears.model.teacher import Teacher, initial_vector, measure_statistics, shapes
+from shears.model.teacher import (
+    Teacher,
+    initial_vector,
+    kernel_mask,
+    measure_statistics,
+    shapes,
+)
 from shears.model.teacher import logits as teacher_logits
 from shears.runtime.backend import tf
 from shears.training.loop import train
@@ -89,3 +95,10 @@ def test_a_teacher_learns_what_it_is_shown():
     )
     outputs = teacher.forward(tf.constant(data.images.astype("f4") / 255)).numpy()
     assert np.mean(outputs.argmax(1) == data.labels) > 0.8
+
+
+def test_the_mask_of_the_teachers_kernels_leaves_out_gammas_and_biases():
+    vector, mask = initial_vector(0, WIDTH), kernel_mask(WIDTH)
+    assert mask.shape == vector.shape
+    assert set(np.unique(vector[~mask])) == {0, 1}  # gammas and biases at first
+    assert vector[mask].all()

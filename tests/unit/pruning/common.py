@@ -7,6 +7,7 @@ import numpy as np
 from shears.model.architecture import KERNEL_SIZES, PARAMETERS
 from shears.model.parameters import Parameters
 from shears.pruning.allocation import Allocation
+from shears.pruning.mask_plan import Snapshot
 from shears.pruning.masks import Granularity, make_mask
 from shears.pruning.saliency import Saliency
 
@@ -24,6 +25,18 @@ def mask_of(parameters, zeros, allocation="lamp", **options) -> Parameters:
 def gradient_of(seed: int) -> Parameters:
     rng = np.random.default_rng(seed)
     return Parameters(rng.normal(size=PARAMETERS).astype(np.float32))
+
+
+def second_moment_of(seed: int) -> Parameters:
+    return Parameters(gradient_of(seed).vector ** 2)
+
+
+def snapshot_of(weights, gradient=None, *, mask=None, second_moment=None) -> Snapshot:
+    """A snapshot of weights, of the network with batch norm or without it."""
+    if mask is None:
+        mask = type(weights)(np.ones_like(weights.vector))
+    moment = (lambda: second_moment) if second_moment else None
+    return Snapshot(weights, mask, lambda: gradient, moment)
 
 
 def magnitude(parameters: Parameters) -> Parameters:

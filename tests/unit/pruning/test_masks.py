@@ -28,8 +28,20 @@ from tests.unit.pruning.common import (
     gradient_of,
     magnitude,
     mask_of,
+    second_moment_of,
+    snapshot_of,
     zeros_in,
 )
+
+
+def saliency_of(parameters: Parameters, kind: str, seed: int) -> Parameters:
+    return compute_saliency(
+        parameters,
+        kind,
+        gradient=lambda: gradient_of(seed),
+        second_moment=lambda: second_moment_of(seed + 1),
+        seed=seed,
+    )
 
 
 @settings(max_examples=30, deadline=None)
@@ -49,9 +61,7 @@ def test_mask_has_exactly_the_zeros_and_keeps_what_was_pruned(
     if levels:  # few distinct values: ties everywhere
         parameters = Parameters(np.round(parameters.vector * 30) / 30)
     zeros = max(zeros_for(sparsity), zeros_in(parameters))
-    saliency = compute_saliency(
-        parameters, kind, gradient=lambda: gradient_of(seed), seed=seed
-    )
+    saliency = saliency_of(parameters, kind, seed)
     mask = mask_of(
         parameters, zeros, allocation, saliency=saliency, granularity=granularity
     )
@@ -78,9 +88,7 @@ def test_no_kernel_falls_below_the_floor(
     seed, sparsity, floor, allocation, kind, granularity
 ):
     parameters = make_parameters(seed)
-    saliency = compute_saliency(
-        parameters, kind, gradient=lambda: gradient_of(seed), seed=seed
-    )
+    saliency = saliency_of(parameters, kind, seed)
     zeros = zeros_for(sparsity)
     mask = mask_of(
         parameters,
@@ -168,7 +176,7 @@ def test_whole_units_leave_no_weight_without_use():
     parameters.kernels[1][..., :9] = 0  # channels that are dead already
     parameters.biases[1][:9] = 0
     pruner = pruner_with(granularity="unit")
-    new, mask = pruner(parameters, lambda: gradient_of(0), MaskUpdate(zeros))
+    new, mask = pruner(snapshot_of(parameters, gradient_of(0)), MaskUpdate(zeros))
     kept = new.masked(mask)
     assert zeros_in(kept) == zeros
     assert zeros_in(remove_dead_units(kept)) == zeros
@@ -180,10 +188,10 @@ def test_the_weights_of_dead_units_are_given_to_others(allocation):
     parameters.kernels[4][:, :300] *= 0.01  # units that a mask leaves without weights
     parameters.kernels[1][..., :9] = 0  # channels that are dead already
     pruner = pruner_with(allocation=allocation)
-    new, mask = pruner(parameters, lambda: gradient_of(0), MaskUpdate(zeros))
+    new, mask = pruner(snapshot_of(parameters, gradient_of(0)), MaskUpdate(zeros))
     assert zeros_in(mask) == zeros
     plain = pruner_with(allocation=allocation, remove_dead_units=False)
-    old, first = plain(parameters, lambda: gradient_of(0), MaskUpdate(zeros))
+    old, first = plain(snapshot_of(parameters, gradient_of(0)), MaskUpdate(zeros))
 
     def useless(kept: Parameters) -> int:
         used = np.count_nonzero(remove_dead_units(kept).vector)
@@ -201,9 +209,12 @@ def test_the_weights_of_dead_units_are_given_to_others(allocation):
 def test_a_mask_is_exact_after_drop_and_grow_too(kind):
     parameters, zeros = make_parameters(5), zeros_for(0.97)
     pruner = pruner_with(saliency=kind, remove_dead_units=False)
-    _, mask = pruner(parameters, lambda: gradient_of(0), MaskUpdate(zeros, 0.3))
+    snapshot = snapshot_of(
+        parameters, gradient_of(0), second_moment=second_moment_of(1)
+    )
+    _, mask = pruner(snapshot, MaskUpdate(zeros, 0.3))
     assert zeros_in(mask) == zeros
-    _, without = pruner(parameters, lambda: gradient_of(0), MaskUpdate(zeros))
+    _, without = pruner(snapshot, MaskUpdate(zeros))
     assert (mask.vector != without.vector).any()
 
 
@@ -227,7 +238,7 @@ def test_folded_normalisation_leaves_the_zeros_of_the_mask(
     zeros = zeros_for(sparsity)
     pruner = pruner_with(allocation=allocation, granularity=granularity)
     update = MaskUpdate(zeros, drop_fraction if granularity == "weight" else 0)
-    parameters, mask = pruner(parameters, lambda: gradient_of(seed), update)
+    parameters, mask = pruner(snapshot_of(parameters, gradient_of(seed)), update)
     pixels = PixelStatistics(np.full(3, 0.47, "f4"), np.full(3, 0.25, "f4"))
     for ones in (mask, shuffle_mask(mask, seed, 1)):
         assert zeros_in(ones) == zeros
@@ -235,6 +246,73 @@ def test_folded_normalisation_leaves_the_zeros_of_the_mask(
         kept = np.where(parameters.vector == 0, 1e-3, parameters.vector)
         trained = Parameters((kept * ones.vector).astype(np.float32))
         assert zeros_in(fold(trained, pixels)) == zeros
+
+
+@settings(max_examples=8, deadline=None)
+@given(
+    seed=st.integers(0, 99),
+    allocation=st.sampled_from(ALLOCATIONS),
+    kind=st.sampled_from(SALIENCIES),
+    before=st.sampled_from([0.0, 0.8]),
+    dead=st.integers(0, 31),
+    remove_dead_units=st.booleans(),
+)
+def test_dynamic_masks_are_exact_whatever_the_latent_weights(
+    seed, allocation, kind, before, dead, remove_dead_units
+):
+    rng = np.random.default_rng(seed)
+    pruner = pruner_with(
+        dynamic=True,
+        allocation=allocation,
+        saliency=kind,
+        remove_dead_units=remove_dead_units,
+    )
+    latent, mask = make_parameters(seed, zeros=before), None
+    for bias in latent.biases:
+        bias[bias == 0] = 0.1
+    latent.kernels[0][..., :dead] *= 0.02  # units that may die
+    for sparsity in (0.85, 0.97, 0.99, 0.99):
+        zeros = zeros_for(sparsity)
+        moment = None if mask is None else second_moment_of(seed + 1)
+        snapshot = snapshot_of(
+            latent, gradient_of(seed), mask=mask, second_moment=moment
+        )
+        latent, mask = pruner(snapshot, MaskUpdate(zeros))
+        assert zeros_in(mask) == zeros
+        assert zeros_in(latent.masked(mask)) == zeros
+        assert all(kernel.any() for kernel in mask.kernels)
+        # Folding adds a mean to the bias of a unit with weights.
+        assert not mask.incoming(0)[:, mask.biases[0] == 0].any()
+        moved = rng.normal(0, 0.02, PARAMETERS).astype(np.float32)
+        latent = Parameters(latent.vector + moved)
+
+
+def test_a_pruned_weight_returns_with_a_dynamic_mask_once_it_is_large():
+    latent, zeros = make_parameters(6), zeros_for(0.97)
+    pruner = pruner_with(dynamic=True)
+    latent, mask = pruner(snapshot_of(latent), MaskUpdate(zeros))
+    pruned = mask.vector == 0
+    assert latent.vector[pruned].any()
+    large = pruned & (np.arange(PARAMETERS) % 1000 == 0)
+    latent = Parameters(np.where(large, np.float32(1), latent.vector))
+    _, new = pruner(snapshot_of(latent, mask=mask), MaskUpdate(zeros))
+    assert new.vector[large].mean() > 0.95  # but for units that are dead
+    assert zeros_in(new) == zeros
+
+
+def test_a_unit_that_a_dynamic_mask_leaves_without_weights_stays_dead():
+    latent, zeros = make_parameters(6), zeros_for(0.97)
+    latent.kernels[1][..., 4] *= 1e-3
+    pruner = pruner_with(dynamic=True)
+    latent, mask = pruner(snapshot_of(latent), MaskUpdate(zeros))
+    assert not mask.incoming(1)[:, 4].any()
+    latent.kernels[1][..., 4] = 9  # as batch norm would fold it, by a std of nearly 0
+    latent.biases[1][4] = 9
+    latent, mask = pruner(snapshot_of(latent, mask=mask), MaskUpdate(zeros))
+    assert zeros_in(mask) == zeros
+    assert not mask.incoming(1)[:, 4].any()
+    assert not mask.outgoing(1)[:, 4].any()
+    assert mask.biases[1][4] == 0
 
 
 def test_ties_are_pruned_in_order_of_index():

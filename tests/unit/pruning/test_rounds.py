@@ -16,6 +16,7 @@ from shears.training.run_context import RunContext
 from shears.weight_files.canonical import read_weights, write_weights
 from tests import ROOT
 from tests.conftest import make_parameters
+from tests.unit.pruning.common import snapshot_of
 from tests.unit.training.recipes import AUGMENTED, change, make_data
 
 CONFIG = yaml.safe_load((ROOT / "config.yaml").read_text(encoding="utf-8"))
@@ -42,7 +43,14 @@ def pruned(parameters: Parameters, sparsity: float) -> Parameters:
         *((name, False) for name in METHODS),
         *(
             (name, True)
-            for name in ("first_order", "rigl", "random_from_scratch", "structured")
+            for name in (
+                "first_order",
+                "second_moment",
+                "rigl",
+                "dynamic",
+                "random_from_scratch",
+                "structured",
+            )
         ),
         ("lottery_ticket", True),
     ],
@@ -66,7 +74,7 @@ def test_a_round_of_every_method_is_exact_and_keeps_what_was_pruned(
     trained = trained.without_denormals()
     assert trained.count_zeros() == zeros_for(0.97)
     assert all(kernel.any() for kernel in trained.kernels)
-    if mask_source is None and name != "rigl":
+    if mask_source is None and name not in ("rigl", "dynamic"):
         assert not trained.vector[previous.vector == 0].any()
     write_weights(tmp_path / "a.h5", trained)
     read = read_weights(tmp_path / "a.h5")
@@ -78,7 +86,7 @@ def test_a_lottery_ticket_starts_from_its_initial_weights():
     spec = spec_of("lottery_ticket")
     start, masks = plan_round(previous, spec, steps=9, batch_norm=False)
     (update,) = masks.updates.values()
-    parameters, mask = masks.make_mask(start, None, update)
+    parameters, mask = masks.make_mask(snapshot_of(start), update)
     assert mask.count_zeros() == zeros_for(0.97)
     np.testing.assert_allclose(
         parameters.vector, initial_parameters(1).vector, atol=1e-5
@@ -99,7 +107,7 @@ def test_the_controls_take_the_mask_or_its_counts(name):
         mask_source=source,
     )
     assert list(masks.updates.values()) == [UPDATE]
-    _, mask = masks.make_mask(make_parameters(0), None, UPDATE)
+    _, mask = masks.make_mask(snapshot_of(make_parameters(0)), UPDATE)
     theirs = Parameters((source.vector != 0).astype(np.float32))
     same = (mask.vector == theirs.vector).all()
     assert same == (name == "mask_from_scratch")
@@ -132,7 +140,7 @@ def test_the_same_settings_make_the_same_masks():
     one, two = (
         plan_round(
             make_parameters(0), spec, steps=9, batch_norm=False, mask_source=source
-        )[1].make_mask(make_parameters(0), None, UPDATE)[1]
+        )[1].make_mask(snapshot_of(make_parameters(0)), UPDATE)[1]
         for _ in range(2)
     )
     np.testing.assert_array_equal(one.vector, two.vector)

@@ -21,9 +21,10 @@ def test_cubic_sparsity_by_hand():
     end_step=st.floats(0, 1),
     frequency=st.integers(1, 200),
     drop_fraction=st.sampled_from([0.0, 0.3]),
+    dynamic=st.booleans(),
 )
 def test_zeros_rise_to_exactly_the_end_within_the_round(
-    start, more, steps, end_step, frequency, drop_fraction
+    start, more, steps, end_step, frequency, drop_fraction, dynamic
 ):
     plan = schedule_masks(
         start,
@@ -32,11 +33,12 @@ def test_zeros_rise_to_exactly_the_end_within_the_round(
         end_step=end_step,
         update_count=frequency,
         drop_fraction=drop_fraction,
+        dynamic=dynamic,
     )
     at, zeros = list(plan), [update.zeros for update in plan.values()]
     assert at[0] == 0
     assert at == sorted(at)
-    last = max(end_step, 0.75 if drop_fraction else 0)
+    last = max(end_step, 0.75 if drop_fraction or dynamic else 0)
     assert at[-1] <= min(last * steps, steps - 1)
     assert zeros == sorted(zeros)
     assert zeros[0] >= start
@@ -60,3 +62,11 @@ def test_drop_and_grow_continues_after_the_end_and_falls_like_half_a_cosine():
     assert plan[160] == MaskUpdate(
         90, pytest.approx(0.2 * (1 + math.cos(math.pi * 160 / 300)))
     )
+
+
+def test_dynamic_masks_continue_after_the_end_with_as_many_zeros():
+    plan = schedule_masks(
+        0, 90, steps=400, end_step=0.25, update_count=10, dynamic=True
+    )
+    assert 250 < max(plan) < 300
+    assert {plan[step] for step in plan if step >= 100} == {MaskUpdate(90)}

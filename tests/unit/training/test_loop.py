@@ -1,4 +1,5 @@
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -18,8 +19,8 @@ from shears.training.soft_targets import SoftTargets
 from tests.unit.training.recipes import AUGMENTED, PLAIN, change, make_data
 
 
-def by_magnitude(parameters, gradient, update: MaskUpdate):
-    return parameters, make_mask(parameters, update.zeros)
+def by_magnitude(snapshot, update: MaskUpdate):
+    return snapshot.weights, make_mask(snapshot.weights, update.zeros)
 
 
 def run(
@@ -77,30 +78,33 @@ TIMES = {"seconds", "images_per_second"}
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    ("optimizer", "batch_norm", "before"),
+    ("optimizer", "batch_norm", "before", "dynamic"),
     [
-        ("adam", False, True),
-        ("adam", False, False),
-        ("sgd", False, True),
-        ("sgd", False, False),
-        ("adam", True, False),
+        ("adam", False, True, False),
+        ("adam", False, False, False),
+        ("sgd", False, True, False),
+        ("sgd", False, False, False),
+        ("adam", True, False, False),
+        ("adam", False, False, True),
+        ("adam", True, False, True),
     ],
 )
 def test_a_training_killed_in_every_epoch_ends_in_the_same_bytes(
-    tmp_path, optimizer, batch_norm, before, caplog
+    tmp_path, optimizer, batch_norm, before, dynamic, caplog
 ):
     caplog.set_level("INFO", logger="shears")
     recipe = change(LONGER, optimizer=optimizer, momentum=0.9, batch_norm=batch_norm)
-    whole, expected = run(recipe, masks=MASKS)
+    masks = replace(MASKS, dynamic=dynamic)
+    whole, expected = run(recipe, masks=masks)
     caplog.clear()
     checkpoint = KilledAfter(tmp_path / "a.npz", "key")
     for checkpoint.epoch in (1, 2, 3, 4):
         # A kill before the epoch is saved, then one after it.
         for checkpoint.before in (True, False) if before else (False,):
             with pytest.raises(KeyboardInterrupt):
-                run(recipe, masks=MASKS, checkpoint=checkpoint)
+                run(recipe, masks=masks, checkpoint=checkpoint)
     last = Checkpoint(tmp_path / "a.npz", "key")
-    resumed, history = run(recipe, masks=MASKS, checkpoint=last)
+    resumed, history = run(recipe, masks=masks, checkpoint=last)
     assert resumed.tobytes() == whole.tobytes()
     assert [{k: v for k, v in row.items() if k not in TIMES} for row in history] == [
         {k: v for k, v in row.items() if k not in TIMES} for row in expected
@@ -134,11 +138,14 @@ def test_training_learns_what_it_is_shown():
     assert [row["epoch"] for row in history] == list(range(1, 41))
 
 
-def test_pruning_while_training_ends_with_exactly_the_zeros_of_the_plan(caplog):
+@pytest.mark.parametrize("dynamic", [False, True])
+def test_pruning_while_training_ends_with_exactly_the_zeros_of_the_plan(
+    dynamic, caplog
+):
     caplog.set_level("INFO", logger="shears")
     # 3 steps per epoch: masks are made before the first, second and fourth step.
     masks = prune_at({0: 400_000, 1: 800_000, 3: 1_000_000})
-    trained, history = run(masks=masks)
+    trained, history = run(masks=replace(masks, dynamic=dynamic))
     assert [round(row["sparsity"] * 1_250_858) for row in history] == [
         800_000,
         1_000_000,

@@ -25,6 +25,7 @@ def test_only_the_learning_rate_must_be_given():
         *(("label_smoothing", 1), ("dropout", (0.1, 0.1)), ("dropout", [0.1] * 4)),
         *(("flip", 1), ("normalise", "true"), ("batch_norm", None)),
         *(("distillation", 1.1), ("temperature", 0), ("ema_decay", 1)),
+        *(("final_rate", 1), ("decay", "none")),
     ],
 )
 def test_what_nobody_can_train_with_is_refused_by_its_key(key, value):
@@ -42,6 +43,8 @@ def test_what_nobody_can_train_with_is_refused_by_its_key(key, value):
         dropout=st.tuples(fractions, fractions, fractions),
         distillation=st.floats(0, 1),
         ema_decay=fractions,
+        final_rate=fractions,
+        decay=st.sampled_from(["all", "kernels"]),
         batch_norm=st.booleans(),
     )
 )

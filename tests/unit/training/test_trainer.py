@@ -5,7 +5,7 @@ import pytest
 
 from shears.data.augmentation import draw_views
 from shears.model.forward import logits
-from shears.model.parameters import Parameters
+from shears.model.parameters import Parameters, kernel_mask
 from shears.pruning.masks import make_mask
 from shears.runtime.backend import tf
 from shears.training.recipe import Recipe
@@ -17,7 +17,13 @@ from tests.unit.training.recipes import AUGMENTED, PLAIN, change, make_data
 ROWS = np.arange(16, dtype=np.int32)
 
 
-def make_trainer(recipe: Recipe, soft_targets: SoftTargets | None = None) -> Trainer:
+def make_trainer(
+    recipe: Recipe,
+    soft_targets: SoftTargets | None = None,
+    *,
+    dynamic: bool = False,
+    kernels: np.ndarray | None = None,
+) -> Trainer:
     return Trainer(
         make_parameters(0).vector.copy(),
         make_data(),
@@ -26,6 +32,8 @@ def make_trainer(recipe: Recipe, soft_targets: SoftTargets | None = None) -> Tra
         seed=7,
         forward=logits,
         soft_targets=soft_targets,
+        dynamic=dynamic,
+        kernels=kernels,
     )
 
 
@@ -84,12 +92,61 @@ def test_masked_weights_stay_exactly_zero(optimizer):
     trainer = make_trainer(recipe)
     take(trainer, 0, 1e-3)  # moments that would move a masked weight
     mask = make_mask(Parameters(trainer.state.parameters.numpy()), 1_100_000).vector
-    trainer.state.set_mask(trainer.state.parameters.numpy(), mask)
+    trainer.set_mask(trainer.state.parameters.numpy(), mask)
     for taken in range(1, 4):
         take(trainer, taken, 1e-3)
     vector = trainer.state.parameters.numpy()
     assert not vector[mask == 0].any()
     assert np.count_nonzero(vector) == mask.sum()
+
+
+def test_latent_weights_take_the_masked_networks_step():
+    """w' = (1 - rate decay) w + v, v = -rate g(w m), for pruned weights, too."""
+    recipe = change(PLAIN, optimizer="sgd", weight_decay=0.1, ema_decay=0.5)
+    trainer = make_trainer(recipe, dynamic=True)
+    start = trainer.state.parameters.numpy()
+    mask = make_mask(Parameters(start), 1_000_000).vector
+    trainer.set_mask(start, mask)
+    expected = start
+    for taken in range(2):
+        slope = gradient(expected * mask)
+        expected = (1 - 0.01 * 0.1) * expected - 0.01 * slope
+        take(trainer, taken, 0.01)
+    latent = trainer.state.parameters.numpy()
+    np.testing.assert_allclose(latent, expected, rtol=1e-4, atol=1e-6)
+    assert (latent[mask == 0] != start[mask == 0]).mean() > 0.5
+    result = trainer.result()
+    assert not result[mask == 0].any()
+    assert np.count_nonzero(result) == mask.sum()
+    np.testing.assert_allclose(
+        trainer.gradient(ROWS), gradient(latent * mask), rtol=1e-3, atol=1e-7
+    )
+
+
+def test_decay_of_kernels_spares_biases():
+    moved = []
+    for decay in ("kernels", "all"):
+        recipe = change(PLAIN, optimizer="sgd", weight_decay=0.3, decay=decay)
+        trainer = make_trainer(recipe, kernels=kernel_mask(Parameters))
+        take(trainer, 0, 0.01)
+        moved.append(Parameters(trainer.state.parameters.numpy()))
+    start = make_parameters(0)
+    step = Parameters(start.vector - 0.01 * gradient(start.vector))
+    spared, decayed = moved
+    for kernel, all_decay in zip(spared.kernels, decayed.kernels, strict=True):
+        np.testing.assert_allclose(kernel, all_decay, rtol=1e-5, atol=1e-8)
+    for bias, all_decay, expected, before in zip(
+        spared.biases, decayed.biases, step.biases, start.biases, strict=True
+    ):
+        np.testing.assert_allclose(bias, expected, rtol=1e-4, atol=1e-7)
+        np.testing.assert_allclose(
+            bias - all_decay, 0.01 * 0.3 * before, rtol=1e-2, atol=1e-7
+        )
+
+
+def test_decay_of_kernels_needs_to_know_them():
+    with pytest.raises(ValueError, match="kernels: found None"):
+        make_trainer(change(PLAIN, decay="kernels"))
 
 
 def test_without_augmentation_images_are_the_originals():
@@ -165,8 +222,9 @@ def test_the_loss_of_a_student_by_hand():
     np.testing.assert_allclose(result, expected, rtol=1e-3)
 
 
-def test_the_moving_average_starts_again_with_a_mask():
-    trainer = make_trainer(change(PLAIN, ema_decay=0.5))
+@pytest.mark.parametrize("dynamic", [False, True])
+def test_the_moving_average_starts_again_with_a_mask(dynamic):
+    trainer = make_trainer(change(PLAIN, ema_decay=0.5), dynamic=dynamic)
     vectors = []
     for taken in range(3):
         take(trainer, taken, 1e-3)
@@ -175,9 +233,12 @@ def test_the_moving_average_starts_again_with_a_mask():
     expected = first / 8 + vectors[0] / 8 + vectors[1] / 4 + vectors[2] / 2
     np.testing.assert_allclose(trainer.result(), expected, rtol=1e-5, atol=1e-8)
     mask = make_mask(Parameters(trainer.state.parameters.numpy()), 1_100_000).vector
-    trainer.state.set_mask(trainer.state.parameters.numpy(), mask)
-    np.testing.assert_array_equal(trainer.result(), trainer.state.parameters.numpy())
+    trainer.set_mask(trainer.state.parameters.numpy(), mask)
+    masked = trainer.state.parameters.numpy() * mask
+    np.testing.assert_array_equal(trainer.result(), masked)
     take(trainer, 3, 1e-3)
+    expected = (masked + trainer.state.parameters.numpy() * mask) / 2
+    np.testing.assert_allclose(trainer.result(), expected, rtol=1e-5, atol=1e-8)
     assert not trainer.result()[mask == 0].any()
     assert np.count_nonzero(trainer.result()) == mask.sum()
 
@@ -189,10 +250,25 @@ def test_the_result_is_the_moving_average():
     assert loss == pytest.approx(np.log(10), rel=1e-5)  # of equal logits
 
 
+def test_the_second_moment_for_masks_is_adams_bias_corrected():
+    trainer = make_trainer(PLAIN)
+    mask = make_mask(Parameters(trainer.state.parameters.numpy()), 1_000_000).vector
+    trainer.set_mask(trainer.state.parameters.numpy(), mask)
+    slopes = []
+    for taken in range(2):
+        slopes.append(gradient(trainer.state.parameters.numpy()))
+        take(trainer, taken, 1e-3)
+    v = 0.99 * 0.01 * slopes[0] ** 2 + 0.01 * slopes[1] ** 2
+    expected = v / (1 - 0.99**2)
+    result = trainer.second_moment(2)
+    np.testing.assert_allclose(result, expected, rtol=1e-2, atol=1e-9)
+    assert result[mask == 0].any()
+
+
 def test_the_gradient_for_masks_covers_pruned_weights():
     trainer = make_trainer(change(PLAIN, dropout=(0.5, 0.5, 0.5)))
     mask = make_mask(Parameters(trainer.state.parameters.numpy()), 1_000_000).vector
-    trainer.state.set_mask(trainer.state.parameters.numpy(), mask)
+    trainer.set_mask(trainer.state.parameters.numpy(), mask)
     result = trainer.gradient(ROWS)
     expected = gradient(trainer.state.parameters.numpy())
     np.testing.assert_allclose(result, expected, rtol=1e-3, atol=1e-7)

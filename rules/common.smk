@@ -12,6 +12,7 @@ from snakemake.utils import update_config
 from shears.budget import describe, keep_to_budget
 from shears.classroom.submissions import listing
 from shears.config import parse_configuration
+from shears.data.views import split_views
 from shears.optimizer_study.fill import fill_file
 from shears.plan import plan
 from shears.runtime.code_digest import code_digest
@@ -81,6 +82,7 @@ C_TEMPLATES = [
     os.path.relpath(ROOT / f"shears/inference/{name}")
     for name in ("network.c", "network.h", "constant.c")
 ]
+VIEWS = split_views(CONFIG.views.count)
 MOST_ROUNDS = max((len(m.settings.rounds) for m in PLAN.methods.values()), default=0)
 
 
@@ -95,6 +97,8 @@ wildcard_constraints:
     method=one_of(PLAN.methods),
     seed=one_of(CONFIG.seeds),
     round=one_of(n + 1 for n in range(MOST_ROUNDS)),
+    teacher_seed=one_of(CONFIG.teacher.seeds),
+    part=one_of(n + 1 for n in range(len(VIEWS))),
     data_set=one_of(CONFIG.optimizers.data_sets),
     optimizer="gradient_descent|sgd|adagrad|adam",
     implementation="ours|keras",
@@ -115,7 +119,19 @@ def teacher_settings(wildcards) -> dict:
         "recipe": recipe.model_dump(mode="json"),
         "precision": CONFIG.precision,
         "width": CONFIG.teacher.width,
-        "seed": CONFIG.teacher.seed,
+        "seed": int(wildcards.teacher_seed),
+    }
+
+
+def view_settings(wildcards) -> dict:
+    """The settings of a file of logits."""
+    numbers, views = VIEWS[int(wildcards.part) - 1], CONFIG.views
+    if not views.mixed:  # else which views are mixed depends on the count
+        views = views.model_copy(update={"count": numbers.stop})
+    return {
+        "views": views.model_dump(mode="json"),
+        "numbers": [numbers.start, numbers.stop],
+        "precision": CONFIG.precision,
     }
 
 
@@ -160,12 +176,13 @@ def latency(wildcards) -> dict[str, str]:
 
 def teacher_logits(
     teacher: str, baseline: str, seed: str, folder: Path = RESULTS
-) -> dict[str, Path]:
+) -> dict[str, list[Path]]:
     """The teacher's logits, if there is a teacher; a refit has a folder of its own."""
     if teacher == "none":
         return {}
-    name = "teacher" if teacher == "strong" else f"{baseline}/seed_{seed}"
-    return {"teacher_logits": folder / name / "teacher_logits.h5"}
+    folder /= "teacher" if teacher == "strong" else f"{baseline}/seed_{seed}"
+    files = [folder / f"teacher_logits_{part + 1}.h5" for part in range(len(VIEWS))]
+    return {"teacher_logits": files}
 
 
 def class_listing(wildcards) -> str:
@@ -203,7 +220,7 @@ def check_jobs_files(jobs) -> None:
         PLAN.check_imported_zeros(name, contents.parameters.count_zeros())
 
 
-def baseline_inputs(wildcards, folder: Path = RESULTS) -> dict[str, Path]:
+def baseline_inputs(wildcards, folder: Path = RESULTS) -> dict[str, list[Path]]:
     """A baseline's inputs besides the data."""
     teacher = CONFIG.baselines[wildcards.baseline].teacher
     return teacher_logits(teacher, wildcards.baseline, wildcards.seed, folder)
@@ -215,7 +232,7 @@ def baseline_weights(baseline: str, seed: str, folder: Path = RESULTS) -> Path:
     return folder / baseline / f"seed_{seed}/weights.h5"
 
 
-def round_inputs(wildcards, folder: Path = RESULTS) -> dict[str, Path]:
+def round_inputs(wildcards, folder: Path = RESULTS) -> dict[str, Path | list[Path]]:
     """A round's inputs besides the data; the baseline is round 0."""
     number, seed = int(wildcards.round), wildcards.seed
     method = PLAN.methods[wildcards.method].settings

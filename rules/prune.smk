@@ -14,7 +14,7 @@ rule prune_round:
         "../envs/shears.yaml"
     threads: share_of_cores(len(PLAN.methods) * len(CONFIG.seeds))
     resources:
-        mem_mb=growing(3000),
+        mem_mb=megabytes_with_logits,
         runtime=training_minutes(round_settings),
         gpu=gpus,
     params:

@@ -24,29 +24,32 @@ use rule train_teacher as refit_teacher with:
     input:
         dataset=REFIT / "dataset.h5",
     output:
-        teacher=REFIT / "teacher/teacher.npz",
-        history=REFIT / "teacher/history.csv",
-        metrics=REFIT / "teacher/metrics.json",
+        teacher=REFIT / "teacher/seed_{teacher_seed}/teacher.npz",
+        history=REFIT / "teacher/seed_{teacher_seed}/history.csv",
+        metrics=REFIT / "teacher/seed_{teacher_seed}/metrics.json",
     log:
-        LOGS / "refit/train_teacher.log",
+        LOGS / "refit/teacher/seed_{teacher_seed}/train_teacher.log",
     benchmark:
-        BENCHMARKS / "refit/refit_teacher.tsv"
+        BENCHMARKS / "refit/teacher/seed_{teacher_seed}/refit_teacher.tsv"
     params:
-        checkpoint=f"{CHECKPOINTS}/refit/teacher.npz",
+        checkpoint=f"{CHECKPOINTS}/refit/teacher/seed_{{teacher_seed}}.npz",
     message:
-        "Refitting the teacher on all images for {params.settings[recipe][epochs]} epochs"
+        "Refitting the teacher on all images for {params.settings[recipe][epochs]} "
+        "epochs (seed {wildcards.teacher_seed})"
 
 
 use rule save_teacher_logits as refit_teacher_logits with:
     input:
         dataset=REFIT / "dataset.h5",
-        teacher=REFIT / "teacher/teacher.npz",
+        teachers=expand(
+            rules.refit_teacher.output.teacher, teacher_seed=CONFIG.teacher.seeds
+        ),
     output:
-        teacher_logits=REFIT / "teacher/teacher_logits.h5",
+        teacher_logits=REFIT / "teacher/teacher_logits_{part}.h5",
     log:
-        LOGS / "refit/save_teacher_logits.log",
+        LOGS / "refit/teacher/save_teacher_logits_{part}.log",
     benchmark:
-        BENCHMARKS / "refit/refit_teacher_logits.tsv"
+        BENCHMARKS / "refit/teacher/refit_teacher_logits_{part}.tsv"
 
 
 use rule save_baseline_logits as refit_baseline_logits with:
@@ -54,11 +57,11 @@ use rule save_baseline_logits as refit_baseline_logits with:
         dataset=REFIT / "dataset.h5",
         weights=refit_baseline_weights,
     output:
-        teacher_logits=REFIT / "{baseline}/seed_{seed}/teacher_logits.h5",
+        teacher_logits=REFIT / "{baseline}/seed_{seed}/teacher_logits_{part}.h5",
     log:
-        LOGS / "refit/{baseline}/seed_{seed}/save_baseline_logits.log",
+        LOGS / "refit/{baseline}/seed_{seed}/save_baseline_logits_{part}.log",
     benchmark:
-        BENCHMARKS / "refit/{baseline}/seed_{seed}/refit_baseline_logits.tsv"
+        BENCHMARKS / "refit/{baseline}/seed_{seed}/refit_baseline_logits_{part}.tsv"
     threads: share_of_cores(1)
 
 

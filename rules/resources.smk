@@ -54,10 +54,10 @@ def minutes(epochs, width=None):
     Args:
         epochs: A function of the wildcards.
         width: The teacher's width if the job runs the teacher, which at width 1 takes
-            1.7 times as long as the fixed network.
+            2.5 times as long as the fixed network.
     """
     images = PLAN.training_images
-    images *= 1 if width is None else 1.7 * max(1, width**2)
+    images *= 1 if width is None else 2.5 * max(1, width**2)
     return lambda wildcards, attempt: attempt * math.ceil(
         10 + epochs(wildcards) * images / SLOWEST / 60
     )
@@ -68,6 +68,12 @@ def training_minutes(settings, width=None):
     return minutes(lambda wildcards: settings(wildcards)["recipe"]["epochs"], width)
 
 
-def logits_minutes(width=None):
+def logits_minutes(width=None, teachers=1):
     """The time limit of a job that saves logits: a forward pass is a third of a step."""
-    return minutes(lambda wildcards: CONFIG.views.count / 3, width)
+    return minutes(lambda wildcards: len(VIEWS[0]) * teachers / 3, width)
+
+
+def megabytes_with_logits(wildcards, attempt) -> int:
+    """The memory of a student's training, which holds its teacher's logits."""
+    views = CONFIG.views.count * PLAN.training_images * 30 / 1e6  # 29 bytes each
+    return attempt * math.ceil(3000 + views)

@@ -2,16 +2,16 @@ rule train_teacher:
     input:
         dataset=rules.prepare_dataset.output.dataset,
     output:
-        teacher=RESULTS / "teacher/teacher.npz",
-        history=RESULTS / "teacher/history.csv",
-        metrics=RESULTS / "teacher/metrics.json",
+        teacher=RESULTS / "teacher/seed_{teacher_seed}/teacher.npz",
+        history=RESULTS / "teacher/seed_{teacher_seed}/history.csv",
+        metrics=RESULTS / "teacher/seed_{teacher_seed}/metrics.json",
     log:
-        LOGS / "train_teacher.log",
+        LOGS / "teacher/seed_{teacher_seed}/train_teacher.log",
     benchmark:
-        BENCHMARKS / "train_teacher.tsv"
+        BENCHMARKS / "teacher/seed_{teacher_seed}/train_teacher.tsv"
     conda:
         "../envs/shears.yaml"
-    threads: share_of_cores(1)
+    threads: share_of_cores(CONFIG.teacher.count)
     resources:
         mem_mb=growing(3000),
         runtime=training_minutes(teacher_settings, CONFIG.teacher.width),
@@ -19,9 +19,10 @@ rule train_teacher:
     params:
         settings=teacher_settings,
         code=code("train_teacher"),
-        checkpoint=f"{CHECKPOINTS}/teacher.npz",
+        checkpoint=f"{CHECKPOINTS}/teacher/seed_{{teacher_seed}}.npz",
     message:
-        "Training the teacher for {params.settings[recipe][epochs]} epochs"
+        "Training the teacher for {params.settings[recipe][epochs]} epochs "
+        "(seed {wildcards.teacher_seed})"
     script:
         "../scripts/train_teacher.py"
 
@@ -29,25 +30,28 @@ rule train_teacher:
 rule save_teacher_logits:
     input:
         dataset=rules.prepare_dataset.output.dataset,
-        teacher=rules.train_teacher.output.teacher,
+        teachers=expand(
+            rules.train_teacher.output.teacher, teacher_seed=CONFIG.teacher.seeds
+        ),
     output:
-        teacher_logits=RESULTS / "teacher/teacher_logits.h5",
+        teacher_logits=RESULTS / "teacher/teacher_logits_{part}.h5",
     log:
-        LOGS / "save_teacher_logits.log",
+        LOGS / "teacher/save_teacher_logits_{part}.log",
     benchmark:
-        BENCHMARKS / "save_teacher_logits.tsv"
+        BENCHMARKS / "teacher/save_teacher_logits_{part}.tsv"
     conda:
         "../envs/shears.yaml"
     threads: share_of_cores(1)
     resources:
         mem_mb=growing(3000),
-        runtime=logits_minutes(CONFIG.teacher.width),
+        runtime=logits_minutes(CONFIG.teacher.width, CONFIG.teacher.count),
         gpu=gpus,
     params:
-        settings=CONFIG.views.model_dump(mode="json"),
+        settings=view_settings,
         code=code("save_teacher_logits"),
     message:
-        "Saving the teacher's logits for {params.settings[count]} views of each image"
+        "Saving the teacher's logits, part {wildcards.part}: views "
+        "{params.settings[numbers]} of each image"
     script:
         "../scripts/save_teacher_logits.py"
 
@@ -57,11 +61,11 @@ rule save_baseline_logits:
         dataset=rules.prepare_dataset.output.dataset,
         weights=RESULTS / "{baseline}/seed_{seed}/weights.h5",
     output:
-        teacher_logits=RESULTS / "{baseline}/seed_{seed}/teacher_logits.h5",
+        teacher_logits=RESULTS / "{baseline}/seed_{seed}/teacher_logits_{part}.h5",
     log:
-        LOGS / "{baseline}/seed_{seed}/save_baseline_logits.log",
+        LOGS / "{baseline}/seed_{seed}/save_baseline_logits_{part}.log",
     benchmark:
-        BENCHMARKS / "{baseline}/seed_{seed}/save_baseline_logits.tsv"
+        BENCHMARKS / "{baseline}/seed_{seed}/save_baseline_logits_{part}.tsv"
     conda:
         "../envs/shears.yaml"
     threads: share_of_cores(len(PLAN.baselines) * len(CONFIG.seeds))
@@ -70,11 +74,11 @@ rule save_baseline_logits:
         runtime=logits_minutes(),
         gpu=gpus,
     params:
-        settings=CONFIG.views.model_dump(mode="json"),
+        settings=view_settings,
         code=code("save_baseline_logits"),
     message:
-        "Saving the logits of {wildcards.baseline} for {params.settings[count]} views of each "
-        "image (seed {wildcards.seed})"
+        "Saving the logits of {wildcards.baseline}, part {wildcards.part} "
+        "(seed {wildcards.seed})"
     script:
         "../scripts/save_baseline_logits.py"
 
@@ -124,7 +128,7 @@ rule train_baseline:
         "../envs/shears.yaml"
     threads: share_of_cores(len(PLAN.baselines) * len(CONFIG.seeds))
     resources:
-        mem_mb=growing(3000),
+        mem_mb=megabytes_with_logits,
         runtime=training_minutes(baseline_settings),
         gpu=gpus,
     params:

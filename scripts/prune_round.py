@@ -1,5 +1,6 @@
 """Prunes a candidate to a higher sparsity while fine-tuning it."""
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from shears.data.dataset import read_split
@@ -28,7 +29,7 @@ def prune_round(
     dataset: str,
     previous: str,
     mask_source: str | None = None,
-    teacher_logits: str | None = None,
+    teacher_logits: Sequence[str] = (),
 ) -> None:
     """Prunes the previous candidate to exactly the round's sparsity."""
     training = read_split(dataset, "train")

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 from shears.data.dataset import read_split
 from shears.data.views import ViewSettings
 from shears.model.forward import logits
-from shears.runtime.device import prepare
+from shears.runtime.device import choose_precision, prepare
 from shears.runtime.job_log import log_job
 from shears.runtime.job_record import write_record
 from shears.training.soft_targets import compute_soft_targets, write_soft_targets
@@ -17,12 +17,19 @@ if TYPE_CHECKING:
 
 
 def save_baseline_logits(
-    *, dataset: str, weights: str, teacher_logits: str, views: ViewSettings
+    *,
+    dataset: str,
+    weights: str,
+    teacher_logits: str,
+    views: ViewSettings,
+    numbers: range,
+    precision: str,
 ) -> None:
-    """Reads the baseline's weights and writes its logits."""
-    images = read_split(dataset, "train").images
+    """Reads the baseline's weights and writes its logits for some views."""
     forward = partial(logits, read_weights(weights).vector)
-    write_soft_targets(teacher_logits, compute_soft_targets(forward, images, views))
+    images = read_split(dataset, "train").images
+    targets = compute_soft_targets(forward, images, views, numbers, precision=precision)
+    write_soft_targets(teacher_logits, targets)
 
 
 if __name__ == "__main__":
@@ -33,8 +40,11 @@ if __name__ == "__main__":
             snakemake.rule, snakemake.params, snakemake.input, snakemake.output
         )
         prepare(snakemake.threads, snakemake.resources.gpu)
+        settings = snakemake.params.settings
         save_baseline_logits(
             **snakemake.input,
             **snakemake.output,
-            views=ViewSettings(**snakemake.params.settings),
+            views=ViewSettings(**settings["views"]),
+            numbers=range(*settings["numbers"]),
+            precision=choose_precision(settings["precision"]),
         )

@@ -1,11 +1,13 @@
 """Saves the teacher's logits for views of the training images."""
 
+from collections.abc import Sequence
+from functools import partial
 from typing import TYPE_CHECKING
 
 from shears.data.dataset import read_split
 from shears.data.views import ViewSettings
-from shears.model.teacher import Teacher
-from shears.runtime.device import prepare
+from shears.model.teacher import Teacher, mean_logits
+from shears.runtime.device import choose_precision, prepare
 from shears.runtime.job_log import log_job
 from shears.runtime.job_record import write_record
 from shears.training.soft_targets import compute_soft_targets, write_soft_targets
@@ -15,12 +17,19 @@ if TYPE_CHECKING:
 
 
 def save_teacher_logits(
-    *, dataset: str, teacher: str, teacher_logits: str, views: ViewSettings
+    *,
+    dataset: str,
+    teachers: Sequence[str],
+    teacher_logits: str,
+    views: ViewSettings,
+    numbers: range,
+    precision: str,
 ) -> None:
-    """Loads the teacher and writes its logits."""
+    """Loads the teachers and writes the mean of their logits for some views."""
+    forward = partial(mean_logits, [Teacher.load(path) for path in teachers])
     images = read_split(dataset, "train").images
-    forward = Teacher.load(teacher).forward
-    write_soft_targets(teacher_logits, compute_soft_targets(forward, images, views))
+    targets = compute_soft_targets(forward, images, views, numbers, precision=precision)
+    write_soft_targets(teacher_logits, targets)
 
 
 if __name__ == "__main__":
@@ -29,8 +38,11 @@ if __name__ == "__main__":
             snakemake.rule, snakemake.params, snakemake.input, snakemake.output
         )
         prepare(snakemake.threads, snakemake.resources.gpu)
+        settings = snakemake.params.settings
         save_teacher_logits(
             **snakemake.input,
             **snakemake.output,
-            views=ViewSettings(**snakemake.params.settings),
+            views=ViewSettings(**settings["views"]),
+            numbers=range(*settings["numbers"]),
+            precision=choose_precision(settings["precision"]),
         )

@@ -1,5 +1,6 @@
 """Trains a dense network that is pruned later."""
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from shears.data.dataset import read_split
@@ -23,7 +24,7 @@ def train_baseline(
     outputs: TrainingFiles,
     *,
     dataset: str,
-    teacher_logits: str | None = None,
+    teacher_logits: Sequence[str] = (),
 ) -> None:
     """Trains from the initial weights and writes the candidate."""
     training = read_split(dataset, "train")

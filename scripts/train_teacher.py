@@ -30,7 +30,8 @@ def train_teacher(
 ) -> None:
     """Trains the teacher and measures its batch norm's statistics."""
     training = read_split(dataset, "train")
-    forward = partial(teacher.logits, width=width)
+    filters = teacher.whitening_filters(training.images)
+    forward = partial(teacher.logits, filters=filters, width=width)
     vector, rows = train(
         teacher.initial_vector(context.seed, width),
         TrainedForm(
@@ -44,12 +45,13 @@ def train_teacher(
     statistics = teacher.measure_statistics(
         vector,
         training,
+        filters=filters,
         width=width,
         crop=recipe.crop,
         flip=recipe.flip,
         seed=context.seed,
     )
-    teacher.Teacher(vector, width, statistics).save(teacher_file)
+    teacher.Teacher(vector, filters, width, statistics).save(teacher_file)
     save_metrics(history, metrics, rows, context, {"parameters": len(vector)})
 
 

@@ -147,7 +147,9 @@ def list_trainings(planned: Plan) -> list[Training]:
     if "strong" in teachers:
         recipe = planned.teacher_recipe()
         step = Step(recipe, precision, config.teacher.width)
-        rows.append(Training("teacher", 1, recipe.epochs, step, config.refit))
+        rows.append(
+            Training("teacher", config.teacher.count, recipe.epochs, step, config.refit)
+        )
     for name in planned.baselines:
         if name not in planned.imported:
             recipe = planned.baseline_recipe(name)
@@ -197,7 +199,8 @@ def reckon(
     around += AROUND_STUDY * bool(config.optimizers.data_sets)
     for row in rows:
         per_image = times[_alike(row.step)].per_image
-        times_trained = row.count + more * row.refit
+        count = row.count if row.step.width is not None else 1  # of all teachers
+        times_trained = row.count + more * row.refit * count
         speeds[row.name] = 1 / per_image
         costs.append(Cost(row.name, row.epochs, times_trained * images * per_image))
         around += AROUND_TRAINING * times_trained

@@ -94,7 +94,7 @@ class DataSettings(Settings):
 
 
 class TeacherSettings(Settings):
-    """A stronger network that students can be distilled from; never submitted."""
+    """Stronger networks that students can be distilled from; never submitted."""
 
     recipe: str = "teacher"
     """A name under recipes."""
@@ -104,6 +104,14 @@ class TeacherSettings(Settings):
 
     seed: Seed = 0
     """Seed of its initial weights, order of images and augmentation."""
+
+    count: Annotated[int, Field(ge=1, le=100)] = 1
+    """How many are trained, with seeds from `seed` on; their logits are averaged."""
+
+    @property
+    def seeds(self) -> range:
+        """The seed of each."""
+        return range(self.seed, self.seed + self.count)
 
 
 class BaselineSettings(Settings):
@@ -226,7 +234,7 @@ class Configuration(Settings):
     """Named ways to train."""
 
     teacher: TeacherSettings = TeacherSettings()
-    """A stronger network that students can be distilled from; never submitted."""
+    """Stronger networks that students can be distilled from; never submitted."""
 
     views: ViewSettings = ViewSettings()
     """Views of the training images that a teacher's logits are saved for."""

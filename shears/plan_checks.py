@@ -123,6 +123,11 @@ def check_recipe(
             f"{key}: batch_size: found {recipe.batch_size}, expected at "
             "least 2 with batch_norm: one image has no variance"
         )
+    if recipe.lookahead and recipe.ema_decay:
+        raise UserError(
+            f"{key}: ema_decay: found {recipe.ema_decay:g}, expected 0 with lookahead, "
+            "which has a moving average of its own"
+        )
     if recipe.learning_rate * recipe.weight_decay >= 1:
         raise UserError(
             f"{key}: weight_decay: found {recipe.weight_decay:g}, "

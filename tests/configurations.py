@@ -370,7 +370,11 @@ BAD = {
     ),
     "all warmup for the teacher": (
         "recipes: {teacher: {warmup_epochs: 24}}",
-        "warmup_epochs: found 24, expected less than the 24 epochs of teacher",
+        "warmup_epochs: found 24, expected less than the 8 epochs of teacher",
+    ),
+    "two moving averages": (
+        "recipes: {finetune: {lookahead: true, ema_decay: 0.9}}",
+        "recipes: finetune: ema_decay: found 0.9, expected 0 with lookahead",
     ),
     "more views than a teacher has": (
         "{recipes: {finetune: {views: 17}}, views: {count: 16}}",

@@ -1,4 +1,4 @@
-"""Prints the speed of our training step, of Keras' fit and of a mask update.
+"""Prints the speed of our training step, of Keras' fit, a mask update and a product.
 
 Both train the fixed network on the same random images, batch 128, on one machine in one
 run. They take turns, so that other load affects all of them. Ours follows the default
@@ -6,7 +6,8 @@ recipe (augmentation, dropout, weight decay), with batch norm and without, in th
 precision that `auto` picks and deterministically. Keras' fit runs in its own process,
 with its defaults and without batch norm, which the network does not have. The mask is
 made as in the default round, of the dense network with batch norm, where it takes
-longest.
+longest. The product of two large matrices, through TensorFlow in the same precision, is
+the peak that a step is compared with.
 """
 
 import argparse
@@ -21,8 +22,9 @@ from pathlib import Path
 import numpy as np
 
 from shears.data.dataset import Split
+from shears.inference.compact_network import count_multiply_adds
 from shears.model import batch_norm, forward
-from shears.model.architecture import HIDDEN
+from shears.model.architecture import HIDDEN, KERNEL_SIZES
 from shears.model.forward import build_keras_model
 from shears.model.parameters import (
     BatchNormParameters,
@@ -41,6 +43,9 @@ from tools.configuration import read_configuration
 
 ROOT = Path(__file__).resolve().parents[1]
 BATCH = 128
+SIDE = 4096  # of the matrices
+# An image's forward pass takes 2 operations per multiply-add, its backward pass 4.
+OPERATIONS = 6 * count_multiply_adds(KERNEL_SIZES)
 
 
 def random_images(count: int) -> Split:
@@ -98,6 +103,18 @@ def make_mask_update(data: Split) -> Callable[[], None]:
     return update_mask
 
 
+def make_product(precision: str) -> Callable[[], None]:
+    """Returns a function that multiplies two matrices."""
+    rng = np.random.default_rng(0)
+    a, b = (tf.cast(rng.normal(size=(SIDE, SIDE)), precision) for _ in range(2))
+    multiply = tf.function(tf.matmul)
+
+    def product() -> None:
+        multiply(a, b)[0, 0].numpy()  # waits for it
+
+    return product
+
+
 def serve_keras(data: Split, pipe: Connection) -> None:
     """Trains an epoch with Keras' fit and sends its seconds, for each True received."""
     model = build_keras_model()
@@ -140,7 +157,7 @@ def main() -> None:
     precision = choose_precision("auto")
     plain, normed = (make_ours(data, precision, normed) for normed in (False, True))
     mask_update = make_mask_update(data)
-    works = (plain, normed, mask_update)
+    works = (plain, normed, mask_update, make_product(precision))
     turn: list[Callable[[], float]] = [
         *(partial(seconds, work) for work in works),
         keras_seconds,
@@ -149,8 +166,9 @@ def main() -> None:
         measure()
     times = np.array([[measure() for measure in turn] for _ in range(arguments.turns)])
     pipe.send(False)
-    mine, with_norm, masks, theirs = count / times.T
+    mine, with_norm, masks, products, theirs = count / times.T
     steps_per_mask = with_norm / BATCH * (count / masks)
+    peak = 2 * SIDE**3 * products / count
 
     about = machine.describe()
     print(f"{about['cpu']}, {about['cores']} cores, {device}, commit {about['commit']}")
@@ -160,6 +178,9 @@ def main() -> None:
         ("Keras fit (float32)", theirs, ",.0f", "images/s"),
         ("ours / Keras", mine / theirs, ".2f", ""),
         ("batch norm / Keras", with_norm / theirs, ".2f", ""),
+        (f"product ({precision})", peak / 1e9, ",.0f", f"GFLOP/s, {SIDE}-cubed"),
+        ("ours / product", mine * OPERATIONS / peak, ".2f", "of its GFLOP/s"),
+        ("batch norm / product", with_norm * OPERATIONS / peak, ".2f", ""),
         ("a mask", steps_per_mask, ".1f", f"steps of {BATCH} images with batch norm"),
     ):
         print(

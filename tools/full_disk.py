@@ -17,9 +17,9 @@ SPARE = 2 << 20  # bytes left free until the job begins
 # By job: its target, and how Snakemake announces it.
 JOBS = {
     "prepare_dataset": ("results/dataset.h5", "Preparing the images"),
-    "train_teacher": ("results/teacher/teacher.npz", "Training the teacher"),
+    "train_teacher": ("results/teacher/seed_0/teacher.npz", "Training the teacher"),
     "save_teacher_logits": (
-        "results/teacher/teacher_logits.h5",
+        "results/teacher/teacher_logits_1.h5",
         "Saving the teacher's logits",
     ),
     "train_baseline": ("results/dense/seed_0/weights.h5", "Training the baseline"),

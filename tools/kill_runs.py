@@ -26,8 +26,8 @@ VICTIMS = {
 COMPARED = (
     "results/**/weights.h5",
     "results/**/score_*.json",
-    "results/teacher/teacher.npz",
-    "results/teacher/teacher_logits.h5",
+    "results/teacher/**/teacher.npz",
+    "results/teacher/teacher_logits_*.h5",
     "results/choice.json",
 )
 # Changes to small.yaml that make training long enough to be killed often.

@@ -19,6 +19,7 @@ from optuna.storages.journal import JournalFileBackend
 
 from shears.data.dataset import Split, read_split
 from shears.data.splits import split_off
+from shears.data.views import split_views
 from shears.plan import plan
 from shears.pruning.rounds import RoundSpec, plan_round
 from shears.runtime.device import choose_precision, prepare
@@ -83,12 +84,17 @@ def main() -> None:
         rows = split_off(numbered, options.images, options.seed)[1].images
     training = Split(whole.images[rows], whole.labels[rows])
     validation = read_split(results / "dataset.h5", "validation")
-    file = results / "teacher/teacher_logits.h5" if method.teacher == "strong" else None
-    soft_targets = read_soft_targets(file, len(whole.labels))
+    parts = split_views(config.views.count) if method.teacher == "strong" else []
+    files = [
+        results / f"teacher/teacher_logits_{i + 1}.h5" for i, _ in enumerate(parts)
+    ]
+    soft_targets = read_soft_targets(files, len(whole.labels))
     if soft_targets:
-        soft_targets = soft_targets._replace(
-            views=soft_targets.views[rows], logits=soft_targets.logits[rows]
-        )
+        if soft_targets.mixed:  # with images that are not among those selected
+            raise SystemExit("views: mixed: found mixed views, expected 0 for a search")
+        names = ("places", "shares", "logits")
+        selected = {name: getattr(soft_targets, name)[:, rows] for name in names}
+        soft_targets = soft_targets._replace(**selected)
     context = RunContext(
         precision=choose_precision(config.precision), seed=options.seed
     )

@@ -60,8 +60,8 @@ class Run(NamedTuple):
             )
             for candidate in planned.candidates
         ]
-        teacher = results / "teacher/metrics.json"
-        trained = [read_json(teacher)] if teacher.exists() else []
+        teachers = sorted((results / "teacher").glob("seed_*/metrics.json"))
+        trained = [read_json(teacher) for teacher in teachers]
         metrics = trained + [candidate.metrics for candidate in candidates]
         run = cls(folder, planned, candidates, metrics)
         if "+" in run.commits:

@@ -5,16 +5,6 @@ import numpy as np
 from shears.runtime.backend import tf
 
 
-def draw_views(
-    images: int, views: int, *, crop: int, flip: bool, seed: int
-) -> np.ndarray:
-    """Draws views of each image: (images, views, 3) uint8, as row, column, mirrored."""
-    rng = np.random.default_rng(seed)
-    offsets = rng.integers(0, 2 * crop + 1, (images, views, 2), np.uint8)
-    mirrored = rng.integers(0, 2, (images, views, 1), np.uint8) * np.uint8(flip)
-    return np.concatenate([offsets, mirrored], 2)
-
-
 class ImageTable:
     """All images, padded, as one table of pixels."""
 
@@ -45,22 +35,45 @@ class ImageTable:
         lines = rows[:, None] * self.side + lines
         return tf.gather(self.pixels, lines[:, :, None] * self.side + columns[:, None])
 
-    def random_views(self, rows: tf.Tensor, flip: bool, seed: tf.Tensor) -> tf.Tensor:
-        """Draws a random view of each image of a batch.
+    def shift(self, rows: tf.Tensor, mirrored: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
+        """Cuts a view at random out of each image of a batch.
 
         Args:
             rows: (B,) int32, which images.
-            flip: Whether half of them are mirrored.
-            seed: (2,) int32; this seed and the next one are used.
+            mirrored: (B,) bool, whether left and right are swapped.
+            seed: (2,) int32.
 
         Returns:
             (B, 32, 32, 3) uint8.
         """
-        count = tf.shape(rows)[0]
-        offsets = tf.random.stateless_uniform(
-            (2, count), seed, 0, 2 * self.crop + 1, tf.int32
-        )
-        mirrored = tf.zeros((count,), tf.bool)
-        if flip:
-            mirrored = tf.random.stateless_uniform((count,), seed + [0, 1]) < 0.5
+        shape, most = (2, tf.shape(rows)[0]), 2 * self.crop + 1
+        offsets = tf.random.stateless_uniform(shape, seed, 0, most, tf.int32)
         return self.cut(rows, tf.transpose(offsets), mirrored)
+
+    def mix(
+        self,
+        rows: tf.Tensor,
+        places: tf.Tensor,
+        partners: tf.Tensor,
+        shares: tf.Tensor,
+        dtype: tf.DType,
+    ) -> tf.Tensor:
+        """Cuts views, and mixes each with its partner's (Zhang et al. 2018, eq. 1).
+
+        Args:
+            rows: (B,) int32, which images.
+            places: (N, 3) int32 for all images, as in `View`.
+            partners: (N,) int32.
+            shares: (N,) float16.
+            dtype: float32 or bfloat16.
+
+        Returns:
+            (B, 32, 32, 3), pixels / 255.
+        """
+
+        def pixels(rows: tf.Tensor) -> tf.Tensor:
+            place = tf.gather(places, rows)
+            return tf.cast(self.cut(rows, place[:, :2], place[:, 2] > 0), dtype) / 255
+
+        share = tf.cast(tf.gather(shares, rows), dtype)[:, None, None, None]
+        return share * pixels(rows) + (1 - share) * pixels(tf.gather(partners, rows))

@@ -3,6 +3,10 @@
 The fixed network has none. During training, each hidden layer can have batch norm,
 which is then folded into kernels and biases. The network that is pruned, measured and
 written is always the fixed one. A kernel's zeros stay zero.
+
+Where a layer is pooled, the pooled maps are normalised, which are a quarter as many
+values. That is the same network as long as no gamma is negative, so its absolute value
+is used.
 """
 
 from collections.abc import Callable, Sequence
@@ -35,6 +39,7 @@ def normalise(
     gamma: tf.Tensor,
     beta: tf.Tensor,
     statistics: tuple[np.ndarray, np.ndarray] | None = None,
+    epsilon: float = EPSILON,
 ) -> tuple[tf.Tensor, tuple[tf.Tensor, tf.Tensor]]:
     """Normalises channels of (B, H, W, C) by given statistics, or by the batch's.
 
@@ -46,7 +51,7 @@ def normalise(
         gamma,
         beta,
         *(statistics or ()),
-        epsilon=EPSILON,
+        epsilon=epsilon,
         is_training=statistics is None,
     )
     return y, (mean, variance)
@@ -71,7 +76,7 @@ def _with_batch_norm(
     seed: tf.Tensor | None = None,
 ) -> tuple[tf.Tensor, BatchStatistics]:
     """Computes logits with batch norm, and the batch's statistics that it used."""
-    gammas = tf.split(vector[PARAMETERS:], HIDDEN_UNITS)
+    gammas = tf.split(tf.abs(vector[PARAMETERS:]), HIDDEN_UNITS)
     statistics: BatchStatistics = []
 
     def activate(x: tf.Tensor, beta: tf.Tensor) -> tf.Tensor:
@@ -124,9 +129,9 @@ def logits(
 def fusion_factors(
     parameters: BatchNormParameters, statistics: Statistics
 ) -> list[np.ndarray]:
-    """Computes the factor that folding applies to each unit: gamma / std, float64."""
+    """Computes the factor that folding applies to each unit: |gamma| / std, float64."""
     return [
-        gamma.astype(np.float64) / np.sqrt(variance + EPSILON, dtype=np.float64)
+        np.abs(gamma, dtype=np.float64) / np.sqrt(variance + EPSILON, dtype=np.float64)
         for gamma, (_, variance) in zip(parameters.gammas, statistics, strict=True)
     ]
 
@@ -136,7 +141,7 @@ def fold_statistics(
 ) -> Parameters:
     """Folds batch norm, with the given statistics, into the network (float32).
 
-    W' = W gamma / std, b' = beta - mean gamma / std (as
+    W' = W |gamma| / std, b' = beta - mean gamma / std (as
     ``fuse_conv_bn_eval`` of PyTorch and ``switch_to_deploy`` of RepVGG do).
     """
     folded = Parameters(parameters.network.vector.astype(np.float64))

@@ -28,7 +28,7 @@ def distillation_loss(
     teacher_logits: tf.Tensor,
     hard_loss: tf.Tensor,
     *,
-    distillation: float,
+    distillation: float | tf.Tensor,
     temperature: float,
 ) -> tf.Tensor:
     """Computes the weighted sum of the losses on soft targets and on labels.
@@ -40,7 +40,8 @@ def distillation_loss(
         logits: (B, 10) float32, the student's.
         teacher_logits: (B, 10), any floating dtype.
         hard_loss: (B,) float32, the loss on the labels.
-        distillation: Weight of the soft targets; the labels get the rest.
+        distillation: Weight of the soft targets, or (B,) float32 one for each image;
+            the labels get the rest.
         temperature: Divisor of both logits.
 
     Returns:

@@ -43,6 +43,12 @@ class Recipe(Settings):
     momentum: Fraction = 0.0
     """Momentum of sgd."""
 
+    nesterov: bool = False
+    """Whether sgd's momentum is Nesterov's."""
+
+    lookahead: bool = False
+    """Whether weights step back towards their moving average every five steps."""
+
     weight_decay: Annotated[float, Field(ge=0, le=10)] = 0.0
     """Decoupled weight decay, multiplied by the learning rate."""
 

@@ -1,6 +1,6 @@
 """What every training job needs besides data: device, precision, checkpoint."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -30,7 +30,7 @@ class RunContext:
 
 def start_run(
     device: str,
-    inputs: Mapping[str, str],
+    inputs: Mapping[str, str | Path | Sequence[str]],
     event_log: str | Path | None,
     *,
     settings: Mapping[str, Any],
@@ -41,7 +41,7 @@ def start_run(
 
     Args:
         device: The name of the GPU, or "cpu" (`device.prepare`).
-        inputs: The job's input files by name.
+        inputs: The job's input files by name, or lists of them.
         event_log: The job's log, to write event files beside it; None for none. It is
             not among the settings: event files change no result.
         settings: The job's settings, anything that JSON can hold: "precision", "seed"
@@ -51,8 +51,12 @@ def start_run(
     """
     precision = choose_precision(settings["precision"])
     names = sorted(inputs.keys())
+    files: list[str | Path] = []
+    for name in names:
+        value = inputs[name]
+        files += [value] if isinstance(value, str | Path) else value
     key = checkpoint_key(
-        [inputs[name] for name in names],
+        files,
         {**settings, "names": names, "precision": precision, "code": code},
     )
     return RunContext(

@@ -39,7 +39,8 @@ def make_trainer(
     logits: Forward
     if width is not None:
         vector = teacher.initial_vector(0, width)
-        logits = partial(teacher.logits, width=width)
+        filters = teacher.whitening_filters(images)
+        logits = partial(teacher.logits, filters=filters, width=width)
     else:
         start = initial_parameters(0)
         vector, logits = start.vector, forward.logits
@@ -54,12 +55,17 @@ def make_trainer(
         logits = partial(logits, pixels=pixels)
     targets = None
     if distilled:
-        views = np.zeros((count, VIEWS, 3), np.uint8)
-        targets = SoftTargets(views, np.zeros((count, VIEWS, 10), np.float16), 0)
+        targets = SoftTargets(
+            np.zeros((VIEWS, count, 3), np.uint8),
+            np.tile(np.arange(count, dtype=np.int32), (VIEWS, 1)),
+            np.ones((VIEWS, count), np.float16),
+            np.zeros((VIEWS, count, 10), np.float16),
+            0,
+        )
     return Trainer(
         vector,
         data,
-        recipe,
+        recipe.model_copy(update={"decay": "all"}),  # takes as long
         precision=precision,
         seed=0,
         forward=logits,

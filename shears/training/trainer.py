@@ -16,7 +16,7 @@ from shears.training.soft_targets import SoftTargets
 EVALUATION_BATCH = 1000
 GRADIENT_IMAGES = 5120  #: that the gradient for mask updates is averaged over
 GRADIENT_BATCH = 512
-SEEDS_PER_STEP = 8  # 0 to 2 for dropout, 3 and 4 for augmentation
+SEEDS_PER_STEP = 8  # 0 to 2 for dropout, 3 for augmentation
 NO_DROPOUT = (0.0, 0.0, 0.0)
 
 # (weights (W,), images (B, 32, 32, 3), dropout rates, seed (2,)) -> logits (B, 10)
@@ -97,7 +97,8 @@ class Trainer:
                 float32 in both.
             seed: Seed of augmentation and dropout.
             forward: The network.
-            soft_targets: A teacher's; their views replace the recipe's flip and crop.
+            soft_targets: A teacher's; their views, one an epoch, replace the recipe's
+                flip and crop.
             dynamic: Whether pruned weights are trained on, as latent weights: with the
                 gradient of the masked network (DPF; Lin et al. 2020, algorithm 1).
             kernels: (W,) bool, what weight decay acts on with ``decay: kernels``.
@@ -118,15 +119,36 @@ class Trainer:
         crop = soft_targets.crop if soft_targets else recipe.crop
         self.images = ImageTable(data.images, crop)
         self.labels = tf.constant(data.labels.astype(np.int32))
+        self.epoch = tf.Variable(0)
+        first = np.random.default_rng(seed).integers(0, 2, len(data.labels))
+        self.first_mirrored = tf.constant(first.astype(np.int32))
         self.soft_targets = soft_targets
         if soft_targets:
-            self.views = tf.constant(soft_targets.views.astype(np.int32))
-            self.teacher_logits = tf.constant(soft_targets.logits)
+            self.places = tf.Variable(soft_targets.places[0].astype(np.int32))
+            self.partners = tf.Variable(soft_targets.partners[0])
+            self.shares = tf.Variable(soft_targets.shares[0])
+            self.teacher_logits = tf.Variable(soft_targets.logits[0])
+
+    def start_epoch(self, epoch: int) -> None:
+        """Goes on to the views of an epoch.
+
+        Without a teacher, each image is mirrored in every other epoch (alternating
+        flip; Jordan 2024, section 3.6), and `draw_view` does so with one.
+        """
+        self.epoch.assign(epoch)
+        self.sums.assign(tf.zeros(2))
+        if targets := self.soft_targets:
+            view = epoch % len(targets.logits)
+            self.places.assign(targets.places[view].astype(np.int32))
+            self.partners.assign(targets.partners[view])
+            self.shares.assign(targets.shares[view])
+            self.teacher_logits.assign(targets.logits[view])
 
     def result(self) -> np.ndarray:
         """Returns the masked weights, or their moving average: (W,) float32."""
-        state = self.state
-        weights = state.ema if self.recipe.ema_decay else state.parameters
+        state, recipe = self.state, self.recipe
+        averaged = recipe.ema_decay or recipe.lookahead
+        weights = state.ema if averaged else state.parameters
         return (weights * state.mask).numpy()
 
     def set_mask(self, vector: np.ndarray, mask: np.ndarray) -> None:
@@ -136,45 +158,64 @@ class Trainer:
         state.parameters.assign(vector if self.dynamic else vector * mask)
         state.ema.assign(state.parameters)
 
-    def augment(self, rows: tf.Tensor, seed: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        """Draws a view of each image of a batch.
+    @tf.function
+    def look_ahead(self, decay: tf.Tensor) -> None:
+        """Moves the average towards the weights, and the weights onto the average.
+
+        Lookahead (Zhang et al. 2019, algorithm 1), with a slow rate of 1 - decay.
+
+        Args:
+            decay: float32 scalar, the share of the average that stays.
+        """
+        state = self.state
+        state.ema.assign_sub((1 - decay) * (state.ema - state.parameters))
+        state.parameters.assign(state.ema)
+
+    def augment(self, rows: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
+        """Takes the epoch's view of each image of a batch.
 
         Args:
             rows: (B,) int32, the images.
-            seed: (2,) int32.
+            seed: (2,) int32, for shifts where there is no teacher.
 
         Returns:
-            (B, 32, 32, 3) uint8, and (B,) int32, which of the soft targets' views.
+            (B, 32, 32, 3), pixels / 255 in the precision of training.
         """
-        if not self.soft_targets:
-            return self.images.random_views(rows, self.recipe.flip, seed), rows
-        count = tf.shape(rows)[0]
-        views = self.soft_targets.views.shape[1]
-        which = tf.random.stateless_uniform((count,), seed, 0, views, tf.int32)
-        view = tf.gather_nd(self.views, tf.stack([rows, which], 1))  # (B, 3)
-        return self.images.cut(rows, view[:, :2], view[:, 2] > 0), which
+        if self.soft_targets and self.soft_targets.mixed:
+            return self.images.mix(
+                rows, self.places, self.partners, self.shares, self.dtype
+            )
+        if self.soft_targets:
+            places = tf.gather(self.places, rows)
+            views = self.images.cut(rows, places[:, :2], places[:, 2] > 0)
+        else:
+            turn = tf.gather(self.first_mirrored, rows) + self.epoch
+            mirrored = tf.logical_and(self.recipe.flip, turn % 2 > 0)
+            views = self.images.shift(rows, mirrored, seed)
+        return tf.cast(views, self.dtype) / 255
 
-    def losses(self, logits: tf.Tensor, rows: tf.Tensor, which: tf.Tensor) -> tf.Tensor:
+    def losses(self, logits: tf.Tensor, rows: tf.Tensor) -> tf.Tensor:
         """Computes the loss of each image of a batch.
 
         Args:
             logits: (B, 10) float32.
             rows: (B,) int32, the images.
-            which: (B,) int32, which of the soft targets' views.
 
         Returns:
-            (B,) float32.
+            (B,) float32. An image that is mixed with another has no label, only the
+            teacher's soft targets.
         """
         recipe = self.recipe
         labels = tf.gather(self.labels, rows)
         hard_loss = cross_entropy(labels, logits, recipe.label_smoothing)
         if not self.soft_targets:
             return hard_loss
+        mixed = tf.gather(self.shares, rows) < 1
         return distillation_loss(
             logits,
-            tf.gather_nd(self.teacher_logits, tf.stack([rows, which], 1)),
+            tf.gather(self.teacher_logits, rows),
             hard_loss,
-            distillation=recipe.distillation,
+            distillation=tf.where(mixed, 1.0, recipe.distillation),
             temperature=recipe.temperature,
         )
 
@@ -183,8 +224,7 @@ class Trainer:
     ) -> tuple[tf.Tensor, tf.Tensor]:
         """Computes logits (B, 10) and the gradient (W,) of a batch's mean loss."""
         seed = tf.stack([self.seed, SEEDS_PER_STEP * number])
-        images, which = self.augment(rows, seed + [0, 3])
-        images = tf.cast(images, self.dtype) / 255
+        images = self.augment(rows, seed + [0, 3])
         dropout = self.recipe.dropout if with_dropout else NO_DROPOUT
         weights = tf.convert_to_tensor(self.state.parameters)
         if self.dynamic:
@@ -194,7 +234,7 @@ class Trainer:
             logits = self.forward(
                 weights, images, dropout, seed if with_dropout else None
             )
-            loss = tf.reduce_mean(self.losses(logits, rows, which))
+            loss = tf.reduce_mean(self.losses(logits, rows))
         return logits, tape.gradient(loss, weights)
 
     @tf.function
@@ -267,6 +307,7 @@ class Trainer:
                 lr=rate,
                 grad=gradient,
                 momentum=recipe.momentum,
+                use_nesterov=recipe.nesterov,
             )
             return
         number = tf.cast(step + 1, tf.float32)

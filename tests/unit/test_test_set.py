@@ -20,7 +20,11 @@ from shears.weight_files.canonical import read_weights
 from tests import ROOT
 from tests.unit.training.recipes import AUGMENTED, change, make_data
 
-VIEWS = ViewSettings(count=2, crop=1)
+VIEWS = {
+    "views": ViewSettings(count=2, crop=1),
+    "numbers": range(2),
+    "precision": "float32",
+}
 RECIPE = change(AUGMENTED, epochs=1)
 CONTEXT = RunContext(precision="float32", seed=0)
 
@@ -74,14 +78,14 @@ def test_only_scoring_reads_the_test_images(tmp_path, refit):
         metrics=str(tmp_path / "teacher.json"),
     )
     script("save_teacher_logits")(
-        dataset=dataset, teacher=teacher, teacher_logits=logits, views=VIEWS
+        dataset=dataset, teachers=[teacher], teacher_logits=logits, **VIEWS
     )
     dense = training_files(tmp_path / "dense")
     script("train_baseline")(
-        RECIPE, CONTEXT, dense, dataset=dataset, teacher_logits=logits
+        RECIPE, CONTEXT, dense, dataset=dataset, teacher_logits=[logits]
     )
     script("save_baseline_logits")(
-        dataset=dataset, weights=dense.weights, teacher_logits=logits, views=VIEWS
+        dataset=dataset, weights=dense.weights, teacher_logits=logits, **VIEWS
     )
     config = yaml.safe_load((ROOT / "config.yaml").read_text(encoding="utf-8"))
     spec = plan(parse_configuration(config)).round_spec("lamp", 0, 1)
@@ -102,7 +106,7 @@ def test_only_scoring_reads_the_test_images(tmp_path, refit):
         sparse,
         dataset=dataset,
         previous=dense.weights,
-        teacher_logits=logits,
+        teacher_logits=[logits],
     )
     assert read_json(sparse.metrics)["sparsity"] == pytest.approx(0.9, abs=1e-6)
     scored = tmp_path / "validation.json"

@@ -178,9 +178,16 @@ KEYS = [
     Edit("`teacher: recipe`", settings(teacher={"recipe": "assignment"}), TRAINING),
     Edit("`teacher: width`", settings(teacher={"width": 0.25}), TRAINING),
     Edit("`teacher: seed`", settings(teacher={"seed": 1}), TRAINING),
+    Edit("`teacher: count`", settings(teacher={"count": 2}), TRAINING),
     *[
         Edit(f"`views: {key}`", settings(views={key: value}), LOGITS)
-        for key, value in (("count", 3), ("crop", 1), ("flip", True), ("seed", 1))
+        for key, value in (
+            ("count", 3),
+            ("crop", 1),
+            ("flip", True),
+            ("mixed", 0.5),
+            ("seed", 1),
+        )
     ],
     Edit(
         "`baselines: dense: recipe`",

@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 
 from shears.data.dataset import Split
+from shears.data.views import ViewSettings, draw_view
 from shears.model.forward import logits
 from shears.model.parameters import initial_parameters
 from shears.pruning.mask_plan import MaskPlan, MaskUpdate
@@ -173,10 +174,11 @@ def test_tensorboard_files_are_written_when_wanted(tmp_path):
 
 def test_a_student_of_a_right_teacher_learns_without_labels():
     data = make_data()
-    teacher_logits = np.zeros((48, 1, 10), np.float16)
-    teacher_logits[np.arange(48), 0, data.labels] = 9
-    views = np.zeros((48, 1, 3), np.uint8)
-    soft_targets = SoftTargets(views, teacher_logits, 0)
+    teacher_logits = np.zeros((1, 48, 10), np.float16)
+    teacher_logits[0, np.arange(48), data.labels] = 9
+    view = draw_view(48, 0, ViewSettings(crop=0, flip=False))
+    arrays = (array[None] for array in view)
+    soft_targets = SoftTargets(*arrays, teacher_logits, 0)
     recipe = change(PLAIN, epochs=40, distillation=1.0, temperature=2.0)
     _, history = run(recipe, soft_targets=soft_targets)
     assert history[-1]["validation_accuracy"] > 0.9

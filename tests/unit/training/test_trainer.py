@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from shears.data.augmentation import draw_views
+from shears.data.views import ViewSettings, draw_view
 from shears.model.forward import logits
 from shears.model.parameters import Parameters, kernel_mask
 from shears.pruning.masks import make_mask
@@ -73,13 +73,15 @@ def test_two_adam_steps_by_the_papers_equations():
     assert np.abs(moved).max() < 2e-3
 
 
-def test_two_momentum_steps_by_hand():
-    recipe = change(PLAIN, optimizer="sgd", momentum=0.9)
+@pytest.mark.parametrize("nesterov", [False, True])
+def test_two_momentum_steps_by_hand(nesterov):
+    recipe = change(PLAIN, optimizer="sgd", momentum=0.9, nesterov=nesterov)
     trainer, vector = make_trainer(recipe), make_parameters(0).vector
     velocity = np.zeros_like(vector)
     for taken in range(2):
-        velocity = 0.9 * velocity - 0.01 * gradient(vector)
-        vector = vector + velocity
+        step = -0.01 * gradient(vector)
+        velocity = 0.9 * velocity + step
+        vector = vector + (0.9 * velocity + step if nesterov else velocity)
         take(trainer, taken, 0.01)
     np.testing.assert_allclose(
         trainer.state.parameters.numpy(), vector, rtol=1e-4, atol=1e-6
@@ -149,24 +151,24 @@ def test_decay_of_kernels_needs_to_know_them():
         make_trainer(change(PLAIN, decay="kernels"))
 
 
+def view_of(trainer: Trainer, epoch: int = 0, seed: int = 0) -> np.ndarray:
+    trainer.start_epoch(epoch)
+    return trainer.augment(tf.constant(ROWS), tf.constant([seed, 0])).numpy()
+
+
 def test_without_augmentation_images_are_the_originals():
-    images, _ = make_trainer(PLAIN).augment(tf.constant(ROWS), tf.constant([0, 0]))
-    np.testing.assert_array_equal(images, make_data().images[ROWS])
+    expected = make_data().images[ROWS] / np.float32(255)
+    np.testing.assert_array_equal(view_of(make_trainer(PLAIN)), expected)
 
 
-def test_flip_alone_mirrors_some():
+def test_images_are_mirrored_in_every_other_epoch():
     trainer = make_trainer(change(PLAIN, flip=True))
-    images, _ = trainer.augment(tf.constant(ROWS), tf.constant([0, 0]))
-    originals = make_data()
-    same = [
-        np.array_equal(a, b) for a, b in zip(images, originals.images, strict=False)
-    ]
-    mirrored = [
-        np.array_equal(a, b[:, ::-1])
-        for a, b in zip(images, originals.images, strict=False)
-    ]
+    first, second, third = (view_of(trainer, epoch) for epoch in range(3))
+    np.testing.assert_array_equal(second, first[:, :, ::-1])
+    np.testing.assert_array_equal(third, first)
+    originals = make_data().images[ROWS] / np.float32(255)
+    same = [np.array_equal(*pair) for pair in zip(first, originals, strict=True)]
     assert 0 < sum(same) < 16
-    assert sum(same) + sum(mirrored) == 16
 
 
 def test_evaluation_counts_every_image_once():
@@ -182,43 +184,47 @@ def test_evaluation_counts_every_image_once():
     assert loss == pytest.approx(float(np.mean(losses)), rel=1e-5)
 
 
-def make_soft_targets(views: int = 3) -> SoftTargets:
+def make_soft_targets(views: int = 3, mixed: float = 0.0) -> SoftTargets:
     """A teacher whose logits differ from view to view."""
-    drawn = draw_views(48, views, crop=2, flip=True, seed=5)
-    teacher_logits = np.random.default_rng(1).normal(size=(48, views, 10))
-    return SoftTargets(drawn, teacher_logits.astype(np.float16), 2)
+    settings = ViewSettings(count=9, crop=2, mixed=mixed, seed=5)
+    drawn = [draw_view(48, number, settings) for number in range(views)]
+    teacher_logits = np.random.default_rng(1).normal(size=(views, 48, 10))
+    arrays = (np.stack(array) for array in zip(*drawn, strict=True))
+    return SoftTargets(*arrays, teacher_logits.astype(np.float16), 2)
 
 
-def test_a_student_sees_the_views_of_its_soft_targets():
+def test_a_student_sees_the_views_of_its_soft_targets_one_an_epoch():
     soft_targets = make_soft_targets()
     trainer, data = make_trainer(AUGMENTED, soft_targets), make_data()
-    images, which = trainer.augment(tf.constant(ROWS), tf.constant([7, 1]))
-    assert set(which.numpy()) == {0, 1, 2}
-    for row, view in zip(ROWS, which.numpy(), strict=True):
-        line, column, mirrored = soft_targets.views[row, view]
-        padded = np.pad(data.images[row], ((2, 2), (2, 2), (0, 0)), mode="reflect")
-        expected = padded[line : line + 32, column : column + 32]
-        expected = expected[:, ::-1] if mirrored else expected
-        np.testing.assert_array_equal(images[row], expected)
+    for epoch in range(4):
+        images = view_of(trainer, epoch, seed=epoch)
+        for image, row in zip(images, ROWS, strict=True):
+            line, column, mirrored = soft_targets.places[epoch % 3, row]
+            padded = np.pad(data.images[row], ((2, 2), (2, 2), (0, 0)), mode="reflect")
+            expected = padded[line : line + 32, column : column + 32]
+            expected = expected[:, ::-1] if mirrored else expected
+            np.testing.assert_array_equal(image, expected / np.float32(255))
 
 
-def test_the_loss_of_a_student_by_hand():
+@pytest.mark.parametrize("mixed", [0.0, 0.5])
+def test_the_loss_of_a_student_by_hand(mixed):
     recipe = change(PLAIN, distillation=0.7, temperature=4.0, label_smoothing=0.1)
-    soft_targets = make_soft_targets()
+    soft_targets = make_soft_targets(mixed=mixed)
     trainer = make_trainer(recipe, soft_targets)
+    trainer.start_epoch(4)  # with the second of three views
     outputs = np.random.default_rng(2).normal(size=(16, 10))
-    which = np.arange(16, dtype=np.int32) % 3
-    result = trainer.losses(
-        tf.constant(outputs, tf.float32), tf.constant(ROWS), tf.constant(which)
-    )
+    result = trainer.losses(tf.constant(outputs, tf.float32), tf.constant(ROWS))
 
     def log_softmax(x):
         return x - np.log(np.exp(x).sum(1, keepdims=True))
 
-    soft = np.exp(log_softmax(soft_targets.logits[ROWS, which].astype(np.float64) / 4))
+    soft = np.exp(log_softmax(soft_targets.logits[1, ROWS].astype(np.float64) / 4))
     hard = np.eye(10)[make_data().labels[ROWS]] * 0.9 + 0.01
-    expected = -0.7 * 16 * (soft * log_softmax(outputs / 4)).sum(1)
-    expected -= 0.3 * (hard * log_softmax(outputs)).sum(1)
+    # An image that is mixed with another has no label.
+    weight = np.where(soft_targets.shares[1, ROWS] < 1, 1, 0.7)
+    assert (weight == 1).any() == bool(mixed)
+    expected = -weight * 16 * (soft * log_softmax(outputs / 4)).sum(1)
+    expected -= (1 - weight) * (hard * log_softmax(outputs)).sum(1)
     np.testing.assert_allclose(result, expected, rtol=1e-3)
 
 
@@ -241,6 +247,18 @@ def test_the_moving_average_starts_again_with_a_mask(dynamic):
     np.testing.assert_allclose(trainer.result(), expected, rtol=1e-5, atol=1e-8)
     assert not trainer.result()[mask == 0].any()
     assert np.count_nonzero(trainer.result()) == mask.sum()
+
+
+def test_looking_ahead_moves_average_and_weights_to_a_place_between_them():
+    trainer = make_trainer(change(PLAIN, lookahead=True))
+    first = make_parameters(0).vector
+    take(trainer, 0, 1e-3)
+    fast = trainer.state.parameters.numpy()
+    np.testing.assert_array_equal(trainer.result(), first)
+    trainer.look_ahead(tf.constant(0.75))
+    expected = 0.75 * first + 0.25 * fast
+    np.testing.assert_allclose(trainer.result(), expected, rtol=1e-5, atol=1e-8)
+    np.testing.assert_array_equal(trainer.result(), trainer.state.parameters.numpy())
 
 
 def test_the_result_is_the_moving_average():

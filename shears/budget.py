@@ -6,6 +6,7 @@ with it every epoch, so that everything would train again.
 
 import math
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -113,7 +114,8 @@ def scale(config: Configuration, factor: float) -> Configuration:
     )
 
 
-class Training(NamedTuple):
+@dataclass(frozen=True)
+class Training:
     """What is trained, once or for each seed.
 
     Attributes:
@@ -142,7 +144,7 @@ def list_trainings(planned: Plan) -> list[Training]:
         default=None,
     )
     pruned = longest and planned.methods[longest].settings.baseline
-    teachers = {config.baselines[name].teacher for name in planned.baselines}
+    teachers: set[str] = {config.baselines[name].teacher for name in planned.baselines}
     teachers |= {method.settings.teacher for method in planned.methods.values()}
     if "strong" in teachers:
         recipe = planned.teacher_recipe()

@@ -34,10 +34,12 @@ include: "rules/train.smk"
 include: "rules/prune.smk"
 include: "rules/score.smk"
 include: "rules/submit.smk"
+include: "rules/refit.smk"
 include: "rules/measure.smk"
 include: "rules/optimizers.smk"
 include: "rules/report.smk"
 include: "rules/classroom.smk"
+include: "rules/trial.smk"
 include: "rules/memory.smk"
 
 

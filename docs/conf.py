@@ -93,6 +93,7 @@ docs/autograder
 docs/reliability
 docs/bring_your_own
 docs/scaling
+docs/trials
 docs/security
 config/README
 CONTRIBUTING

@@ -6,8 +6,10 @@ import shlex
 from pathlib import Path
 
 from snakemake.exceptions import WorkflowError
+from snakemake.logging import logger
 from snakemake.utils import update_config
 
+from shears.budget import describe, keep_to_budget
 from shears.classroom.submissions import listing
 from shears.config import parse_configuration
 from shears.data.views import split_views
@@ -15,8 +17,11 @@ from shears.optimizer_study.fill import fill_file
 from shears.plan import plan
 from shears.runtime.code_digest import code_digest
 from shears.runtime.errors import UserError, plain_errors
+from shears.runtime.files import read_json
+from shears.runtime.machine import find_gpus
 from shears.runtime.paths import expand_of
 from shears.runtime.yaml_files import typed
+from shears.training.speed import measure
 from shears.weight_files.reader import read_weights_file
 
 ROOT = Path(workflow.basedir)
@@ -33,11 +38,24 @@ with plain_errors():
     CONFIG = parse_configuration(config)
     PLAN = plan(CONFIG)
     PLAN.check_users_files()
+    if CONFIG.budget:
+        BUDGET = Path(os.path.normpath(CONFIG.directory)) / "results/budget.json"
+        FITTING = keep_to_budget(
+            PLAN,
+            BUDGET,
+            threads=min(16, workflow.resource_settings.cores or 1),
+            gpus=find_gpus() if CONFIG.gpus == "auto" else CONFIG.gpus,
+            measuring=measure if workflow.is_main_process else None,
+        )
+        if workflow.is_main_process:
+            logger.info(describe(PLAN, FITTING, BUDGET))
+        PLAN, CONFIG = FITTING, FITTING.config
 config.clear()
 config.update(CONFIG.model_dump(mode="json"))  # with defaults, for scripts and report
 
 BASE = Path(os.path.normpath(CONFIG.directory))
 RESULTS = BASE / "results"
+REFIT = RESULTS / "refit"
 LOGS = BASE / "logs"
 BENCHMARKS = BASE / "benchmarks"
 CHECKPOINTS = BASE / "checkpoints"
@@ -156,11 +174,13 @@ def latency(wildcards) -> dict[str, str]:
     return dict(rules.measure_latency.output.items()) if CONFIG.latency.runs else {}
 
 
-def teacher_logits(teacher: str, baseline: str, seed: str) -> dict[str, list[Path]]:
-    """The teacher's logits, if there is a teacher."""
+def teacher_logits(
+    teacher: str, baseline: str, seed: str, folder: Path = RESULTS
+) -> dict[str, list[Path]]:
+    """The teacher's logits, if there is a teacher; a refit has a folder of its own."""
     if teacher == "none":
         return {}
-    folder = RESULTS / ("teacher" if teacher == "strong" else f"{baseline}/seed_{seed}")
+    folder /= "teacher" if teacher == "strong" else f"{baseline}/seed_{seed}"
     files = [folder / f"teacher_logits_{part + 1}.h5" for part in range(len(VIEWS))]
     return {"teacher_logits": files}
 
@@ -200,13 +220,19 @@ def check_jobs_files(jobs) -> None:
         PLAN.check_imported_zeros(name, contents.parameters.count_zeros())
 
 
-def baseline_inputs(wildcards) -> dict[str, list[Path]]:
+def baseline_inputs(wildcards, folder: Path = RESULTS) -> dict[str, list[Path]]:
     """A baseline's inputs besides the data."""
     teacher = CONFIG.baselines[wildcards.baseline].teacher
-    return teacher_logits(teacher, wildcards.baseline, wildcards.seed)
+    return teacher_logits(teacher, wildcards.baseline, wildcards.seed, folder)
 
 
-def round_inputs(wildcards) -> dict[str, Path | list[Path]]:
+def baseline_weights(baseline: str, seed: str, folder: Path = RESULTS) -> Path:
+    """A baseline's weights; one that is imported is the same in a refit."""
+    folder = RESULTS if baseline in PLAN.imported else folder
+    return folder / baseline / f"seed_{seed}/weights.h5"
+
+
+def round_inputs(wildcards, folder: Path = RESULTS) -> dict[str, Path | list[Path]]:
     """A round's inputs besides the data; the baseline is round 0."""
     number, seed = int(wildcards.round), wildcards.seed
     method = PLAN.methods[wildcards.method].settings
@@ -215,16 +241,57 @@ def round_inputs(wildcards) -> dict[str, Path | list[Path]]:
             f"{wildcards.method}: found round {number}, expected at most "
             f"{len(method.rounds)}"
         )
-    previous = RESULTS / wildcards.method / f"seed_{seed}/round_{number - 1}"
+    previous = folder / wildcards.method / f"seed_{seed}/round_{number - 1}/weights.h5"
     if number == 1 or method.mask_of:  # with another's masks, rounds are independent
-        previous = RESULTS / method.baseline / f"seed_{seed}"
-    files = {"previous": previous / "weights.h5"}
+        previous = baseline_weights(method.baseline, seed, folder)
+    files = {"previous": previous}
     if method.mask_of:
-        source = RESULTS / method.mask_of / f"seed_{seed}/round_{number}"
+        source = folder / method.mask_of / f"seed_{seed}/round_{number}"
         files["mask_source"] = source / "weights.h5"
-    return {**files, **teacher_logits(method.teacher, method.baseline, seed)}
+    return {**files, **teacher_logits(method.teacher, method.baseline, seed, folder)}
+
+
+def refit_baseline_inputs(wildcards) -> dict[str, Path]:
+    """A refitted baseline's inputs besides the data."""
+    return baseline_inputs(wildcards, REFIT)
+
+
+def refit_round_inputs(wildcards) -> dict[str, Path]:
+    """A refitted round's inputs besides the data."""
+    return round_inputs(wildcards, REFIT)
+
+
+def refit_baseline_weights(wildcards) -> Path:
+    """The weights of a baseline that is its own teacher in a refit."""
+    return baseline_weights(wildcards.baseline, wildcards.seed, REFIT)
+
+
+def refitted(wildcards) -> dict[str, Path]:
+    """The files of the chosen candidate's refit, if there is one: known by the choice."""
+    if not CONFIG.refit:
+        return {}
+    choice = checkpoints.choose_submission.get().output.choice
+    with plain_errors():
+        name = read_json(choice)["candidate"]
+    if name.split("/")[0] in PLAN.imported:
+        return {}  # it was not trained here
+    return {
+        "refit_weights": REFIT / name / "weights.h5",
+        "refit_score": REFIT / name / "score_test.json",
+    }
 
 
 def of_all_candidates(name: str) -> list[Path]:
     """The file of this name of every candidate."""
     return [RESULTS / candidate / name for candidate in PLAN.candidates]
+
+
+def compared_networks(wildcards) -> list[Path]:
+    """The networks that a trial compares: each method's after its last round."""
+    with plain_errors():
+        last = PLAN.last_rounds()
+    return [
+        RESULTS / name / f"seed_{seed}/round_{number}/weights.h5"
+        for name, number in last.items()
+        for seed in CONFIG.seeds
+    ]

@@ -1,4 +1,4 @@
-rule choose_submission:
+checkpoint choose_submission:
     input:
         # Validation results only; the test set is not used.
         scores=of_all_candidates("score_validation.json"),
@@ -22,6 +22,7 @@ rule choose_submission:
 
 rule package_submission:
     input:
+        unpack(refitted),
         choice=rules.choose_submission.output.choice,
         weights=of_all_candidates("weights.h5"),
         scores=of_all_candidates("score_test.json"),
@@ -36,6 +37,7 @@ rule package_submission:
         "../envs/shears.yaml"
     params:
         candidates=PLAN.candidates,
+        all_images=PLAN.all_images if CONFIG.refit else 0,
         code=code("package_submission"),
     message:
         "Packaging the submission"

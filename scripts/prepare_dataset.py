@@ -3,9 +3,9 @@
 from typing import TYPE_CHECKING
 
 from shears.data.cifar10 import read_archive
-from shears.data.dataset import write_dataset
+from shears.data.dataset import Split, write_dataset
 from shears.data.digits import read_digits
-from shears.data.splits import split_off
+from shears.data.splits import join, split_off
 from shears.runtime.files import verify
 from shears.runtime.job_log import log_job
 from shears.runtime.job_record import write_record
@@ -22,8 +22,13 @@ def prepare_dataset(
     validation_images: int,
     training_images: int,
     seed: int,
+    all_images: bool = False,
 ) -> None:
-    """Reads the archive, or scikit-learn's digits, and splits the images."""
+    """Reads the archive, or scikit-learn's digits, and splits the images.
+
+    With `all_images`, validation images are training images too, the last ones, and
+    the file has no image to validate or to test on.
+    """
     if name == "digits":
         rest, test = read_digits(seed)
     else:
@@ -32,7 +37,12 @@ def prepare_dataset(
     train, validation = split_off(rest, validation_images, seed)
     if training_images:
         _, train = split_off(train, training_images, seed)
-    write_dataset(dataset, {"train": train, "validation": validation, "test": test})
+    if all_images:
+        nothing = Split(validation.images[:0], validation.labels[:0])
+        splits = {"train": join(train, validation), "validation": nothing}
+    else:
+        splits = {"train": train, "validation": validation, "test": test}
+    write_dataset(dataset, splits)
 
 
 if __name__ == "__main__":

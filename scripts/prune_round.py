@@ -47,7 +47,7 @@ def prune_round(
         read_split(dataset, "validation"),
         recipe,
         context,
-        soft_targets=read_soft_targets(teacher_logits, images),
+        soft_targets=read_soft_targets(teacher_logits, images, recipe.views),
         masks=masks,
     )
     expected_zeros = zeros_for(spec.sparsity)

@@ -17,20 +17,27 @@ if TYPE_CHECKING:
 
 
 def score_candidate(
-    *, weights: str, dataset: str, validation: str, test: str, predictions: str
+    *,
+    weights: str,
+    dataset: str,
+    validation: str | None = None,
+    test: str,
+    predictions: str,
 ) -> None:
     """Writes a JSON file per split, and the prediction for each test image.
 
     The validation file also has the multiply-adds that are left in the compacted
-    network.
+    network. Without that file, the network has been trained on the validation images.
     """
     network = GradedNetwork.from_file(weights)
-    images = read_split(dataset, "validation")
-    result, _ = network.score(images)
-    compacted = compact(network.parameters)
-    some = images.images[:BATCH].astype(np.float32) / 255
-    check_equivalence(compacted, network.parameters, some)
-    write_json(validation, {**result, "multiply_adds": compacted.multiply_adds_left})
+    if validation:
+        images = read_split(dataset, "validation")
+        result, _ = network.score(images)
+        compacted = compact(network.parameters)
+        some = images.images[:BATCH].astype(np.float32) / 255
+        check_equivalence(compacted, network.parameters, some)
+        left = compacted.multiply_adds_left
+        write_json(validation, {**result, "multiply_adds": left})
     images = read_split(dataset, "test")
     result, classes = network.score(images)
     write_json(test, result)

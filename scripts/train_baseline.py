@@ -34,7 +34,9 @@ def train_baseline(
         read_split(dataset, "validation"),
         recipe,
         context,
-        soft_targets=read_soft_targets(teacher_logits, len(training.labels)),
+        soft_targets=read_soft_targets(
+            teacher_logits, len(training.labels), recipe.views
+        ),
     )
     save_candidate(trained, history, context, outputs)
 

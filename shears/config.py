@@ -1,8 +1,8 @@
 """The configuration: its keys, and their checks before anything runs.
 
 The classes are the one source of each key's type, range, default and description;
-``make schema`` writes schemas/config.schema.yaml from them. `shears.plan` checks what
-names refer to and whether settings fit together.
+``make schema`` writes schemas/config.schema.yaml from them. `shears.plan_checks` checks
+what names refer to and whether settings fit together.
 """
 
 import re
@@ -54,6 +54,8 @@ def _expand(text: str) -> str:
 _CHARACTER = rf"([^{{}}{CONTROLS}]|\$\{{\w+\}})"
 GivenPath = Annotated[str, Field(pattern=f"^{_CHARACTER}*$"), AfterValidator(_expand)]
 GivenFolder = Annotated[str, Field(pattern=f"^{_CHARACTER}+$"), AfterValidator(_expand)]
+# More than zero, without an exponent.
+BUDGET = r"^(([1-9][0-9]{0,3}(\.[0-9]{1,3})?|0\.[0-9]{0,2}[1-9])(min|h))?$"
 # Names of folders may have 255 bytes; a sweep's have two of these.
 Name = Annotated[str, Field(pattern="^[a-z][a-z0-9_]{0,99}$")]
 DataSet = Literal[
@@ -219,6 +221,9 @@ class Configuration(Settings):
     gpus: Annotated[Literal["auto", 0, 1], BeforeValidator(_check_gpus)] = "auto"
     """GPUs that a training job requests; auto requests one if there are any."""
 
+    budget: Annotated[str, Field(pattern=BUDGET)] = ""
+    """Time that epochs are scaled down to fit, such as 90min or 2h; empty for none."""
+
     tensorboard: bool = False
     """Whether TensorBoard event files are written beside the logs."""
 
@@ -255,6 +260,9 @@ class Configuration(Settings):
 
     selection: SelectionSettings = SelectionSettings()
     """How the submission is chosen."""
+
+    refit: bool = False
+    """Whether the chosen network is trained once more, on all images, to hand in."""
 
     latency: LatencySettings = LatencySettings()
     """How latency is measured."""

@@ -89,6 +89,15 @@ BAD = {
         "tensorboard: 'true'",
         "tensorboard: found 'true', expected true or false (after --config: True or",
     ),
+    "a budget without a unit": (
+        "budget: '90'",
+        "budget: found '90', expected text that matches",
+    ),
+    "a budget that is a number": ("budget: 90", "budget: found 90, expected text"),
+    "a budget as a clock shows it": (
+        "budget: '1:30'",
+        "budget: found '1:30', expected text that matches",
+    ),
     "boolean": ("seeds: [true]", "seeds[0]: found true, expected a whole number"),
     "one seed, no list": ("seeds: 0", "seeds: found 0, expected a list"),
     "a seed with a fraction of 0": (
@@ -366,6 +375,10 @@ BAD = {
     "two moving averages": (
         "recipes: {finetune: {lookahead: true, ema_decay: 0.9}}",
         "recipes: finetune: ema_decay: found 0.9, expected 0 with lookahead",
+    ),
+    "more views than a teacher has": (
+        "{recipes: {finetune: {views: 17}}, views: {count: 16}}",
+        "recipes: finetune: views: found 17, expected at most 16, views: count, or 0",
     ),
     "batch norm of one image": (
         "recipes: {finetune: {batch_size: 1}}",

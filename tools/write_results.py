@@ -1,9 +1,9 @@
 """Writes docs/results.md and its figures from the finished runs that exist.
 
 Each part of the page comes from one run's folder: the default run (`make reproduce`),
-those of config/frontier.yaml, controls.yaml, ablation.yaml, rigl.yaml and record.yaml,
-and `make bench-peer`. A part whose run does not exist is left as it is. The default
-run's submission is copied to reference/.
+those of config/assignment.yaml, frontier.yaml, controls.yaml, ablation.yaml, rigl.yaml
+and record.yaml, and `make bench-peer`. A part whose run does not exist is left as it
+is. The default run's submission is copied to reference/.
 """
 
 import argparse
@@ -164,6 +164,19 @@ def about_the_teacher(metrics: Mapping[str, Any]) -> str:
     )
 
 
+def about_the_refit(manifest: Mapping[str, Any]) -> str:
+    """Describes the refit, if the submission is one."""
+    if "refit" not in manifest:
+        return ""
+    refit = manifest["refit"]
+    return (
+        f"What is handed in is its refit on all {refit['images']:,} images, which "
+        "inherits its place: the choice was made with "
+        f"{refit['validation_images']:,} of them kept for validation. Without the "
+        f"refit, the test score is {refit['candidate_test']['score']:.4f}.\n"
+    )
+
+
 def write_reproduction(run: Run) -> str:
     """Describes the results and the cost of a run like the default one."""
     choice = read_json(run.folder / "results/choice.json")
@@ -177,6 +190,7 @@ def write_reproduction(run: Run) -> str:
         f"{candidate_table(run)}\n{run.made}\n"
         f"{''.join(map(about_the_teacher, teachers))}"
         f"The submission is **{title(choice['candidate'])}**: {choice['reason']}.\n"
+        f"{about_the_refit(manifest)}"
         "On the 10,000 test images it has accuracy "
         f"{manifest['test']['accuracy']:.4f}, sparsity {manifest['sparsity']:.4f} and\n"
         f"**score {manifest['test']['score']:.4f}**, computed in float32 from "
@@ -295,6 +309,7 @@ def write_ablation(run: Run) -> str:
 
 PARTS: dict[str, tuple[str, Callable[[Run], str]]] = {
     "reference": ("", write_reference),
+    "assignment": ("assignment", write_reproduction),
     "frontier": ("frontier", write_frontier),
     "controls": ("controls", write_controls),
     "ablation": ("ablation", write_ablation),

@@ -1,10 +1,15 @@
-"""Splits the images into training and validation images."""
+"""Splits the images into training and validation images, and joins them again."""
 
 import numpy as np
 from sklearn.model_selection import train_test_split
 
 from shears.data.dataset import Split
 from shears.runtime.errors import UserError
+
+
+def join(first: Split, second: Split) -> Split:
+    """Joins two parts; those of the second part come last."""
+    return Split(*(np.concatenate(pair) for pair in zip(first, second, strict=True)))
 
 
 def split_off(data: Split, count: int, seed: int) -> tuple[Split, Split]:

@@ -17,10 +17,15 @@ Part B: upload my_model_weights.h5. On the test images (10,000 for CIFAR-10) it 
     accuracy  {accuracy:.4f} (more than 0.65 is needed)
     sparsity  {sparsity:.4f} ({zeros:,} of {parameters:,} weights are zero)
     score     {score:.4f}
-It loads with load_weights and load_model in TensorFlow 2, tf_keras and Keras 3.
+{refit}It loads with load_weights and load_model in TensorFlow 2, tf_keras and Keras 3.
 sha256 {sha256}
 
 manifest.json holds the same facts for programs; do not upload it.
+"""
+REFIT = """\
+It was trained on all {images:,} images. It takes the place of a candidate that was
+chosen by a run which kept {validation:,} of them for validation. No images were left to
+validate it on, so nothing but its test score is known of its own accuracy.
 """
 OUR_NOTEBOOK = """
 Part A: upload assignment_notebook.ipynb. It has been executed, and needs only
@@ -42,15 +47,19 @@ def package(
     *,
     choice: Mapping[str, Any],
     test: Mapping[str, float],
+    refit: Mapping[str, Any] | None = None,
 ) -> None:
     """Copies the chosen weights file to its final name and describes it.
 
     Args:
-        weights: The chosen candidate's file; it is checked again.
+        weights: The chosen candidate's file, or its refit's; it is checked again.
         target: The file to hand in.
         manifest: JSON file: candidate, scores, sparsity, checksum, versions, commit.
         choice: The choice (`selection.choose`).
-        test: The candidate's score on the test set.
+        test: Its score on the test set.
+        refit: If it is a refit, what the manifest says of that: images (that it was
+            trained on), validation_images (of them, that chose the candidate) and
+            candidate_test (the candidate's score on the test set).
 
     Raises:
         UserError: The weights file is damaged.
@@ -72,6 +81,7 @@ def package(
                 key: choice["validation"][key] for key in ("accuracy", "score")
             },
             "test": {key: test[key] for key in ("accuracy", "score")},
+            **({"refit": dict(refit)} if refit else {}),
             "machine": machine.describe(),
         },
     )
@@ -104,11 +114,17 @@ def pack(
     """
     about = read_json(manifest)
     notebook = THEIR_NOTEBOOK if filled else OUR_NOTEBOOK
+    refit = about.get("refit")
     with_notebook = any(Path(path).suffix == ".ipynb" for path in files)
     text = READ_ME.format(
         **{key: about[key] for key in ("sparsity", "zeros", "parameters", "sha256")},
         **about["test"],
         notebook=notebook if with_notebook else "",
+        refit=REFIT.format(
+            images=refit["images"], validation=refit["validation_images"]
+        )
+        if refit
+        else "",
     )
     content = io.BytesIO()
     with zipfile.ZipFile(content, "w") as zip_file:

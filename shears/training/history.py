@@ -1,5 +1,6 @@
 """The history and metrics of a training run."""
 
+import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -26,7 +27,11 @@ COLUMNS = (
 
 
 def measure_training(history: History, context: RunContext) -> dict[str, Any]:
-    """Summarises a training run: epochs, seed, device, precision, time, accuracy."""
+    """Summarises a training run: epochs, seed, device, precision, time, accuracy.
+
+    Without validation images, validation_accuracy is None.
+    """
+    accuracy = history[-1]["validation_accuracy"]
     # The first epoch includes compilation, so it says little about speed.
     speeds = [row["images_per_second"] for row in history[1:] or history]
     return {
@@ -36,7 +41,7 @@ def measure_training(history: History, context: RunContext) -> dict[str, Any]:
         "precision": context.precision,
         "seconds": history[-1]["seconds"],
         "images_per_second": float(np.median(speeds)),
-        "validation_accuracy": history[-1]["validation_accuracy"],
+        "validation_accuracy": None if math.isnan(accuracy) else accuracy,
     }
 
 

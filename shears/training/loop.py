@@ -1,6 +1,7 @@
 """Training and fine-tuning: epochs, mask updates, checkpoints to resume from."""
 
 import logging
+import math
 import shutil
 import time
 from collections.abc import Callable, Mapping
@@ -65,7 +66,8 @@ def train(
         vector: (W,) float32, the weights to start from, in the form that is trained.
         form: What is trained and what is deployed.
         training: Images to train on.
-        validation: Images to measure the deployed form on after each epoch.
+        validation: Images to measure the deployed form on after each epoch; a refit on
+            all images has none.
         recipe: How to train.
         context: Precision, seed, checkpoint and event files.
         soft_targets: A teacher's logits to distil, if there is a teacher.
@@ -274,9 +276,10 @@ def progress_line(row: Mapping[str, float], epochs: int) -> str:
     """Describes the progress of training and the time left, in one line."""
     left = row["seconds"] / row["epoch"] * (epochs - row["epoch"])
     minutes, seconds = divmod(round(left), 60)
+    accuracy = row["validation_accuracy"]
+    shown = "" if math.isnan(accuracy) else f"validation accuracy {accuracy:.4f}  "
     return (
-        f"epoch {row['epoch']}/{epochs}  loss {row['loss']:.4f}  "
-        f"validation accuracy {row['validation_accuracy']:.4f}  "
+        f"epoch {row['epoch']}/{epochs}  loss {row['loss']:.4f}  {shown}"
         f"sparsity {row['sparsity']:.4f}  {row['images_per_second']:,.0f} images/s  "
         f"{minutes}:{seconds:02d} left"
     )

@@ -83,3 +83,6 @@ class Recipe(Settings):
 
     ema_decay: Fraction = 0.0
     """Decay per step of the average of weights since the last mask; 0 for none."""
+
+    views: Annotated[int, Field(ge=0, le=1000)] = 0
+    """Views of each image that are used of those a teacher has; 0 for all."""

@@ -119,22 +119,29 @@ def write_soft_targets(path: str | Path, targets: SoftTargets) -> None:
     write_bytes(path, content.getbuffer())
 
 
-def read_soft_targets(paths: Sequence[str | Path], images: int) -> SoftTargets | None:
+def read_soft_targets(
+    paths: Sequence[str | Path], images: int, views: int = 0
+) -> SoftTargets | None:
     """Reads what `write_soft_targets` wrote, in one or more files.
 
     Args:
         paths: The files, in the order of the views; none if there is no teacher.
         images: How many images they must cover.
+        views: How many views to use, the first ones; 0 for all.
 
     Raises:
         UserError: A file is damaged, or for another number of images.
         OSError: It cannot be read.
     """
-    parts = [_read(path, images) for path in paths]
+    parts: list[SoftTargets] = []
+    for path in paths:
+        if not views or sum(len(part.logits) for part in parts) < views:
+            parts.append(_read(path, images))
     if not parts:
         return None
     joined = {
-        name: np.concatenate([getattr(part, name) for part in parts]) for name in ARRAYS
+        name: np.concatenate([getattr(part, name) for part in parts])[: views or None]
+        for name in ARRAYS
     }
     return SoftTargets(**joined, crop=parts[0].crop)
 

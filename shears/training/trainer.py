@@ -1,5 +1,6 @@
 """The trainer: training state, the compiled step, and data held in memory."""
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -345,7 +346,13 @@ class Trainer:
     def evaluate(
         self, vector: np.ndarray, data: Split, forward: Forward
     ) -> tuple[float, float]:
-        """Computes mean loss and accuracy of weights, in the precision of training."""
+        """Computes mean loss and accuracy of weights, in the precision of training.
+
+        Returns:
+            Both; NaN without images.
+        """
+        if not len(data.labels):
+            return math.nan, math.nan
         vector, sums = tf.constant(vector), np.zeros(2)
         for start in range(0, len(data.labels), EVALUATION_BATCH):
             batch = slice(start, start + EVALUATION_BATCH)

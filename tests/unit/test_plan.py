@@ -4,9 +4,90 @@ from pathlib import Path
 
 import pytest
 
+from shears.plan import plan
 from shears.pruning.masks import zeros_for
 from shears.runtime.errors import UserError
+from tests import ROOT
 from tests.configurations import CONFIG, check_all, merge
+from tools.configuration import read_configuration
+
+SHIPPED = sorted(
+    str(path.relative_to(ROOT / "config").with_suffix(""))
+    for path in (ROOT / "config").rglob("*.yaml")
+)
+
+
+@pytest.mark.parametrize("name", SHIPPED)
+def test_every_shipped_configuration_is_planned_in_a_folder_of_its_name(name):
+    config = read_configuration(name)
+    assert len(plan(config).candidates) >= 2
+    assert config.directory == name
+
+
+@pytest.mark.parametrize("name", [n for n in SHIPPED if n.startswith("trials/")])
+def test_a_trials_methods_differ_from_the_first_in_one_setting(name):
+    planned = plan(read_configuration(name))
+    numbers = planned.last_rounds()
+    assert len(numbers) >= 2 and planned.config.data.validation_images == 10_000
+
+    def settings_of(method: str) -> dict:
+        settings = planned.methods[method].settings.model_dump(exclude={"recipe"})
+        return {
+            **settings,
+            **planned.round_recipe(method, numbers[method]).model_dump(),
+        }
+
+    first, *others = map(settings_of, planned.compared)
+    for other in others:
+        assert len([key for key in first if first[key] != other[key]]) == 1
+
+
+def test_a_trial_compares_the_methods_of_run_with_the_first_after_their_last_rounds():
+    config = {**copy.deepcopy(CONFIG), "run": ["mask_from_scratch", "erk"]}
+    planned = check_all(config)  # lamp is only the source of masks
+    assert planned.compared == ["mask_from_scratch", "erk"]
+    assert planned.last_rounds() == {"mask_from_scratch": 2, "erk": 2}
+    swept = check_all(
+        {**config, "run": ["erk"], "with_recipes": ["strong", "finetune"]}
+    )
+    assert swept.compared == ["erk-strong", "erk-finetune"]
+    assert swept.last_rounds() == {"erk-strong": 2, "erk-finetune": 2}
+
+
+def test_a_trial_of_one_method_or_of_two_sparsities_is_refused():
+    with pytest.raises(UserError, match=r"^run: found \['lamp'\], expected at"):
+        check_all(CONFIG).last_rounds()
+    for rounds in ([{"sparsity": 0.5, "epochs": 1}], []):
+        config = merge(CONFIG, {"methods": {"erk": {"rounds": rounds}}})
+        planned = check_all({**config, "run": ["lamp", "erk"]})
+        with pytest.raises(UserError, match=r"^run: found last rounds with the spars"):
+            planned.last_rounds()
+
+
+def test_the_assignments_own_way_has_its_recipe_and_nothing_of_ours():
+    planned = plan(read_configuration("assignment"))
+    assert (planned.baselines, list(planned.methods)) == (["dense"], ["global"])
+    own = planned.config.recipes["assignment"]
+    assert planned.baseline_recipe("dense") == own
+    assert (own.flip, own.crop, own.normalise, own.batch_norm) == (
+        False,
+        0,
+        False,
+        False,
+    )
+    assert (own.label_smoothing, own.ema_decay, own.weight_decay) == (0, 0, 0)
+    assert planned.config.baselines["dense"].teacher == "none"
+    assert planned.methods["global"].settings.teacher == "none"
+    assert [planned.round_recipe("global", i).epochs for i in range(1, 6)] == [10] * 5
+    for number in range(1, 6):
+        assert planned.round_recipe("global", number) == own.model_copy(
+            update={"epochs": 10}
+        )
+        spec = planned.round_spec("global", 0, number)
+        assert (spec.saliency, spec.allocation) == ("magnitude", "global")
+        assert (spec.end_step, spec.drop_fraction) == (0, 0)
+        assert not spec.remove_dead_units
+    assert planned.config.optimizers.data_sets == ()
 
 
 def test_the_teachers_recipe_is_needed_only_if_somebody_learns_from_it():
@@ -19,36 +100,6 @@ def test_the_teachers_recipe_is_needed_only_if_somebody_learns_from_it():
     for changed in ({"run": ["lamp", "erk"]}, {"run": []}):
         with pytest.raises(UserError, match="^teacher: recipe: found 'teacher', exp"):
             check_all({**copy.deepcopy(config), **changed})
-
-
-def test_methods_come_after_those_whose_masks_they_take_with_all_settings():
-    planned = check_all({**CONFIG, "run": ["mask_from_scratch", "erk"]})
-    assert list(planned.methods) == ["lamp", "mask_from_scratch", "erk"]
-    own = {
-        "lamp": {},
-        "mask_from_scratch": {"start": "initial", "mask_of": "lamp"},
-        "erk": {"allocation": "erk"},
-    }
-    for name, changes in own.items():
-        method = planned.methods[name]
-        expected = planned.config.pruning.model_copy(update=changes)
-        assert (method.key, method.settings) == (name, expected)
-    assert planned.baselines == ["dense"]
-
-
-def test_recipes_of_a_sweep_multiply_the_methods_and_their_masks():
-    config = {**copy.deepcopy(CONFIG), "run": ["mask_from_scratch", "lamp"]}
-    config["recipes"]["long"] = {"learning_rate": 0.001}
-    planned = check_all({**config, "with_recipes": ["finetune", "long"]})
-    assert list(planned.methods) == [
-        *("lamp-finetune", "mask_from_scratch-finetune"),
-        *("lamp-long", "mask_from_scratch-long"),
-    ]
-    for name, method in planned.methods.items():
-        assert method.settings.recipe == name.split("-")[1]
-    assert planned.methods["mask_from_scratch-long"].settings.mask_of == "lamp-long"
-    assert planned.candidates[-1] == "mask_from_scratch-long/seed_0/round_2"
-    assert planned.baselines == ["dense"]
 
 
 def test_a_round_has_the_methods_settings_and_its_own():
@@ -79,12 +130,6 @@ def test_candidates_are_listed_for_each_seed_and_round_baselines_first():
     assert check_all({**config, "run": []}).candidates == [
         *("dense/seed_3", "dense/seed_0", "plain/seed_3", "plain/seed_0"),
     ]
-
-
-def test_a_hundred_methods_may_take_masks_from_each_other():
-    chain = {f"m{i}": {"mask_of": f"m{i + 1}"} for i in range(99)}
-    config = merge(CONFIG, {"methods": {**chain, "m99": {}}, "run": ["m0"]})
-    assert list(check_all(config).methods) == [f"m{i}" for i in reversed(range(100))]
 
 
 def import_config(weights: str, **changes) -> dict:

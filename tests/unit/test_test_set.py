@@ -3,11 +3,12 @@
 import importlib
 from pathlib import Path
 
+import numpy as np
 import pytest
 import yaml
 
 from shears.config import parse_configuration
-from shears.data.dataset import write_dataset
+from shears.data.dataset import Split, read_split, write_dataset
 from shears.data.views import ViewSettings
 from shears.inference.compaction import compact
 from shears.plan import plan
@@ -36,9 +37,36 @@ def script(name: str):
     return getattr(importlib.import_module(f"scripts.{name}"), name)
 
 
-def test_only_scoring_reads_the_test_images(tmp_path):
+def test_a_refits_file_has_all_images_and_none_to_validate_or_test_on(tmp_path):
+    settings = {"archive": "", "name": "digits", "seed": 0, "training_images": 0}
+    files = {}
+    for name in ("run", "refit", "again"):
+        files[name] = str(tmp_path / f"{name}.h5")
+        script("prepare_dataset")(
+            dataset=files[name],
+            validation_images=300,
+            **settings,
+            **({} if name == "run" else {"all_images": True}),
+        )
+    assert Path(files["refit"]).read_bytes() == Path(files["again"]).read_bytes()
+    parts = [read_split(files["run"], name) for name in ("train", "validation")]
+    whole = read_split(files["refit"], "train")
+    np.testing.assert_array_equal(
+        whole.images, np.concatenate([part.images for part in parts])
+    )
+    np.testing.assert_array_equal(
+        whole.labels, np.concatenate([part.labels for part in parts])
+    )
+    assert len(read_split(files["refit"], "validation").labels) == 0
+    with pytest.raises(UserError, match="its test split"):
+        read_split(files["refit"], "test")
+
+
+@pytest.mark.parametrize("refit", [False, True])
+def test_only_scoring_reads_the_test_images(tmp_path, refit):
     dataset = str(tmp_path / "dataset.h5")
-    write_dataset(dataset, {"train": make_data(), "validation": make_data()})
+    validation = Split(*(part[:0] for part in make_data())) if refit else make_data()
+    write_dataset(dataset, {"train": make_data(), "validation": validation})
     teacher, logits = str(tmp_path / "teacher.npz"), str(tmp_path / "logits.h5")
     script("train_teacher")(
         RECIPE,
@@ -61,13 +89,15 @@ def test_only_scoring_reads_the_test_images(tmp_path):
     )
     config = yaml.safe_load((ROOT / "config.yaml").read_text(encoding="utf-8"))
     spec = plan(parse_configuration(config)).round_spec("lamp", 0, 1)
-    mine = training_files(tmp_path / "mine")
-    script("import_baseline")(CONTEXT, mine, source=dense.weights, dataset=dataset)
-    assert Path(mine.weights).read_bytes() == Path(dense.weights).read_bytes()
     accuracy = read_json(dense.metrics)["validation_accuracy"]
-    assert read_json(mine.metrics)["validation_accuracy"] == pytest.approx(accuracy)
-    header = Path(dense.history).read_text(encoding="utf-8").splitlines()[:1]
-    assert Path(mine.history).read_text(encoding="utf-8").splitlines() == header
+    assert (accuracy is None) == refit
+    if not refit:  # what is imported is not trained again
+        mine = training_files(tmp_path / "mine")
+        script("import_baseline")(CONTEXT, mine, source=dense.weights, dataset=dataset)
+        assert Path(mine.weights).read_bytes() == Path(dense.weights).read_bytes()
+        assert read_json(mine.metrics)["validation_accuracy"] == pytest.approx(accuracy)
+        header = Path(dense.history).read_text(encoding="utf-8").splitlines()[:1]
+        assert Path(mine.history).read_text(encoding="utf-8").splitlines() == header
     sparse = training_files(tmp_path / "sparse")
     script("prune_round")(
         RECIPE,
@@ -84,9 +114,11 @@ def test_only_scoring_reads_the_test_images(tmp_path):
         script("score_candidate")(
             weights=sparse.weights,
             dataset=dataset,
-            validation=scored,
+            validation=None if refit else scored,
             test=tmp_path / "test.json",
             predictions=tmp_path / "predictions.csv",
         )
+    if refit:
+        return
     network = compact(read_weights(sparse.weights))
     assert read_json(scored)["multiply_adds"] == network.multiply_adds_left > 0

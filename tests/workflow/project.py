@@ -24,6 +24,15 @@ PROJECT = (
 )
 
 
+# The smallest run: a dense network and a round, without a teacher and Part A.
+TINY: dict[str, Any] = {
+    "baselines": {"dense": {"teacher": "none"}},
+    "pruning": {"teacher": "none", "rounds": [{"sparsity": 0.8, "epochs": 2}]},
+    "selection": {"margin": 0},
+    "optimizers": {"data_sets": []},
+}
+
+
 def copy_project(folder: Path, **changes: Any) -> Path:
     """Copies what a run needs, with the small configuration as its config.yaml."""
     folder.mkdir(parents=True, exist_ok=True)

@@ -55,6 +55,15 @@ PART_A = {**CELLS, **NOTEBOOK}
 NOTEBOOKS = {**NOTEBOOK, **PART_B}
 EVERYTHING = {**DATA, **PART_A}
 OWN = {"save_baseline_logits": 1, **ROUNDS}
+REFIT = {
+    "refit_dataset": 1,
+    "refit_teacher": 1,
+    "refit_teacher_logits": 1,
+    "refit_baseline": 1,
+    "refit_round": 2,
+    "refit_score": 1,
+    **PACKAGE,
+}
 NOTHING: dict[str, int] = {}
 
 WORDS = (
@@ -77,6 +86,7 @@ WORDS = (
     (CHOICE, "choice, latency, submission, report"),
     (LATENCY, "latency, report"),
     (PACKAGE, "submission, report"),
+    (REFIT, "the chain of the chosen network, on all images, submission, report"),
     ({**PACK, **REPORT}, "the submission's archive, report"),
     (REPORT, "report"),
     (PACK, "the submission's archive"),
@@ -111,6 +121,7 @@ KEYS = [
     Edit("`seeds`: a second", settings(seeds=[0, 1]), NEW_SEED),
     Edit("`precision`", settings(precision="float32"), TRAINING),
     Edit("`gpus`", settings(gpus=1), NOTHING),
+    Edit("`budget`: one that is large enough", settings(budget="9h"), NOTHING),
     Edit("`tensorboard`", settings(tensorboard=True), NOTHING),
     Edit("`notebook`", own_notebook, FILL),
     Edit("`submissions`", settings(submissions="class"), NOTHING),
@@ -237,6 +248,7 @@ KEYS = [
         LAST_ROUND,
     ),
     Edit("`pruning: rounds`: the last one removed", rounds((0.8, 1)), CHOICE),
+    Edit("`refit`: true", settings(refit=True), REFIT),
     *[
         Edit(f"`selection: {key}`", settings(selection={key: value}), CHOICE)
         for key, value in (
@@ -266,6 +278,7 @@ MODULES = {
     "__main__": NOTHING,
     # Nothing of the class is part of a run without a class.
     "autograder_cli": NOTHING,
+    "budget": NOTHING,
     "classroom/__init__": NOTHING,
     "classroom/autograder": NOTHING,
     "classroom/board": NOTHING,
@@ -301,6 +314,7 @@ MODULES = {
     "evaluation/analysis": REPORT,
     "evaluation/grading": SCORES,
     "evaluation/score": SCORES,
+    "evaluation/paired": NOTHING,
     "evaluation/screening": NOTHING,
     "evaluation/selection": CHOICE,
     "given_files": NOTHING,
@@ -317,6 +331,7 @@ MODULES = {
     "inference/runtimes": LATENCY,
     "inference/settings": NOTHING,
     "inference_cli": NOTHING,
+    "methods": NOTHING,
     "model/__init__": TRAINING,
     "model/architecture": TRAINING,
     "model/batch_norm": TRAINING,
@@ -345,6 +360,7 @@ MODULES = {
     "optimizer_study/solutions": NOTEBOOK,
     "optimizer_study/study": CELLS,
     "plan": NOTHING,
+    "plan_checks": NOTHING,
     "pruning/__init__": TRAINING,
     "pruning/allocation": ROUNDS,
     "pruning/contradictions": NOTHING,
@@ -401,6 +417,8 @@ MODULES = {
     "training/outputs": BASELINE,
     "training/recipe": TRAINING,
     "training/run_context": TRAINING,
+    "training/speed": NOTHING,
+    "training/step_time": NOTHING,
     "training/soft_targets": TRAINING,
     "training/trainer": TRAINING,
     "version": NOTHING,
@@ -435,6 +453,7 @@ SCRIPTS = {
     "score_report": REPORT,
     "train_baseline": BASELINE,
     "train_teacher": TRAINING,
+    "trial": NOTHING,
 }
 FILES = [
     *[

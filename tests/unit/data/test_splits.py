@@ -1,8 +1,10 @@
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from shears.data.dataset import Split
-from shears.data.splits import split_off
+from shears.data.splits import join, split_off
 from shears.runtime.errors import UserError
 
 
@@ -28,3 +30,16 @@ def test_split_of_impossible_size(count):
         UserError, match=f"validation_images: found {count}, expected 10"
     ):
         split_off(data, count, seed=0)
+
+
+@given(st.integers(10, 90), st.integers(0, 5))
+def test_what_was_split_is_whole_again_when_joined(count, seed):
+    images = np.arange(100, dtype=np.uint8)[:, None]
+    data = Split(images, images[:, 0] % 10)
+    rest, part = split_off(data, count, seed)
+    whole = join(rest, part)
+    order = np.argsort(whole.images[:, 0])
+    for one, other in zip(whole, data, strict=True):
+        assert one.dtype == other.dtype
+        np.testing.assert_array_equal(one[order], other)
+    np.testing.assert_array_equal(whole.images[-count:], part.images)

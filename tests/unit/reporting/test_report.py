@@ -8,7 +8,7 @@ import yaml
 from PIL import Image
 
 from shears.evaluation.analysis import expect_score
-from shears.runtime.files import write_json
+from shears.runtime.files import read_json, write_json
 from shears.runtime.job_record import write_record
 from tests.report_pages import IMAGES, candidate, render, write_files
 
@@ -374,3 +374,27 @@ def test_the_same_input_gives_the_same_bytes(folder):
         }
 
     assert made() == made()
+
+
+def test_a_refit_says_what_it_may_claim(folder, without_files):
+    path = folder / "manifest.json"
+    manifest = read_json(path)
+    assert "refit" not in render(folder, measured=False)
+    try:
+        refit = {
+            "images": 50_000,
+            "validation_images": 5000,
+            "candidate_test": {"accuracy": 0.8, "score": 0.8765},
+        }
+        write_json(path, {**manifest, "refit": refit})
+        page = " ".join(render(folder, measured=False).split())
+    finally:
+        write_json(path, manifest)
+    for text in (
+        "on all 50,000 images. The candidate was chosen by the run that kept 5,000 of",
+        "the refit inherits its place",
+        "no validation result of its own is shown",
+        "those of the chosen candidate, and for the refit an estimate",
+        "the chosen candidate has test score 0.8765",
+    ):
+        assert text in page

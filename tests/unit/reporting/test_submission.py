@@ -3,9 +3,40 @@ from pathlib import Path
 
 import pytest
 
-from shears.reporting.submission import pack
+from shears.reporting.submission import pack, package
 from shears.runtime.errors import UserError
-from shears.runtime.files import write_bytes, write_json
+from shears.runtime.files import read_json, write_bytes, write_json
+from shears.weight_files.canonical import write_weights
+from tests.conftest import make_parameters
+
+TEST = {"zeros": 5, "parameters": 9, "sparsity": 5 / 9, "accuracy": 0.8, "score": 0.7}
+CHOICE = {
+    "candidate": "lamp/seed_0/round_1",
+    "reason": "the best",
+    "validation": {"accuracy": 0.81, "score": 0.71, "images": 5000},
+}
+REFIT = {
+    "images": 50_000,
+    "validation_images": 5000,
+    "candidate_test": {"accuracy": 0.79, "score": 0.69},
+}
+
+
+@pytest.mark.parametrize("refit", [None, REFIT])
+def test_a_refit_is_declared_and_keeps_the_choices_validation_results(tmp_path, refit):
+    weights, target = tmp_path / "a.h5", tmp_path / "my_model_weights.h5"
+    write_weights(weights, make_parameters(0))
+    manifest = tmp_path / "manifest.json"
+    package(weights, target, manifest, choice=CHOICE, test=TEST, refit=refit)
+    about = read_json(manifest)
+    assert about["validation"] == {"accuracy": 0.81, "score": 0.71}
+    assert about["test"] == {"accuracy": 0.8, "score": 0.7}
+    assert about.get("refit") == refit
+    pack(manifest, [target], tmp_path / "a.zip")
+    with zipfile.ZipFile(tmp_path / "a.zip") as archive:
+        text = archive.read("README.txt").decode()
+    assert ("trained on all 50,000 images" in text) == (refit is not None)
+    assert ("kept 5,000 of them for validation" in text) == (refit is not None)
 
 
 @pytest.fixture

@@ -130,7 +130,7 @@ def test_json_with_tabs_is_read_as_snakemake_does(tmp_path):
 
 
 def test_the_shipped_files_are_read():
-    for path in (ROOT / "config.yaml", *(ROOT / "config").glob("*.yaml")):
+    for path in (ROOT / "config.yaml", *(ROOT / "config").rglob("*.yaml")):
         check_yaml(path)
 
 

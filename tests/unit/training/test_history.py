@@ -1,3 +1,5 @@
+import math
+
 import pytest
 
 from shears.runtime.files import read_csv, read_json
@@ -43,7 +45,15 @@ def test_details_and_the_machine_are_added_to_the_metrics(tmp_path):
 
 
 def test_a_history_of_no_number_is_not_written_half(tmp_path):
-    bad = [{**HISTORY[0], "validation_accuracy": float("nan")}]
+    bad = [{**HISTORY[0], "seconds": float("nan")}]
     with pytest.raises(ValueError):
         save_metrics(tmp_path / "a.csv", tmp_path / "a.json", bad, CONTEXT, {})
     assert not (tmp_path / "a.json").exists()
+
+
+def test_without_validation_images_there_is_no_accuracy(tmp_path):
+    nothing = {"validation_loss": math.nan, "validation_accuracy": math.nan}
+    files = (tmp_path / "a.csv", tmp_path / "a.json")
+    save_metrics(*files, [{**HISTORY[0], **nothing}], CONTEXT, {})
+    assert math.isnan(read_csv(files[0])[0]["validation_accuracy"])
+    assert read_json(files[1])["validation_accuracy"] is None

@@ -1,8 +1,10 @@
+import math
 from dataclasses import replace
 
 import numpy as np
 import pytest
 
+from shears.data.dataset import Split
 from shears.data.views import ViewSettings, draw_view
 from shears.model.forward import logits
 from shears.model.parameters import initial_parameters
@@ -29,6 +31,7 @@ def run(
     precision="float32",
     checkpoint=None,
     tensorboard=None,
+    validation=None,
     **options,
 ):
     """Trains on a few images; the vector of the parameters, and the history."""
@@ -36,7 +39,8 @@ def run(
         precision=precision, seed=seed, checkpoint=checkpoint, tensorboard=tensorboard
     )
     start, data = initial_parameters(0), make_data()
-    trained, history = train_network(start, data, data, recipe, context, **options)
+    shown = data if validation is None else validation
+    trained, history = train_network(start, data, shown, recipe, context, **options)
     return trained.vector, history
 
 
@@ -195,3 +199,17 @@ def test_pruning_on_normalised_pixels_ends_with_exactly_the_zeros_of_the_plan():
     recipe = change(LONGER, normalise=True, ema_decay=0.9)
     trained, _ = run(recipe, masks=MASKS)
     assert np.count_nonzero(trained == 0) == 1_000_000
+
+
+def test_without_validation_images_nothing_else_changes(tmp_path, caplog):
+    caplog.set_level("INFO", logger="shears")
+    nothing = Split(*(part[:0] for part in make_data()))
+    trained, history = run(validation=nothing)
+    expected, with_images = run()
+    assert trained.tobytes() == expected.tobytes()
+    for row, other in zip(history, with_images, strict=True):
+        assert math.isnan(row["validation_loss"])
+        assert math.isnan(row["validation_accuracy"])
+        assert row["loss"] == other["loss"]
+    lines = [r.message for r in caplog.records if "epoch 2/2" in r.message]
+    assert ["validation" in line for line in lines] == [False, True]

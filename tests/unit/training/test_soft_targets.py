@@ -49,6 +49,17 @@ def test_several_files_are_read_one_after_the_other(tmp_path):
     np.testing.assert_array_equal(read.shares[2:], parts[1].shares)
 
 
+def test_the_first_views_alone_can_be_used(tmp_path):
+    files = [tmp_path / name for name in ("a.h5", "b.h5", "c.h5")]
+    for file in files[:2]:  # the third is not needed
+        write_soft_targets(file, TARGETS)
+    read = read_soft_targets(files, 7, 3)
+    assert {len(array) for array in read[:-1]} == {3}
+    np.testing.assert_array_equal(read.logits[:2], TARGETS.logits)
+    np.testing.assert_array_equal(read.places[2], TARGETS.places[0])
+    assert read.crop == TARGETS.crop
+
+
 def test_without_a_teacher_there_are_none():
     assert read_soft_targets([], 7) is None
 

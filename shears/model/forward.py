@@ -63,8 +63,8 @@ def logits(
         seed: (2,) int32 for the dropout masks; needed if a rate is not zero.
         pixels: Set if the parameters are for normalised pixels
             (`input_normalisation.unfold`).
-        activate: Computes a hidden layer's activations from its kernel's outputs and
-            its bias.
+        activate: Computes a hidden layer's activations from its kernel's outputs
+            (pooled, where the layer is) and its bias.
 
     Returns:
         (B, 10) float32 logits.

@@ -153,13 +153,12 @@ class BatchNormParameters:
         return np.split(self.vector[PARAMETERS:], np.cumsum(HIDDEN_UNITS)[:-1])
 
 
-def kernel_mask(form: type[Parameters] | type[BatchNormParameters]) -> np.ndarray:
+def kernel_mask(*, batch_norm: bool) -> np.ndarray:
     """Marks what belongs to a kernel, not to biases, betas or gammas: (W,) bool."""
     mask = Parameters(np.zeros(PARAMETERS, bool))
     for kernel in mask.kernels:
         kernel[...] = True
-    gammas = GAMMAS if form is BatchNormParameters else 0
-    return np.pad(mask.vector, (0, gammas))
+    return np.pad(mask.vector, (0, GAMMAS if batch_norm else 0))
 
 
 def initial_parameters(seed: int) -> Parameters:

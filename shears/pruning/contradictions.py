@@ -48,6 +48,13 @@ def _contradictions(
                 f"{off} where start is initial, mask_of is set or granularity "
                 "is unit: single weights grow, and only at later mask updates",
             )
+    if settings.least_units and (
+        settings.drop_fraction or settings.granularity == "unit"
+    ):
+        yield (
+            ("least_units", "drop_fraction", "granularity"),
+            "0 where drop_fraction is set or granularity is unit: these drop any unit",
+        )
     if settings.dynamic and settings.drop_fraction:
         yield (
             ("drop_fraction", "dynamic"),

@@ -21,6 +21,7 @@ from shears.model.architecture import HIDDEN, KERNEL_SIZES, PARAMETERS
 from shears.model.parameters import SMALLEST, Parameters
 from shears.pruning.allocation import Allocation, allocate
 from shears.pruning.dead_units import remove_dead_units
+from shears.pruning.live_units import protect_units
 from shears.pruning.mask_plan import MaskUpdate, Snapshot
 from shears.pruning.saliency import Saliency, compute_saliency
 from shears.pruning.units import prune_units
@@ -54,6 +55,9 @@ class MaskSettings(Settings):
 
     floor: Fraction = 0.0
     """Least density of each kernel."""
+
+    least_units: Fraction = 0.0
+    """Fraction of each hidden layer's units that masks leave alive."""
 
     remove_dead_units: bool = False
     """Whether the weights of dead units are given to others."""
@@ -95,6 +99,7 @@ def make_mask(
     saliency: Parameters | None = None,
     densities: Sequence[float] = (),
     floor: float = 0.0,
+    least_units: float = 0.0,
     granularity: Granularity = "weight",
 ) -> Parameters:
     """Makes a mask with exactly the given number of zeros.
@@ -107,14 +112,16 @@ def make_mask(
         densities: For "ratio": the kernels' densities, in proportion.
         floor: Least density of each kernel. At least one weight of each stays, unless
             `zeros` leaves too few for that.
+        least_units: Fraction of each hidden layer's units that stay alive, if they are
+            (`protect_units`).
         granularity: "unit" prunes whole units first (`prune_units`).
 
     Returns:
         float32 of 0 and 1. Every weight that is already zero is pruned.
 
     Raises:
-        UserError: More weights than that are already zero, or the floor keeps more
-            weights than may stay.
+        UserError: More weights than that are already zero, or `floor` or `least_units`
+            keeps more weights than may stay.
     """
     pruned = np.abs(parameters.vector) < SMALLEST  # weights files have no denormals
     pruned_count = int(np.count_nonzero(pruned))
@@ -130,6 +137,10 @@ def make_mask(
         min(int(np.count_nonzero(kernel >= 0)), max(1, count))
         for kernel, count in zip(saliency.kernels, floor_counts(floor), strict=True)
     ]
+    if least_units:
+        protected = protect_units(saliency, parameters, least_units)
+        needed = [int(np.count_nonzero(kernel)) for kernel in protected.kernels]
+        least = [max(counts) for counts in zip(least, needed, strict=True)]
     if granularity == "unit":
         saliency = prune_units(
             saliency, zeros, allocation, least=least, densities=densities
@@ -137,13 +148,17 @@ def make_mask(
     alive_biases = sum(int(np.count_nonzero(bias >= 0)) for bias in saliency.biases)
     budget = max(0, PARAMETERS - zeros - alive_biases)  # of the kernels
     if sum(least) > budget:
-        if floor:
+        if floor or least_units:
+            key = "floor" if floor else "least_units"
+            value = floor or least_units
             raise UserError(
-                f"a floor of {floor:g} keeps {sum(least):,} weights of the kernels, "
-                f"but with {zeros:,} zeros only {budget:,} stay: lower the floor"
+                f"a {key} of {value:g} keeps {sum(least):,} weights of the kernels, "
+                f"but with {zeros:,} zeros only {budget:,} stay: lower the {key}"
             )
         least = [0] * len(least)
     counts = allocate(allocation, saliency.kernels, budget, least, densities)
+    if least_units:
+        saliency.vector[protected.vector] = np.inf
     kernels = [
         most_salient(kernel, count)
         for kernel, count in zip(saliency.kernels, counts, strict=True)
@@ -323,6 +338,7 @@ class Pruner:
             saliency=saliency,
             densities=settings.densities,
             floor=settings.floor,
+            least_units=settings.least_units,
             granularity=settings.granularity,
         )
         mask = choose(parameters)

@@ -221,7 +221,6 @@ def train_network(
         return parameters.vector
 
     mask_updates: dict[int, UpdateMask] = {}
-    form = BatchNormParameters if recipe.batch_norm else Parameters
     if recipe.batch_norm:
         norm = BatchNorm(training.images, pixels)
         logits: Forward = partial(
@@ -244,7 +243,12 @@ def train_network(
 
     vector, history = train(
         vector,
-        TrainedForm(logits, to_deployed, forward.logits, kernel_mask(form)),
+        TrainedForm(
+            logits,
+            to_deployed,
+            forward.logits,
+            kernel_mask(batch_norm=recipe.batch_norm),
+        ),
         training,
         validation,
         recipe,

@@ -366,6 +366,7 @@ MODULES = {
     "pruning/contradictions": NOTHING,
     "pruning/dead_units": ROUNDS_AND_SCORES,
     "pruning/folded_masks": TRAINING,
+    "pruning/live_units": ROUNDS,
     "pruning/mask_plan": TRAINING,
     "pruning/masks": ROUNDS,
     "pruning/rounds": ROUNDS,

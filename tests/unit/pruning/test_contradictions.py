@@ -36,6 +36,14 @@ def test_settings_that_go_together_have_no_contradiction():
             "",
             "saliency: found 'first_order', expected magnitude or random where start",
         ),
+        *(
+            (
+                {"least_units": 0.5, key: value},
+                "",
+                "least_units: found 0.5, expected 0 where drop_fraction is set or",
+            )
+            for key, value in (("drop_fraction", 0.3), ("granularity", "unit"))
+        ),
         (
             {"saliency": "second_moment", "start": "initial"},
             "",

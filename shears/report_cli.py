@@ -25,7 +25,7 @@ def report(options: argparse.Namespace) -> Answer:
         raise UserError(
             "runs: found one, expected two or more; shears open shows the page of one"
         )
-    check_packages(PACKAGES, "a report", "report")
+    check_packages(PACKAGES, "looking at a run", "report")
     from shears.reporting.comparison import write_comparison
     from shears.reporting.runs import find_results, name_runs, read_run
 
@@ -57,6 +57,7 @@ def _has_display() -> bool:
 
 def open_page(options: argparse.Namespace) -> Answer:
     """Opens the report of a run in the browser, or prints where it is."""
+    check_packages(PACKAGES, "looking at a run", "report")
     from shears.reporting.runs import find_results
 
     page = find_results(options.directory) / "report.html"
@@ -89,7 +90,7 @@ def _find_base(directory: str) -> Path:
 def watch(options: argparse.Namespace) -> Answer:
     """Shows a run while it trains, in a browser on this machine."""
     base = _find_base(options.directory)
-    check_packages(PACKAGES, "a report", "report")
+    check_packages(PACKAGES, "looking at a run", "report")
     from shears.reporting.live import Watched
     from shears.reporting.server import ADDRESS, Server
 

@@ -143,7 +143,7 @@ def draw_means(rows: Rows, key: str, name: str, left_out: int = 0) -> Chart:
 def candidate_marks(
     base: alt.Chart, rows: Rows, x: alt.X, y: alt.Y, shown: Mapping[str, str]
 ) -> alt.LayerChart:
-    """Marks each candidate, and the chosen one with a ring.
+    """Marks each candidate, and the chosen one, if there is one, with a ring.
 
     Args:
         base: The chart of the candidates; ``chosen`` is a field of its rows.
@@ -157,12 +157,14 @@ def candidate_marks(
         alt.Tooltip(f"{field}:Q", title=title, format=".4f")
         for field, title in shown.items()
     ]
-    marks = base.mark_point(filled=True, size=70, opacity=1)
-    ring = base.transform_filter(alt.datum.chosen)
-    ring = ring.mark_point(size=260, strokeWidth=2, color=GREY)
-    return ring.encode(x=x, y=y) + marks.encode(
+    marks = base.mark_point(filled=True, size=70, opacity=1).encode(
         x=x, y=y, tooltip=tooltip, **_methods(rows)
     )
+    if not any(row["chosen"] for row in rows):
+        return alt.layer(marks)
+    ring = base.transform_filter(alt.datum.chosen)
+    ring = ring.mark_point(size=260, strokeWidth=2, color=GREY)
+    return ring.encode(x=x, y=y) + marks
 
 
 def draw_equal_scores(

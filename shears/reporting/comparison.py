@@ -41,7 +41,7 @@ def _draw_frontiers(runs: Sequence[Run]) -> charts.Chart:
 
 def _curve_rows(runs: Sequence[Run]) -> list[dict[str, Any]]:
     """Joins the histories of the stages that led to each run's chosen candidate."""
-    rows = []
+    rows: list[dict[str, Any]] = []
     for run in runs:
         if not run.chosen:
             continue

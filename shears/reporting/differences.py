@@ -105,7 +105,8 @@ def compare_runs(first: Run, second: Run) -> Iterator[dict[str, Any]]:
             pairs.append((candidate.title, candidate, others[candidate.name]))
     for what, one, other in pairs:
         test = test_difference(one, other)
-        validation = score = None
+        validation: Difference | None = None
+        score: Difference | None = None
         if test:
             validation = binomial_difference(one.validation, other.validation)
             if min(one.test["score"], other.test["score"]) > 0:

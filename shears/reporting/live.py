@@ -191,7 +191,7 @@ def describe_run(base: Path) -> dict[str, Any]:
         chains.setdefault(chain[-1].partition("/round_")[0], chain)
         if len(chains) == (SHOWN if running else 1):
             break
-    panels = []
+    panels: list[charts.Chart] = []
     for i, (name, chain) in enumerate(chains.items()):
         own = [
             Candidate(one, {}, {}, {}, known[one].history)

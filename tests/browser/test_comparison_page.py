@@ -43,7 +43,7 @@ def test_a_print_fits_the_paper_and_has_no_folds(open_page, address):
 
 def test_each_run_has_a_colour_and_a_frontier(open_page, address):
     page = open_page(address)
-    legend = page.locator("#frontier .role-legend-label text").all_inner_texts()
+    legend = page.locator("#frontier .role-legend-label text").all_text_contents()
     assert legend == ["first", "second", "third"]
     lines = page.locator("#frontier .mark-line.role-mark path")
     assert lines.count() >= 3

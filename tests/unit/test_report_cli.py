@@ -1,3 +1,4 @@
+import importlib.util
 import json
 import os
 import signal
@@ -74,6 +75,20 @@ def test_a_run_without_a_report_is_not_opened(folder, capsys):
     assert main(["open", "a"]) == 1
     (line,) = capsys.readouterr().err.splitlines()
     assert "there is no report yet" in line and "shears watch a shows it" in line
+
+
+@pytest.mark.parametrize("arguments", ["report a b", "open a", "watch a"])
+def test_a_missing_package_is_one_line(folder, capsys, monkeypatch, arguments):
+    find = importlib.util.find_spec
+    monkeypatch.setattr(
+        importlib.util,
+        "find_spec",
+        lambda name: None if name == "jinja2" else find(name),
+    )
+    assert main(arguments.split()) == 1
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith("error: the package jinja2 is missing, which looking at")
+    assert line.endswith("pip install '.[report]'")
 
 
 @pytest.mark.slow

@@ -39,6 +39,7 @@ include: "rules/optimizers.smk"
 include: "rules/report.smk"
 include: "rules/classroom.smk"
 include: "rules/memory.smk"
+include: "rules/overview.smk"
 
 
 # Planning already writes Snakemake's records, and its own error would be a traceback.
@@ -80,6 +81,8 @@ onstart:
             check_room(folder)
             hold_lock(folder, seen)
         check_cluster(workflow.dag.needrun_jobs())
+        tell_of_run(workflow.dag.jobs, workflow.dag.needrun_jobs())
+    capture_output()
 
 
 onerror:

@@ -43,6 +43,7 @@ BELOW = {
         "evaluation",
         "inference",
     },
+    "forecast": {"model", "training"},
     "plan": {"runtime", "model", "pruning", "training", "config"},
     "notebook_cli": {"runtime", "notebooks", "optimizer_study"},
     "given_files": {"runtime", "data", "weight_files"},

@@ -296,6 +296,7 @@ MODULES = {
     "evaluation/score": SCORES,
     "evaluation/screening": NOTHING,
     "evaluation/selection": CHOICE,
+    "forecast": NOTHING,
     "given_files": NOTHING,
     "inference/__init__": SCORES,
     "inference/c_code": LATENCY,

@@ -130,9 +130,12 @@ class LogHandler(LogHandlerBase):
 
     def _on_error(self, record: logging.LogRecord) -> None:
         """Shows that a job has failed; why is said in the end."""
-        job = self.run.finish(record.jobid, failed=True)  # type: ignore[attr-defined]
-        if job and not self.cancelled:
-            self.screen.ended(job)
+        about: Any = record
+        job = self.run.finish(about.jobid, failed=True)
+        if job:
+            job.said, job.logs = about.rule_msg or "", about.log
+            if not self.cancelled:
+                self.screen.ended(job)
 
     def _on_group_error(self, record: logging.LogRecord) -> None:
         """Shows which jobs of a group have failed."""
@@ -228,8 +231,8 @@ class LogHandler(LogHandlerBase):
             )
         for job in failed:
             self.screen.line(f"error: {job.title}: {self.run.cause(job)}", style="red")
-            more = job.log if job.log.exists() else self.output
-            if more:
+            logs = [log for log in (job.log, *job.logs) if Path(log).exists()]
+            if more := logs[0] if logs else self.output:
                 self.screen.line(f"       more in {more}")
         for text in () if failed else self.errors:
             self.screen.line(f"error: {text}", style="red")

@@ -39,6 +39,8 @@ class Job:
         began: When, in seconds since 1970.
         ended: When it ended; None while it runs.
         failed: Whether it failed.
+        said: What the executor said of its failure: Slurm, of a job that it ended.
+        logs: Its logs, and the executor's.
         told: When a line about it was last written where there is no terminal.
     """
 
@@ -49,6 +51,8 @@ class Job:
     began: float
     ended: float | None = None
     failed: bool = False
+    said: str = ""
+    logs: Sequence[str] = ()
     told: float | None = None
 
     @property
@@ -169,6 +173,8 @@ class Run:
         """Says why a job failed, in one or two lines."""
         if text := read_cause(job.log, job.began):
             return text
+        if job.said:
+            return " ".join(job.said.split())[:300]
         about = [text for text in self.messages if f"{job.rule}.py" in text]
         if any(_KILLED.search(text) for text in about or self.messages):
             return (

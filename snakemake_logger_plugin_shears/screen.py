@@ -5,6 +5,7 @@ import os
 import termios
 import threading
 import time
+from collections import deque
 from collections.abc import Iterator
 from typing import Any, TextIO
 
@@ -42,8 +43,10 @@ class Screen:
             highlight=False,
             soft_wrap=not self.interactive,
         )
+        self.columns = 0
         self.ascii_only = self.console.options.ascii_only
         self.live: Live | None = None
+        self.kept: deque[RenderableType] = deque(maxlen=200)
         self._ending = threading.Event()
         self._ticker: threading.Thread | None = None
         self._lock = threading.RLock()
@@ -56,15 +59,7 @@ class Screen:
             self._measure()
             with contextlib.suppress(OSError, termios.error):
                 self._echo_controls(on=False)
-            self.live = Live(
-                console=self.console,
-                get_renderable=self.picture,
-                auto_refresh=False,
-                transient=True,
-                redirect_stdout=False,
-                redirect_stderr=False,
-                vertical_overflow="crop",
-            )
+            self.live = self._make_live()
             self.live.start()
         self._ticker = threading.Thread(target=self._tick, daemon=True)
         self._ticker.start()
@@ -97,6 +92,7 @@ class Screen:
         with self._lock:
             self.console.print(content, **how)
             self.stream.flush()
+            self.kept.append(content)
 
     def line(self, text: str, style: str = "") -> None:
         """Writes a line that stays."""
@@ -121,8 +117,39 @@ class Screen:
             size = os.get_terminal_size(self.stream.fileno())
         except (OSError, ValueError):
             return
-        if size.columns and size.lines and size != tuple(self.console.size):
-            self.console.size = (size.columns, size.lines)
+        if not (size.columns and size.lines):
+            return
+        narrower = size.columns < self.columns
+        self.columns = size.columns
+        self.console.size = (size.columns, size.lines)
+        if self.live and narrower:
+            self._draw_again()
+
+    def _draw_again(self) -> None:
+        """Clears the window, whose lines have been wrapped, and writes all again.
+
+        How many rows the picture has become, no program can know: some terminals wrap,
+        some cut, and tmux says its new size a moment after it has wrapped.
+        """
+        assert self.live
+        self.live.stop()
+        self.stream.write("\x1b[2J\x1b[H")
+        for content in list(self.kept)[-max(1, self.console.height // 2) :]:
+            self.console.print(content)
+        self.live = self._make_live()
+        self.live.start()
+
+    def _make_live(self) -> Live:
+        """Makes the part at the bottom."""
+        return Live(
+            console=self.console,
+            get_renderable=self.picture,
+            auto_refresh=False,
+            transient=True,
+            redirect_stdout=False,
+            redirect_stderr=False,
+            vertical_overflow="crop",
+        )
 
     def _tick(self) -> None:
         """Looks at the running jobs again and again."""

@@ -51,6 +51,12 @@ class Screen:
         elif letter == "K":
             assert numbers == "2", numbers
             self.rows[self.row] = ""
+        elif letter == "J":
+            assert numbers == "2", numbers
+            self.rows = ["" for _ in self.rows]
+        elif letter == "H":
+            assert not numbers, numbers
+            self.row = self.column = 0
         elif numbers == "?25":
             self.cursor_shown = letter == "h"
         else:

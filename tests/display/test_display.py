@@ -192,7 +192,13 @@ def test_ctrl_c_leaves_the_terminal_clean_and_the_run_resumes(folder):
     terminal = Terminal(COMMAND, folder, columns=120)
     terminal.wait_for("epoch 2/4")
     terminal.resize(80)
+    terminal.wait_for("▸ Training", seconds=10)
+    while "\x1b[2J" not in terminal.read():
+        pass
     terminal.read()
+    shown = terminal.screen.text.splitlines()
+    assert max(map(len, shown)) <= 80
+    assert sum("epoch 2/4" in line for line in shown) == 1
     terminal.interrupt()
     assert terminal.end() != 0
     assert terminal.screen.cursor_shown

@@ -76,6 +76,9 @@ def test_a_job_that_runs_again_has_not_failed(run):
 def test_a_cause_is_found_outside_of_the_log(run, tmp_path):
     job = run.start(1, "train_baseline", "training", str(tmp_path / "a.log"))
     assert run.cause(job) == "the job ended without saying why"
+    job.said = "SLURM-job '7' failed,\n SLURM status is: 'TIMEOUT'"
+    assert run.cause(job) == "SLURM-job '7' failed, SLURM status is: 'TIMEOUT'"
+    job.said = ""
     run.messages.append("MissingOutputException in rule train_baseline: Job 1 has none")
     assert "Job 1 has none" in run.cause(job)
     run.messages.append("Command 'train_baseline.py' died with <Signals.SIGKILL: 9>.")

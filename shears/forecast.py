@@ -1,8 +1,8 @@
 """How long jobs will take and how much disk they need, before they begin.
 
-Training is reckoned from a measured second of its step on this machine (`speed`); the
-other jobs from what they took on one machine, scaled by how long TensorFlow takes to
-start here.
+Training is reckoned from a measured second of its step on this machine
+(`speed.measure`); the other jobs from what they took on one machine, scaled by how long
+TensorFlow takes to start here.
 """
 
 import json

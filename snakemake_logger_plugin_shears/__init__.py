@@ -11,10 +11,10 @@ from snakemake_interface_logger_plugins.base import LogHandlerBase
 
 # Snakemake imports all plugins that it finds, and it must also start without rich.
 AVAILABLE = find_spec("rich") is not None
-LogHandler: type[LogHandlerBase] = LogHandlerBase
+LogHandler = LogHandlerBase
 if AVAILABLE:
     from snakemake_logger_plugin_shears import handler
 
-    LogHandler = handler.LogHandler
+    LogHandler = handler.LogHandler  # type: ignore[misc]
 
 __all__ = ["AVAILABLE", "LogHandler"]

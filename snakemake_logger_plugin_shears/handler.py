@@ -231,7 +231,7 @@ class LogHandler(LogHandlerBase):
             )
         for job in failed:
             self.screen.line(f"error: {job.title}: {self.run.cause(job)}", style="red")
-            logs = [log for log in (job.log, *job.logs) if Path(log).exists()]
+            logs = [path for path in (job.log, *map(Path, job.logs)) if path.exists()]
             if more := logs[0] if logs else self.output:
                 self.screen.line(f"       more in {more}")
         for text in () if failed else self.errors:

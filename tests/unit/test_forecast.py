@@ -55,6 +55,19 @@ def test_a_training_takes_its_images_and_what_is_around_them(measured):
     assert measured == [(1, 2)]  # steps that are alike are measured once
 
 
+def test_trainings_of_a_demo_took_what_is_reckoned(monkeypatch):
+    """The seconds are those of a real `make demo`, whose speed was 1,339 images/s."""
+    found = StepTime(3.0, 1 / 1339)
+    monkeypatch.setattr(forecast, "measure", lambda *_, **__: (STARTED, [found]))
+    for epochs, seconds in ((8, 15.78), (6, 13.25), (6, 13.08), (12, 20.64)):
+        recipe = RECIPE.model_copy(update={"epochs": epochs}).model_dump(mode="json")
+        settings = {"recipe": recipe, "precision": "float32"}
+        done = training_work(
+            "prune_round", 2, settings, images=1200, validation_images=300
+        )
+        assert forecast.forecast([done]).seconds[0] == pytest.approx(seconds, rel=0.1)
+
+
 def test_the_teacher_is_measured_by_itself(measured):
     logits = logits_work(
         "save_teacher_logits", 2, RECIPE, "float32", views=6, images=900, width=0.5

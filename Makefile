@@ -20,6 +20,7 @@
 #   make figures     the documents' pictures: the DAG, the report, a leaderboard
 #   make docs        the documents and the library's API as one site, in docs/_build
 #   make lock        compile the lock files again (needs uv)
+# VERBOSE=1 shows everything that Snakemake, jobs and pip print.
 # GPU=1 uses the lock with the CUDA libraries (.venv-gpu); PYTHON=... names the Python.
 
 ifneq ($(words $(CURDIR)),1)
@@ -48,6 +49,9 @@ UNUSABLE := $(shell \
     echo "$(BIN)/python does not run: the Python it was made with is gone"; \
   fi)
 endif
+
+# What pip prints stays in a file unless it fails: $(call quietly,FOLDER,COMMAND).
+quietly = $(if $(VERBOSE),$(2),{ $(2); } >$(1)/pip.log 2>&1 || { cat $(1)/pip.log >&2; exit 1; })
 
 .PHONY: always help env demo reproduce test test-fast hooks test-browser test-graders test-slurm lint bench bench-peer search autograder results reliability fuzz audit scaling schema figures docs lock
 help:
@@ -81,18 +85,15 @@ $(READY): $(LOCK) $(if $(UNUSABLE),always)
 	  echo "$$found cannot make a virtual environment; on Debian and Ubuntu:" \
 	    "apt install python3-venv" >&2; exit 1; }; \
 	echo "Installing the packages of $(LOCK) into $(VENV) (a few minutes, once)"; \
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes \
-	  -r $(LOCK)
+	$(call quietly,$(VENV),$(BIN)/python -m pip install --quiet \
+	  --disable-pip-version-check --require-hashes -r $(LOCK))
 	@touch $@
 
 demo: $(READY)
 	$(BIN)/snakemake --cores $(CORES) --configfile config/demo.yaml
-	@echo "report:     demo/results/report.html"
-	@echo "submission: demo/results/submission/my_model_weights.h5"
 
 reproduce: $(READY)
 	$(BIN)/snakemake --cores $(CORES)
-	@echo "report and submission: report.html and submission/ in results/"
 
 # In several processes, one more than there are processors, because the slow tests often
 # wait, but at most four: each takes a gigabyte of memory. Few tests are handed out at a
@@ -104,14 +105,15 @@ test: $(READY)
 	$(BIN)/python -m pytest $(SIDE_BY_SIDE) $(ARGS)
 
 test-fast: $(READY)
-	$(BIN)/python -m pytest $(SIDE_BY_SIDE) -m "not slow" tests/unit tests/tools $(ARGS)
+	$(BIN)/python -m pytest $(SIDE_BY_SIDE) -m "not slow" tests/unit tests/tools \
+	  tests/display $(ARGS)
 
 hooks: $(READY)
 	$(BIN)/pre-commit install
 
 $(VENV)/browser: envs/requirements-browser.lock $(READY)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes \
-	  -r envs/requirements-browser.lock
+	@$(call quietly,$(VENV),$(BIN)/python -m pip install --quiet \
+	  --disable-pip-version-check --require-hashes -r envs/requirements-browser.lock)
 	@touch $@
 
 test-browser: $(VENV)/browser
@@ -140,8 +142,8 @@ bench: $(READY)
     envs/requirements-%.lock $(READY)
 	rm -rf $(@D)
 	$(BIN)/python -m venv $(@D)
-	$(@D)/bin/python -m pip install --quiet --disable-pip-version-check \
-	  --require-hashes -r $<
+	@$(call quietly,$(@D),$(@D)/bin/python -m pip install --quiet \
+	  --disable-pip-version-check --require-hashes -r $<)
 	@touch $@
 
 bench-peer: .venv-peer/installed
@@ -184,8 +186,8 @@ figures: $(VENV)/browser
 	$(BIN)/python -m tools.write_figures
 
 $(VENV)/docs: envs/requirements-docs.lock $(READY)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes \
-	  -r envs/requirements-docs.lock
+	@$(call quietly,$(VENV),$(BIN)/python -m pip install --quiet \
+	  --disable-pip-version-check --require-hashes -r envs/requirements-docs.lock)
 	@touch $@
 
 docs: $(VENV)/docs

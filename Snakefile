@@ -41,6 +41,7 @@ include: "rules/report.smk"
 include: "rules/classroom.smk"
 include: "rules/trial.smk"
 include: "rules/memory.smk"
+include: "rules/overview.smk"
 
 
 # Planning already writes Snakemake's records, and its own error would be a traceback.
@@ -82,6 +83,8 @@ onstart:
             check_room(folder)
             hold_lock(folder, seen)
         check_cluster(workflow.dag.needrun_jobs())
+        tell_of_run(workflow.dag.jobs, workflow.dag.needrun_jobs())
+    capture_output()
 
 
 onerror:

@@ -12,13 +12,13 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from shears.config import Configuration, MethodSettings, RoundSettings
+from shears.forecast import FORWARD, alike
 from shears.plan import Plan, plan
 from shears.runtime import machine
 from shears.runtime.errors import UserError, show_value
 from shears.runtime.files import read_json, write_json
 from shears.training.speed import Step, StepTime, measure
 
-FORWARD = 1 / 3  #: of a training step: the backward pass takes twice as long
 UNITS = {"min": 60.0, "h": 3600.0}
 # Seconds, reckoned from the reference run: what does not grow with epochs.
 AROUND_RUN = 60.0
@@ -170,13 +170,6 @@ def list_trainings(planned: Plan) -> list[Training]:
     return rows
 
 
-def _alike(step: Step) -> tuple[Any, ...]:
-    """Returns what a step's time depends on."""
-    recipe = step.recipe
-    batch_norm = recipe.batch_norm or step.width is not None
-    return (recipe.batch_size, recipe.optimizer, batch_norm, step.width, step.distilled)
-
-
 def reckon(
     planned: Plan, measuring: Callable[[Sequence[Step]], Sequence[StepTime]]
 ) -> tuple[list[Cost], float, dict[str, float]]:
@@ -191,7 +184,7 @@ def reckon(
         measured images per second, by what is trained.
     """
     rows = list_trainings(planned)
-    steps = {_alike(row.step): row.step for row in rows}
+    steps = {alike(row.step): row.step for row in rows}
     times = dict(zip(steps, measuring(list(steps.values())), strict=True))
     config = planned.config
     images = planned.training_images + FORWARD * config.data.validation_images
@@ -200,7 +193,7 @@ def reckon(
     around = AROUND_RUN + AROUND_CANDIDATE * len(planned.candidates)
     around += AROUND_STUDY * bool(config.optimizers.data_sets)
     for row in rows:
-        per_image = times[_alike(row.step)].per_image
+        per_image = times[alike(row.step)].per_image
         count = row.count if row.step.width is not None else 1  # of all teachers
         times_trained = row.count + more * row.refit * count
         speeds[row.name] = 1 / per_image

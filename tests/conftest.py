@@ -1,6 +1,7 @@
 """Fixtures that several test files share."""
 
 import io
+import os
 import tarfile
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
@@ -15,6 +16,8 @@ from shears.model.architecture import SHAPES
 from shears.model.parameters import Parameters
 from shears.runtime.errors import UserError
 
+# Tests read what Snakemake writes; tests/display/ has its own display.
+os.environ["VERBOSE"] = "1"
 # A busy machine is no failure: no test is timed.
 settings.register_profile("untimed", deadline=None)
 settings.load_profile("untimed")

@@ -92,6 +92,7 @@ def _run_on_full_disk(
     with subprocess.Popen(
         [sys.executable, "-m", "snakemake", "--cores", "all", target],
         cwd=project,
+        env={**os.environ, "VERBOSE": "1"},  # the announcement is Snakemake's
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         encoding="utf-8",

@@ -64,6 +64,7 @@ def run_and_kill(folder: Path, after: float, victim: str, output: Path) -> str |
         run = subprocess.Popen(
             [sys.executable, "-m", "snakemake", "--cores", "all"],
             cwd=folder,
+            env={**os.environ, "VERBOSE": "1"},  # jobs' own lines
             stdout=file,
             stderr=subprocess.STDOUT,
             start_new_session=True,

@@ -164,7 +164,7 @@ def candidate_marks(
         return alt.layer(marks)
     ring = base.transform_filter(alt.datum.chosen)
     ring = ring.mark_point(size=260, strokeWidth=2, color=GREY)
-    return ring.encode(x=x, y=y) + marks
+    return alt.layer(ring.encode(x=x, y=y), marks)
 
 
 def draw_equal_scores(

@@ -136,11 +136,14 @@ def no_link(name: str, flags: int) -> int:
     return os.open(name, flags | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, 0o666)
 
 
-def check_room(folder: str | Path) -> None:
+def check_room(folder: str | Path) -> int:
     """Checks before a run begins that its disk is not nearly full.
 
     Args:
         folder: Where the run writes; created if it is missing.
+
+    Returns:
+        The bytes that are free.
 
     Raises:
         UserError: Less than `ROOM` is free, or the folder cannot be created.
@@ -155,6 +158,7 @@ def check_room(folder: str | Path) -> None:
             f"{folder}: {free:,} bytes are free on its disk, expected at least "
             f"{ROOM:,}: make room and run again"
         )
+    return free
 
 
 def check_writable(places: Iterable[str | Path]) -> None:

@@ -68,7 +68,8 @@ def log_job(name: str, log_file: str | Path) -> Iterator[None]:
 
     Raises:
         SystemExit: With 1, after an error that `explain` knows; its traceback goes to
-            the log file only. Any other exception passes through: it is our bug.
+            the log file only. Any other exception passes through, as it is our bug; the
+            log has its traceback, too.
     """
     end_with_run()
     path = Path(log_file)
@@ -93,12 +94,13 @@ def log_job(name: str, log_file: str | Path) -> Iterator[None]:
             yield
     except Exception as error:
         explanation = explain(error)
-        if explanation is None:
-            raise
-        log.error("error: %s", explanation)
+        if explanation is not None:
+            log.error("error: %s", explanation)
         if not isinstance(error, UserError) and to_file.stream:
             with contextlib.suppress(OSError):
                 to_file.stream.write(traceback.format_exc())
+        if explanation is None:
+            raise
         sys.exit(1)
     finally:
         root.handlers = []

@@ -43,6 +43,7 @@ BELOW = {
         "evaluation",
         "inference",
     },
+    "forecast": {"model", "training"},
     "methods": {"runtime", "config"},
     "plan_checks": {"runtime", "model", "pruning", "training", "config", "methods"},
     "plan": {
@@ -54,7 +55,7 @@ BELOW = {
         "methods",
         "plan_checks",
     },
-    "budget": {"runtime", "training", "config", "plan"},
+    "budget": {"runtime", "training", "config", "forecast", "plan"},
     "notebook_cli": {"runtime", "notebooks", "optimizer_study"},
     "given_files": {"runtime", "data", "weight_files"},
     "inference_cli": {"runtime", "inference", "given_files"},

@@ -20,7 +20,7 @@ from tests import ROOT
 
 PROJECT = (
     "Snakefile config.yaml config envs notebooks profiles report rules schemas scripts "
-    "shears"
+    "shears snakemake_logger_plugin_shears"
 )
 
 

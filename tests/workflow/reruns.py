@@ -317,6 +317,7 @@ MODULES = {
     "evaluation/paired": NOTHING,
     "evaluation/screening": NOTHING,
     "evaluation/selection": CHOICE,
+    "forecast": NOTHING,
     "given_files": NOTHING,
     "inference/__init__": SCORES,
     "inference/c_code": LATENCY,

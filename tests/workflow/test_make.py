@@ -94,3 +94,21 @@ def test_a_link_to_an_environment_is_no_other_place(clone):
     config.write_text(text, encoding="utf-8")
     dry = subprocess.run(["make", "-n", "demo"], cwd=clone, stdout=subprocess.PIPE)
     assert b"venv belongs" not in dry.stdout and b"pip install" not in dry.stdout
+
+
+@pytest.mark.parametrize("verbose", ["", "1"])
+@pytest.mark.parametrize("fails", [False, True])
+def test_what_pip_prints_is_shown_only_if_it_fails(clone, verbose, fails):
+    shutil.rmtree(clone / ".venv")
+    pip = clone.parent / "pip.py"
+    text = pip.read_text(encoding="utf-8") + "print('DEPRECATION', file=sys.stderr)\n"
+    pip.write_text(text + f"sys.exit({int(fails)})\n", encoding="utf-8")
+    result = subprocess.run(
+        ["make", "env", f"PYTHON={clone.parent}/python", f"VERBOSE={verbose}"],
+        cwd=clone,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        encoding="utf-8",
+    )
+    assert bool(result.returncode) == fails
+    assert ("DEPRECATION" in result.stdout) == (fails or bool(verbose))

@@ -1,0 +1,127 @@
+"""How long jobs will take and how much disk they need."""
+
+import json
+
+import numpy as np
+import pytest
+
+from shears import forecast
+from shears.forecast import (
+    STARTED,
+    Work,
+    disk_needed,
+    epochs_done,
+    in_bytes,
+    in_words,
+    logits_work,
+    name_jobs,
+    together,
+    training_work,
+)
+from shears.training.recipe import Recipe
+from shears.training.speed import StepTime
+
+RECIPE = Recipe(learning_rate=1e-3, epochs=10)
+SETTINGS = {"recipe": RECIPE.model_dump(mode="json"), "precision": "float32"}
+
+
+def work(name="train_baseline", **changes):
+    """A training of ten epochs on 900 images, with 300 for validation."""
+    return training_work(
+        name, 2, {**SETTINGS, **changes}, images=900, validation_images=300
+    )
+
+
+@pytest.fixture
+def measured(monkeypatch):
+    """Steps that are measured: 0.01 s for an image, TensorFlow starts as usual."""
+    asked = []
+
+    def measure(steps, *, threads, gpus):
+        asked.append((len(steps), threads))
+        return STARTED, [StepTime(3.0, 0.01) for _ in steps]
+
+    monkeypatch.setattr(forecast, "measure", measure)
+    return asked
+
+
+def test_a_training_takes_its_images_and_what_is_around_them(measured):
+    found = forecast.forecast([work(), work("prune_round"), Work("score_report", 1)])
+    training = 10 * (900 + 100) * 0.01
+    assert found.seconds[0] == pytest.approx(training + STARTED + 3 + 2.5)
+    assert found.seconds[1] == found.seconds[0]
+    assert found.seconds[2] == pytest.approx(7)
+    assert found.speeds == {"student": 100}
+    assert measured == [(1, 2)]  # steps that are alike are measured once
+
+
+def test_trainings_of_a_demo_took_what_is_reckoned(monkeypatch):
+    """The seconds are those of a real `make demo`, whose speed was 1,339 images/s."""
+    found = StepTime(3.0, 1 / 1339)
+    monkeypatch.setattr(forecast, "measure", lambda *_, **__: (STARTED, [found]))
+    for epochs, seconds in ((8, 15.78), (6, 13.25), (6, 13.08), (12, 20.64)):
+        recipe = RECIPE.model_copy(update={"epochs": epochs}).model_dump(mode="json")
+        settings = {"recipe": recipe, "precision": "float32"}
+        done = training_work(
+            "prune_round", 2, settings, images=1200, validation_images=300
+        )
+        assert forecast.forecast([done]).seconds[0] == pytest.approx(seconds, rel=0.1)
+
+
+def test_the_teacher_is_measured_by_itself(measured):
+    logits = logits_work(
+        "save_teacher_logits", 2, RECIPE, "float32", views=6, images=900, width=0.5
+    )
+    found = forecast.forecast([work("train_teacher", width=0.5), work(), logits])
+    assert measured == [(2, 2)]
+    assert set(found.speeds) == {"teacher", "student"}
+    assert found.seconds[2] == pytest.approx(6 * 900 / 3 * 0.01 + STARTED + 3 + 2.5)
+
+
+def test_nothing_is_measured_where_nothing_trains(measured):
+    forecast.forecast([Work("score_report", 1), Work("unheard_of", 1)])
+    found = forecast.forecast([work()], measured=False)
+    assert measured == [] and found.speeds == {}
+    assert found.seconds[0] == pytest.approx(10 + STARTED + 3 + 2.5)
+
+
+def test_a_checkpoint_leaves_fewer_epochs(tmp_path):
+    path = tmp_path / "a.npz"
+    assert epochs_done(None) == epochs_done(path) == 0
+    np.savez(path, about=np.array(json.dumps({"history": [{}] * 4})))
+    assert epochs_done(path) == 4
+    path.write_bytes(b"damaged")
+    assert epochs_done(path) == 0
+
+
+def test_jobs_share_the_machine_by_their_threads():
+    works = [work(), Work("score_candidate", 1), Work("score_candidate", 1)]
+    assert together(works, [10, 6, 6], cores=2) == ([1, 0.5, 0.5], 16)
+    assert together(works, [10, 6, 6], cores=8, gpus=1)[0] == [1, 0.125, 0.125]
+
+
+def test_the_disk_holds_what_a_run_writes():
+    def needed(*names, **how):
+        works = [Work(name, 1) for name in names]
+        settings = {"data": "cifar10", "images": 45_000, "views": 16, "downloads": 0}
+        return disk_needed(works, **{**settings, **how})
+
+    assert needed() == 0
+    assert 184_000_000 < needed("prepare_dataset") < 186_000_000  # 184,385,856 found
+    assert 20_000_000 < needed("save_teacher_logits") < 22_000_000
+    assert 29e6 < needed("prune_round") < 32e6  # a checkpoint of 25 MB, and results
+    assert needed(downloads=1) == 170_052_171
+
+
+def test_words_are_as_exact_as_what_is_known():
+    assert [in_words(s) for s in (1, 62, 600, 7_500, 7_200)] == [
+        "5 s",
+        "60 s",
+        "10 min",
+        "2 h 5 min",
+        "2 h",
+    ]
+    assert [in_bytes(n) for n in (1, 1.7e8, 1.24e9)] == ["1 MB", "170 MB", "1.2 GB"]
+    assert name_jobs(["score_report", "prune_round", "prune_round"]) == (
+        "2 pruning rounds, the report"
+    )

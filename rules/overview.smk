@@ -116,13 +116,12 @@ def tell_of_run(jobs, needed) -> None:
         for job, work, took, share in zip(needed, works, expected.seconds, shares)
     }
     text = ""
-    if known and CONFIG.refit:
-        text = " and the refit of the chosen network"
     if known:
+        refit = " and the refit of the chosen network" if CONFIG.refit else ""
         speeds = ", ".join(
             f"{kind} {speed:,.0f} images/s" for kind, speed in expected.speeds.items()
         )
-        text = f"time:  about {in_words(seconds)}{text}"
+        text = f"time:  about {in_words(seconds)}{refit}"
         text += f" ({speeds})" if speeds else ""
     tell(text, planned=planned if known else {}, queue=uses_slurm())
 

@@ -161,7 +161,7 @@ def candidate_marks(
         x=x, y=y, tooltip=tooltip, **_methods(rows)
     )
     if not any(row["chosen"] for row in rows):
-        return alt.layer(marks)
+        return alt.LayerChart(layer=[marks])
     ring = base.transform_filter(alt.datum.chosen)
     ring = ring.mark_point(size=260, strokeWidth=2, color=GREY)
     return ring.encode(x=x, y=y) + marks

@@ -75,6 +75,7 @@ nitpick_ignore_regex = [
     (
         "py:.*|any",
         r"(argparse|ast|collections|datetime|io|pathlib|posix|types|typing)\..+"
+        r"|shears\.pruning\.mask_plan\.(Form|Other)"  # type variables
         r"|(altair|h5py|keras|matplotlib|nbformat|numpy|pydantic\w*|requests|tensorflow|tf)\..+",
     ),
 ]

@@ -23,6 +23,6 @@ rule measure_latency:
         runs=CONFIG.latency.runs,
         code=code("measure_latency"),
     message:
-        "Measuring the latency of {params.candidates}"
+        "Measuring the latency of all candidates"
     script:
         "../scripts/measure_latency.py"

@@ -50,8 +50,7 @@ rule save_teacher_logits:
         settings=view_settings,
         code=code("save_teacher_logits"),
     message:
-        "Saving the teacher's logits, part {wildcards.part}: views "
-        "{params.settings[numbers]} of each image"
+        "Saving the teacher's logits for views of each image, part {wildcards.part}"
     script:
         "../scripts/save_teacher_logits.py"
 

@@ -211,9 +211,9 @@ def decide(
     """Measures training here and decides the factor.
 
     Returns:
-        What the file keeps: budget, factor, images_per_second, seconds (reckoned: of
-        the whole run before and after scaling, and of what does not scale), machine,
-        date.
+        The file's contents, which are budget, factor, images_per_second, seconds (as
+        reckoned, of the whole run before and after scaling, and of what does not
+        scale), machine and date.
 
     Raises:
         UserError: The measurement failed.

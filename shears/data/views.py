@@ -61,14 +61,14 @@ def split_views(count: int) -> list[range]:
 def draw_view(images: int, number: int, settings: ViewSettings) -> View:
     """Draws a view of each image.
 
-    With `settings.flip`, views 2 k and 2 k + 1 are mirror images of each other, so that
+    With ``flip``, views 2 k and 2 k + 1 are mirror images of each other, so that
     each image is mirrored in every other epoch (alternating flip; Jordan 2024, section
     3.6). Mixes are those of mixup with alpha 1 (Zhang et al. 2018).
 
     Args:
         images: Number of images.
         number: Number of the view, from 0.
-        settings: How views are drawn. The last 15 % of `settings.count` are not mixed.
+        settings: How views are drawn. The last 15 % of ``count`` are not mixed.
     """
     flip, crop = settings.flip, settings.crop
     rng = np.random.default_rng([settings.seed, number // 2 if flip else number])

@@ -117,9 +117,9 @@ def compare_methods(
         methods: By name, the outcomes for each seed, on the same images.
 
     Returns:
-        Rows, a row per other method and measure: method, against, measure, seeds,
+        A row per other method and measure, with method, against, measure, seeds,
         images, first and other (the means), difference, standard_error, covers (what
-        that error covers), verdict.
+        that error covers) and verdict.
     """
     (against, base), *others = methods.items()
     rows = []

@@ -185,7 +185,7 @@ def logits(
 def fusion_factors(
     parameters: BatchNormParameters, statistics: Statistics
 ) -> list[np.ndarray]:
-    """Computes the factor that folding applies to each unit: |gamma| / std, float64."""
+    """Computes the factor that folding applies to each unit: gamma / std, float64."""
     return [
         np.abs(gamma, dtype=np.float64) / np.sqrt(variance + EPSILON, dtype=np.float64)
         for gamma, (_, variance) in zip(parameters.gammas, statistics, strict=True)
@@ -197,7 +197,7 @@ def fold_statistics(
 ) -> Parameters:
     """Folds batch norm, with the given statistics, into the network (float32).
 
-    W' = W |gamma| / std, b' = beta - mean gamma / std (as
+    W' = W gamma / std, b' = beta - mean gamma / std (as
     ``fuse_conv_bn_eval`` of PyTorch and ``switch_to_deploy`` of RepVGG do).
     """
     folded = Parameters(parameters.network.vector.astype(np.float64))

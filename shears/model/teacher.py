@@ -79,7 +79,7 @@ def whitening_filters(images: np.ndarray) -> np.ndarray:
     """Computes filters whose outputs are uncorrelated, with variance 1.
 
     Args:
-        images: (N, 32, 32, 3) uint8; the first `WHITENED` are used.
+        images: (N, 32, 32, 3) uint8; the first 5,000 are used.
 
     Returns:
         (2, 2, 3, FILTERS) float32, for normalised pixels.

@@ -17,7 +17,7 @@ def protect_units(
     A unit's saliency is the sum of its incoming weights'. Protected weights lead from
     the image to the output through protected units. Where inputs come from a ReLU, the
     incoming one is positive, unless the unit has none and a positive bias. So none of
-    these units is dead (`remove_dead_units`).
+    these units is dead (`dead_units.remove_dead_units`).
 
     Args:
         saliency: float64; negative where already pruned.

@@ -123,7 +123,8 @@ def seconds_per_image(
         distilled: Whether the loss has a teacher's soft targets.
 
     Returns:
-        Seconds. An epoch is longer: it ends with an evaluation of validation images.
+        Seconds. An epoch is longer, because it ends with an evaluation of validation
+        images.
 
     Raises:
         UserError: The measurement failed.

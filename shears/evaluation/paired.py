@@ -29,7 +29,7 @@ class Outcomes(NamedTuple):
 MORE_IS_BETTER = {"cross_entropy": False, "accuracy": True}
 
 
-class Difference(NamedTuple):
+class PairedDifference(NamedTuple):
     """A mean difference.
 
     Attributes:
@@ -59,7 +59,7 @@ def measure_outcomes(logits: np.ndarray, labels: np.ndarray) -> Outcomes:
     return Outcomes(losses, (logits.argmax(1) == labels).astype(np.float64))
 
 
-def compare(first: np.ndarray, other: np.ndarray) -> Difference:
+def compare(first: np.ndarray, other: np.ndarray) -> PairedDifference:
     """Computes the mean difference of two methods and its standard error.
 
     With one seed, the standard error covers the draw of the images: what these two
@@ -88,7 +88,7 @@ def compare(first: np.ndarray, other: np.ndarray) -> Difference:
         degrees = (seeds - 1) * (images - 1)
         noise = float((residual**2).sum()) / max(degrees, 1) / (seeds * images)
         variance = _variance(by_seed) / seeds + max(0.0, variance - noise)
-    return Difference(mean, math.sqrt(variance), seeds, images)
+    return PairedDifference(mean, math.sqrt(variance), seeds, images)
 
 
 def _variance(values: np.ndarray) -> float:
@@ -96,7 +96,7 @@ def _variance(values: np.ndarray) -> float:
     return float(values.var(ddof=1)) if len(values) > 1 else 0.0
 
 
-def judge(difference: Difference, *, more_is_better: bool) -> str:
+def judge(difference: PairedDifference, *, more_is_better: bool) -> str:
     """Says whether the other method is better, worse, or neither is shown.
 
     Args:

@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from shears.evaluation.paired import compare
 from shears.reporting.candidates import Candidate
 from shears.reporting.runs import Run
 from shears.runtime.files import read_csv
@@ -53,9 +54,8 @@ def paired_difference(first: np.ndarray, second: np.ndarray) -> Difference:
         first: (N,) bool, which images the first candidate classifies correctly.
         second: The same of the second.
     """
-    each = second.astype(float) - first
-    error = each.std(ddof=1) / math.sqrt(len(each)) if len(each) > 1 else math.nan
-    return Difference(float(each.mean()), float(error), True)
+    found = compare(first[None], second[None])
+    return Difference(found.mean, found.standard_error, True)
 
 
 def _read_predictions(path: str | Path) -> tuple[np.ndarray, np.ndarray] | None:

@@ -9,8 +9,8 @@ from scipy import stats
 
 from shears.evaluation.paired import (
     ERRORS,
-    Difference,
     Outcomes,
+    PairedDifference,
     compare,
     compare_methods,
     describe,
@@ -104,7 +104,7 @@ def test_the_error_is_the_spread_over_other_images_and_other_seeds():
 def test_a_verdict_needs_two_standard_errors_and_knows_which_way_is_better(
     mean, error, more_is_better
 ):
-    verdict = judge(Difference(mean, error, 1, 9), more_is_better=more_is_better)
+    verdict = judge(PairedDifference(mean, error, 1, 9), more_is_better=more_is_better)
     if abs(mean) <= ERRORS * error:
         assert verdict == "not decided"
     else:

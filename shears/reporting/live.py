@@ -47,7 +47,7 @@ class Stage(NamedTuple):
     """A network that is being trained, or has been.
 
     Attributes:
-        name: "teacher" or a candidate's.
+        name: A teacher's ("teacher/seed_0") or a candidate's.
         done: Whether its weights are there.
         history: A row per completed epoch.
         epochs: How many it will have; 0 if that is not known.
@@ -91,10 +91,16 @@ def read_checkpoint(path: Path) -> list[dict[str, float]]:
         return []
 
 
+def _teachers(base: Path) -> list[str]:
+    """Lists the names of the teachers that were begun."""
+    begun = (base / "results/teacher").glob("seed_*")
+    return sorted(f"teacher/{path.name}" for path in begun if path.is_dir())
+
+
 def _read_stage(base: Path, name: str) -> Stage | None:
     """Reads a stage; None if it was never begun."""
     folder = base / "results" / name
-    output = folder / ("teacher.npz" if name == "teacher" else "weights.h5")
+    output = folder / ("teacher.npz" if name in _teachers(base) else "weights.h5")
     record = read_record(output)
     recipe = settings_of(record).get("recipe", {}) if record else {}
     epochs = int(recipe.get("epochs", 0))
@@ -112,8 +118,8 @@ def _read_stage(base: Path, name: str) -> Stage | None:
 
 
 def read_stages(base: Path) -> list[Stage]:
-    """Lists the networks of a run that were begun, the teacher first."""
-    names = ["teacher", *find_candidates(base / "results")]
+    """Lists the networks of a run that were begun, the teachers first."""
+    names = [*_teachers(base), *find_candidates(base / "results")]
     found = (_read_stage(base, name) for name in names)
     return [stage for stage in found if stage]
 

@@ -34,11 +34,11 @@ def test_the_history_is_read_as_training_writes_it(tmp_path):
 
 def test_stages_say_how_far_they_are(base):
     begin(base, "erk/seed_0/round_1")
-    save_checkpoint(base, "teacher", history(1, 0.0))
-    (base / "results/teacher").mkdir()
+    save_checkpoint(base, "teacher/seed_0", history(1, 0.0))
+    (base / "results/teacher/seed_0").mkdir(parents=True)
     texts = {stage.name: stage.text for stage in read_stages(base)}
     assert texts == {
-        "teacher": "epoch 1",
+        "teacher/seed_0": "epoch 1",
         "dense/seed_0": "done, 4 epochs",
         "erk/seed_0/round_1": "in its first epoch, or interrupted in it",
         "lamp/seed_0/round_1": "epoch 2 of 6, 0:08 left",

@@ -47,9 +47,9 @@ use rule save_teacher_logits as refit_teacher_logits with:
     output:
         teacher_logits=REFIT / "teacher/teacher_logits_{part}.h5",
     log:
-        LOGS / "refit/teacher/save_teacher_logits_{part}.log",
+        LOGS / "refit/teacher/part_{part}/save_teacher_logits.log",
     benchmark:
-        BENCHMARKS / "refit/teacher/refit_teacher_logits_{part}.tsv"
+        BENCHMARKS / "refit/teacher/part_{part}/refit_teacher_logits.tsv"
 
 
 use rule save_baseline_logits as refit_baseline_logits with:
@@ -59,9 +59,9 @@ use rule save_baseline_logits as refit_baseline_logits with:
     output:
         teacher_logits=REFIT / "{baseline}/seed_{seed}/teacher_logits_{part}.h5",
     log:
-        LOGS / "refit/{baseline}/seed_{seed}/save_baseline_logits_{part}.log",
+        LOGS / "refit/{baseline}/seed_{seed}/part_{part}/save_baseline_logits.log",
     benchmark:
-        BENCHMARKS / "refit/{baseline}/seed_{seed}/refit_baseline_logits_{part}.tsv"
+        BENCHMARKS / "refit/{baseline}/seed_{seed}/part_{part}/refit_baseline_logits.tsv"
     threads: share_of_cores(1)
 
 

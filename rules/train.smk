@@ -36,9 +36,9 @@ rule save_teacher_logits:
     output:
         teacher_logits=RESULTS / "teacher/teacher_logits_{part}.h5",
     log:
-        LOGS / "teacher/save_teacher_logits_{part}.log",
+        LOGS / "teacher/part_{part}/save_teacher_logits.log",
     benchmark:
-        BENCHMARKS / "teacher/save_teacher_logits_{part}.tsv"
+        BENCHMARKS / "teacher/part_{part}/save_teacher_logits.tsv"
     conda:
         "../envs/shears.yaml"
     threads: share_of_cores(1)
@@ -62,9 +62,9 @@ rule save_baseline_logits:
     output:
         teacher_logits=RESULTS / "{baseline}/seed_{seed}/teacher_logits_{part}.h5",
     log:
-        LOGS / "{baseline}/seed_{seed}/save_baseline_logits_{part}.log",
+        LOGS / "{baseline}/seed_{seed}/part_{part}/save_baseline_logits.log",
     benchmark:
-        BENCHMARKS / "{baseline}/seed_{seed}/save_baseline_logits_{part}.tsv"
+        BENCHMARKS / "{baseline}/seed_{seed}/part_{part}/save_baseline_logits.tsv"
     conda:
         "../envs/shears.yaml"
     threads: share_of_cores(len(PLAN.baselines) * len(CONFIG.seeds))

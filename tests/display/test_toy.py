@@ -29,7 +29,7 @@ def test_the_whole_workflow_is_fewer_than_60_lines(tmp_path):
     assert lines[2].startswith("disk:  ") and lines[3].startswith("time:  about ")
     for noise in ("oneDNN", "cuda", "Select jobs", "Shell command", "Reason:", "%"):
         assert noise not in ended.stdout
-    assert sum(line.startswith("✓ ") for line in lines) == 25
+    assert sum(line.startswith("✓ ") for line in lines) == 24
     assert sum(line.startswith("→ ") for line in lines) == 2  # the chosen one, a legend
     assert lines[-3:] == [
         "report:     results/report.html",

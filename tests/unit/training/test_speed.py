@@ -43,7 +43,7 @@ def test_a_failed_measurement_is_one_line(monkeypatch):
 
 def test_a_measurement_that_hangs_ends(monkeypatch, tmp_path):
     program = tmp_path / "python"
-    program.write_text("#!/bin/sh\nsleep 60\n", encoding="utf-8")
+    program.write_text("#!/bin/sh\nexec sleep 60\n", encoding="utf-8")
     program.chmod(0o755)
     monkeypatch.setattr(sys, "executable", str(program))
     monkeypatch.setattr(speed, "LONGEST", 0.1)

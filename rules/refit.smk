@@ -61,7 +61,8 @@ use rule save_baseline_logits as refit_baseline_logits with:
     log:
         LOGS / "refit/{baseline}/seed_{seed}/part_{part}/save_baseline_logits.log",
     benchmark:
-        BENCHMARKS / "refit/{baseline}/seed_{seed}/part_{part}/refit_baseline_logits.tsv"
+        BENCHMARKS
+        / "refit/{baseline}/seed_{seed}/part_{part}/refit_baseline_logits.tsv"
     threads: share_of_cores(1)
 
 

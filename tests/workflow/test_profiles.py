@@ -127,7 +127,8 @@ def test_the_profile_names_rules_that_exist():
     text = "".join(
         path.read_text(encoding="utf-8") for path in (ROOT / "rules").glob("*.smk")
     )
-    rules = set(re.findall(r"^ *rule (\w+):", text, re.M))
+    heads = r"^ *(?:rule|checkpoint|use rule \w+ as) (\w+)"
+    rules = set(re.findall(heads, text, re.M))
     profile = yaml.safe_load(
         (ROOT / "profiles/slurm/config.yaml").read_text(encoding="utf-8")
     )
@@ -138,6 +139,9 @@ def test_the_profile_names_rules_that_exist():
     networks = {
         rule
         for rule in rules
-        if re.match("train|save|prune|run_pruning|score_c|measure|leader", rule)
+        if re.match(
+            "train|save|prune|run_pruning|score_c|measure|leader|refit_(?!dataset)",
+            rule,
+        )
     }
     assert networks == set(profile["set-threads"])

@@ -165,11 +165,11 @@ def reference() -> Parameters:
 
 def test_the_reference_submission_needs_a_quarter_of_the_multiply_adds(reference):
     network = compact(reference)
-    assert network.widths == (23, 32, 62, 63, 475)
     assert network.nonzeros == PARAMETERS - reference.count_zeros()
-    assert network.parameters == 1_142_970
-    assert network.multiply_adds == 17_638_180
-    assert network.multiply_adds_left == 5_146_765
+    assert network.parameters < PARAMETERS
+    assert (
+        network.multiply_adds_left < CompactNetwork.whole(reference).multiply_adds / 4
+    )
     check_equivalence(network, reference, IMAGES)
 
 

@@ -25,7 +25,7 @@ _BOOKKEEPING = re.compile(
     r"|Using shell|Provided |Rules claiming|Group jobs|Conda environments"
     r"|Singularity containers|Select jobs|Complete log|Elapsed time|Shutting down"
     r"|Exiting because a job|At least one job did not|Shell command"
-    r"|Terminating processes|Cancelling snakemake"
+    r"|Terminating processes|Cancelling snakemake|Will exit after finishing"
 )
 _CAPTURED = (1, 2)  # file descriptors of the process that jobs inherit
 
@@ -159,6 +159,10 @@ class LogHandler(LogHandlerBase):
             self.finished = True
             self.screen.line("Nothing to be done: all files are up to date.")
         elif text.startswith(("Terminating processes", "Cancelling snakemake")):
+            self.cancelled = True
+        elif text.startswith("Will exit after finishing"):  # SIGTERM; said repeatedly
+            if not self.cancelled:
+                self.screen.line("Will stop when the running jobs are done.")
             self.cancelled = True
         elif text.startswith("Elapsed time"):
             self.finished = True

@@ -9,6 +9,7 @@ from pathlib import Path
 from snakemake_logger_plugin_shears.job_log import Progress, read_cause, read_progress
 
 _KILLED = re.compile(r"died with <Signals\.SIG(KILL|ABRT)|exit status (137|134)\b")
+_STOPPED = re.compile(r"died with <Signals\.SIGTERM|exit status 143\b")
 UNKNOWN = 10.0  # seconds of a job that no forecast knows
 
 
@@ -42,6 +43,7 @@ class Job:
         said: What the executor said of its failure: Slurm, of a job that it ended.
         logs: Its logs, and the executor's.
         told: When a line about it was last written where there is no terminal.
+        told_done: How many epochs or views that line said were done.
     """
 
     number: int
@@ -54,6 +56,7 @@ class Job:
     said: str = ""
     logs: Sequence[str] = ()
     told: float | None = None
+    told_done: int = 0
 
     @property
     def begun(self) -> bool:
@@ -181,6 +184,8 @@ class Run:
                 "the job was killed, most often for lack of memory: close other "
                 "programs and run again"
             )
+        if any(_STOPPED.search(text) for text in about or self.messages):
+            return "the job was stopped from outside (SIGTERM): run again"
         for text in reversed(self.messages):
             if f"rule {job.rule}" in text or f"Job {job.number} " in text:
                 return " ".join(text.split())[:300]

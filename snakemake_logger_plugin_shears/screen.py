@@ -171,12 +171,14 @@ class Screen:
                 self.line(f"  {job.title} ...")
                 job.told = now
             elif now - job.told >= EACH and (progress := job.progress):
+                if progress.done == job.told_done:
+                    continue
                 text = f"{progress.unit} {progress.done}/{progress.total}"
                 left = job.left(now)
                 parts = [text, *progress.facts]
                 parts += [] if left is None else [f"{duration(left)} left"]
                 self.line(f"    {'  '.join(parts)}{self._of_run(now)}")
-                job.told = now
+                job.told, job.told_done = now, progress.done
 
     def _of_run(self, now: float) -> str:
         """Says when the run ends."""

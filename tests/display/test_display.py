@@ -6,8 +6,10 @@ The events are Snakemake's, of a workflow whose jobs only write what ours write.
 import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -92,10 +94,10 @@ def folder(tmp_path) -> Path:
     return tmp_path
 
 
-def run(folder: Path, *arguments: str, **environment: str):
-    """Runs the workflow in a pipe."""
+def start(folder: Path, *arguments: str, **environment: str) -> subprocess.Popen:
+    """Starts the workflow in a pipe, as a process group of its own."""
     kept = {k: v for k, v in os.environ.items() if k != "VERBOSE"}
-    return subprocess.run(
+    return subprocess.Popen(
         [*COMMAND, *arguments],
         cwd=folder,
         env={**kept, "PYTHONUTF8": "1", **environment},
@@ -103,7 +105,21 @@ def run(folder: Path, *arguments: str, **environment: str):
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         encoding="utf-8",
+        start_new_session=True,
     )
+
+
+def run(folder: Path, *arguments: str, **environment: str):
+    """Runs the workflow in a pipe."""
+    with start(folder, *arguments, **environment) as process:
+        shown = process.communicate()[0]
+    return subprocess.CompletedProcess(process.args, process.returncode, shown)
+
+
+def wait_for(folder: Path, text: str) -> None:
+    """Waits until a file in the folder has the text."""
+    while not any(text in path.read_text() for path in folder.glob("*")):
+        time.sleep(0.1)
 
 
 @pytest.mark.slow
@@ -209,6 +225,27 @@ def test_ctrl_c_leaves_the_terminal_clean_and_the_run_resumes(folder):
     again = run(folder)
     assert again.returncode == 0
     assert again.stdout.count("✓ Training") == 2
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("whole_group", [True, False])
+def test_sigterm_is_no_failure_and_the_run_resumes(folder, whole_group):
+    (folder / "wait").touch()
+    with start(folder) as process:
+        wait_for(folder / "logs", "epoch 2/4")
+        (os.killpg if whole_group else os.kill)(process.pid, signal.SIGTERM)
+        if not whole_group:
+            assert any("Will stop" in line for line in process.stdout)
+            (folder / "wait").unlink()
+        shown = process.communicate()[0]
+    assert process.returncode == 1
+    assert shown.count("✓ Training") == (0 if whole_group else 1)
+    assert "failed" not in shown and "error" not in shown
+    assert shown.splitlines()[-1].startswith("Interrupted. Finished files are kept")
+    (folder / "wait").unlink(missing_ok=True)
+    again = run(folder)
+    assert again.returncode == 0
+    assert again.stdout.count("✓ Training") == (2 if whole_group else 1)
 
 
 @pytest.mark.slow

@@ -1,5 +1,6 @@
 """A terminal for tests: runs a program in it, and shows what a person would see."""
 
+import codecs
 import fcntl
 import os
 import pty
@@ -16,6 +17,9 @@ from pathlib import Path
 _PART = re.compile(
     r"\x1b\[([?\d;]*)([A-Za-z])|\x1b\](?:.*?)\x07|(\r|\n|[^\r\n\x1b\x03]+)|\x03"
 )
+_CUT = re.compile(
+    r"\x1b(\[[?\d;]*|\][^\x07]*)?$"
+)  # a control whose end is not yet read
 
 
 class Screen:
@@ -96,7 +100,8 @@ class Terminal:
     ):
         """Starts it."""
         self.screen = Screen(columns)
-        self.raw = ""
+        self.raw = self.unread = ""
+        self.decoder = codecs.getincrementaldecoder("utf-8")("replace")
         self.master, slave = pty.openpty()
         self.resize(columns, rows)
 
@@ -135,7 +140,10 @@ class Terminal:
                 break
             if not part:
                 break
-            text = part.decode("utf-8", "replace")
+            text = self.unread + self.decoder.decode(part)
+            cut = _CUT.search(text)
+            end = cut.start() if cut else len(text)
+            text, self.unread = text[:end], text[end:]
             self.raw += text
             self.screen.write(text)
             self.screen.pictures.append(self.screen.text)

@@ -67,6 +67,20 @@ def open_page(chromium):
         context.close()
 
 
+def put_on_paper(page) -> None:
+    """Lays a page out as for a print on A4."""
+    page.set_viewport_size(dict(zip(("width", "height"), PAPER, strict=True)))
+    page.emulate_media(media="print")
+    page.evaluate("dispatchEvent(new Event('beforeprint'))")
+    page.wait_for_timeout(300)
+
+
+def assert_light(page) -> None:
+    """Checks that the page is black on white."""
+    colour = page.evaluate("getComputedStyle(document.body).backgroundColor")
+    assert colour == "rgb(255, 255, 255)"
+
+
 def assert_no_barriers(page, size: str) -> None:
     """Checks what needs no eyes: requests, errors, width, and axe's rules."""
     axe = pytest.importorskip("axe_playwright_python.sync_playwright")

@@ -4,7 +4,7 @@ import pytest
 
 from shears.reporting.comparison import write_comparison
 from shears.reporting.runs import read_run
-from tests.browser.conftest import PAPER, SIZES, assert_no_barriers
+from tests.browser.conftest import SIZES, assert_no_barriers, put_on_paper
 from tests.invented_runs import write_run
 
 sync_api = pytest.importorskip("playwright.sync_api", reason="make test-browser")
@@ -33,10 +33,7 @@ def test_it_opens_from_disk_without_requests_errors_or_barriers(
 
 def test_a_print_fits_the_paper_and_has_no_folds(open_page, address):
     page = open_page(address, "desktop", "dark")
-    page.set_viewport_size(dict(zip(("width", "height"), PAPER, strict=True)))
-    page.emulate_media(media="print")
-    page.evaluate("dispatchEvent(new Event('beforeprint'))")
-    page.wait_for_timeout(300)
+    put_on_paper(page)
     assert_no_barriers(page, "paper")
     assert page.locator("details:not([open])").count() == 0
 

@@ -7,7 +7,7 @@ import pytest
 
 from shears.reporting.live import Watched
 from shears.reporting.server import Server
-from tests.browser.conftest import SIZES, assert_no_barriers
+from tests.browser.conftest import SIZES, assert_light, assert_no_barriers, put_on_paper
 from tests.invented_runs import begin, finish, history, save_checkpoint, write_run
 
 sync_api = pytest.importorskip("playwright.sync_api", reason="make test-browser")
@@ -39,6 +39,14 @@ def test_it_has_no_barriers(open_page, address, size, scheme):
     page = open_page(address, size, scheme)
     page.evaluate("document.querySelectorAll('details').forEach(d => d.open = true)")
     assert_no_barriers(page, size)
+
+
+def test_a_print_of_the_dark_page_is_light_and_fits_the_paper(open_page, address):
+    page = open_page(address, "desktop", "dark")
+    put_on_paper(page)
+    assert_no_barriers(page, "paper")
+    assert page.problems == []
+    assert_light(page)
 
 
 def test_it_changes_when_an_epoch_ends_and_becomes_the_report(open_page, address, base):

@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.browser.conftest import PAPER, SIZES, assert_no_barriers
+from tests.browser.conftest import SIZES, assert_light, assert_no_barriers, put_on_paper
 from tests.report_pages import candidate, render, write_files
 
 sync_api = pytest.importorskip("playwright.sync_api", reason="make test-browser")
@@ -51,13 +51,9 @@ def test_it_has_no_barriers_unfolded(show, size, scheme):
 
 def test_a_print_of_the_dark_page_is_light_and_fits_the_paper(show):
     page = show("desktop", "dark")
-    page.set_viewport_size(dict(zip(("width", "height"), PAPER, strict=True)))
-    page.emulate_media(media="print")
-    page.evaluate("dispatchEvent(new Event('beforeprint'))")
-    page.wait_for_timeout(300)
+    put_on_paper(page)
     assert_no_barriers(page, "paper")
-    colour = page.evaluate("getComputedStyle(document.body).backgroundColor")
-    assert colour == "rgb(255, 255, 255)"
+    assert_light(page)
 
 
 def squares(page) -> list[int]:

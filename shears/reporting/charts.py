@@ -236,7 +236,7 @@ def draw_plane(rows: Rows, frontiers: Mapping[str, Sequence[int]]) -> Chart:
         for split in splits
     ]
     low, high = (f(p["sparsity"] for p in points) for f in (min, max))
-    low, high = low - 0.02 * (1 - low) - 0.001, min(high + 0.002, 1.0)
+    low, high = max(low - 0.02 * (1 - low) - 0.001, 0.0), min(high + 0.002, 1.0)
     bottom, top = (f(p["accuracy"] for p in points) for f in (min, max))
     bottom, top = bottom - 0.01, min(top + 0.01, 1.0)
     across = alt.Scale(domain=[low, high], nice=False)

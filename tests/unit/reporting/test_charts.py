@@ -69,6 +69,23 @@ def test_the_frontier_of_each_set_is_marked():
     assert sorted(on_it) == [("test", "best"), ("test", "near"), ("validation", "best")]
 
 
+def every(key, spec):
+    """Finds the values of a key that are objects, however deep."""
+    for part in spec.values() if isinstance(spec, dict) else spec:
+        if isinstance(part, dict | list):
+            yield from every(key, part)
+    if isinstance(spec, dict) and isinstance(spec.get(key), dict):
+        yield spec[key]
+
+
+def test_a_dense_network_alone_is_drawn_without_negative_sparsity():
+    row = {**ROWS[-1], "sparsity": 0.0}
+    plane = charts.draw_plane([row], {"test": [], "validation": []})
+    (spec,) = charts.page_specs(plane)
+    domains = [x["scale"]["domain"] for x in every("x", spec) if "scale" in x]
+    assert domains and all(low == 0 < high for low, high in domains)
+
+
 def test_methods_of_one_colour_differ_in_shape_and_dashes():
     names = [f"method {i}" for i in range(2 * len(charts.COLOURS))]
     rows = [

@@ -118,7 +118,9 @@ def run(folder: Path, *arguments: str, **environment: str):
 
 def wait_for(folder: Path, text: str) -> None:
     """Waits until a file in the folder has the text."""
-    while not any(text in path.read_text() for path in folder.glob("*")):
+    while not any(
+        text in path.read_text(encoding="utf-8") for path in folder.glob("*")
+    ):
         time.sleep(0.1)
 
 

@@ -118,9 +118,11 @@ def run(folder: Path, *arguments: str, **environment: str):
 
 def wait_for(folder: Path, text: str) -> None:
     """Waits until a file in the folder has the text."""
+    until = time.monotonic() + 120
     while not any(
         text in path.read_text(encoding="utf-8") for path in folder.glob("*")
     ):
+        assert time.monotonic() < until, f"{text!r} never came"
         time.sleep(0.1)
 
 

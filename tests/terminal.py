@@ -17,9 +17,7 @@ from pathlib import Path
 _PART = re.compile(
     r"\x1b\[([?\d;]*)([A-Za-z])|\x1b\](?:.*?)\x07|(\r|\n|[^\r\n\x1b\x03]+)|\x03"
 )
-_CUT = re.compile(
-    r"\x1b(\[[?\d;]*|\][^\x07]*)?$"
-)  # a control whose end is not yet read
+_CUT = re.compile(r"\x1b(\[[?\d;]*|\][^\x07]*)?$")  # a control not read to its end
 
 
 class Screen:

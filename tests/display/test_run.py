@@ -83,3 +83,9 @@ def test_a_cause_is_found_outside_of_the_log(run, tmp_path):
     assert "Job 1 has none" in run.cause(job)
     run.messages.append("Command 'train_baseline.py' died with <Signals.SIGKILL: 9>.")
     assert "killed, most often for lack of memory" in run.cause(job)
+
+
+def test_a_job_that_alone_was_told_to_end_says_so(run, tmp_path):
+    job = run.start(1, "train_baseline", "training", str(tmp_path / "a.log"))
+    run.messages.append("Command 'train_baseline.py' died with <Signals.SIGTERM: 15>.")
+    assert run.cause(job) == "the job was stopped from outside (SIGTERM): run again"

@@ -69,11 +69,11 @@ def test_the_frontier_of_each_set_is_marked():
     assert sorted(on_it) == [("test", "best"), ("test", "near"), ("validation", "best")]
 
 
-def every(key, spec):
+def find_objects(key, spec):
     """Finds the values of a key that are objects, however deep."""
     for part in spec.values() if isinstance(spec, dict) else spec:
         if isinstance(part, dict | list):
-            yield from every(key, part)
+            yield from find_objects(key, part)
     if isinstance(spec, dict) and isinstance(spec.get(key), dict):
         yield spec[key]
 
@@ -82,7 +82,7 @@ def test_a_dense_network_alone_is_drawn_without_negative_sparsity():
     row = {**ROWS[-1], "sparsity": 0.0}
     plane = charts.draw_plane([row], {"test": [], "validation": []})
     (spec,) = charts.page_specs(plane)
-    domains = [x["scale"]["domain"] for x in every("x", spec) if "scale" in x]
+    domains = [x["scale"]["domain"] for x in find_objects("x", spec) if "scale" in x]
     assert domains and all(low == 0 < high for low, high in domains)
 
 

@@ -17,6 +17,7 @@ from shears.given_files import (
     read_images_of,
 )
 from shears.runtime.errors import UserError
+from shears.runtime.machine import count_cores
 from shears.runtime.paths import expand_of
 
 FORMATS = ("c", "onnx", "tflite", "tflite-int8", "keras")
@@ -109,7 +110,7 @@ def latency(options: argparse.Namespace) -> Answer:
     test = read_images_of(data, given=bool(options.data))
     from shears.inference.comparison import compare_file, pixels
 
-    threads = os.cpu_count() or 1
+    threads = count_cores()
     about = compare_file(
         contents.parameters, pixels(test.images), runs=options.runs, threads=threads
     )

@@ -7,7 +7,6 @@ the same shapes: its runtimes compute the same whatever the values.
 """
 
 import argparse
-import os
 import shutil
 import subprocess
 import tempfile
@@ -122,7 +121,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--runs", type=int, default=20)
     options = parser.parse_args()
-    threads = os.cpu_count() or 1
+    threads = machine.count_cores()
     prepare(threads)
     parameters = read_weights(ROOT / "reference/my_model_weights.h5")
     images = np.random.default_rng(0).random((IMAGES, 32, 32, 3), np.float32)

@@ -31,12 +31,19 @@ def find_gpus() -> int:
     return int(present and find_spec("nvidia") is not None)
 
 
+def count_cores() -> int:
+    """Returns how many cores this process may use, as taskset and Slurm limit it."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1  # macOS, Windows
+
+
 def describe() -> dict[str, Any]:
     """Describes the machine and the software, for metrics and result pages."""
     cpu = cpu_fields().get("model name") or platform.processor() or platform.machine()
     return {
         "cpu": cpu,
-        "cores": os.cpu_count(),
+        "cores": count_cores(),
         "system": f"{platform.system()} {platform.machine()}",
         "python": platform.python_version(),
         **{name: version(name) for name in ("tensorflow", "keras", "numpy", "h5py")},

@@ -16,6 +16,7 @@ from shears.inference.compiled import find_compiler
 from shears.inference.runtimes import open_litert, open_onnx
 from shears.model.architecture import PARAMETERS
 from shears.model.parameters import Parameters
+from shears.runtime.machine import count_cores
 from shears.weight_files.canonical import write_weights
 from tests import ROOT
 from tests.unit.inference.c_programs import needs_compiler, random_network
@@ -268,7 +269,7 @@ def test_latency_prints_a_table_what_is_missing_and_ratios(run, folder, monkeypa
     assert (code, err) == (0, "")
     assert asked == {
         "runs": 7,
-        "threads": os.cpu_count(),
+        "threads": count_cores(),
         "images": (40, 32, 32, 3),
         "zeros": NETWORK.count_zeros(),
     }

@@ -1,5 +1,6 @@
 import importlib.util
 import json
+import os
 import shutil
 import subprocess
 from pathlib import Path
@@ -7,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from shears.runtime import machine
-from shears.runtime.machine import cpu_fields, describe, find_gpus
+from shears.runtime.machine import count_cores, cpu_fields, describe, find_gpus
 
 CPUINFO = "processor\t: 0\nflags\t\t: fpu avx\nbugs\n\nprocessor\t: 1\nflags\t: none\n"
 
@@ -33,6 +34,17 @@ def test_the_description_names_versions_and_can_be_written():
         *("tensorflow", "keras", "numpy", "h5py"),
     }
     assert all(described[key] for key in described.keys() - {"commit"})
+
+
+def test_only_cores_that_the_process_may_use_are_counted(monkeypatch):
+    given = os.sched_getaffinity(0)
+    try:
+        os.sched_setaffinity(0, {min(given)})
+        assert (count_cores(), describe()["cores"]) == (1, 1)
+    finally:
+        os.sched_setaffinity(0, given)
+    monkeypatch.delattr(os, "sched_getaffinity")  # as on macOS
+    assert count_cores() == os.cpu_count()
 
 
 @pytest.fixture

@@ -7,6 +7,7 @@ rule download_cifar10:
         LOGS / "download_cifar10.log",
     benchmark:
         BENCHMARKS / "download_cifar10.tsv"
+    priority: 1  # before Part A, so that a bad archive is known at once
     conda:
         "../envs/shears.yaml"
     message:

@@ -45,6 +45,7 @@ def work_of(job) -> Work:
             validation_images=CONFIG.data.validation_images,
             distilled="teacher_logits" in job.input.keys(),
             resumes=job.params.checkpoint,
+            code=job.params.code,
         )
     saved = dict(views=CONFIG.views.count, images=images)
     if name == "save_teacher_logits":

@@ -5,15 +5,13 @@ Training is reckoned from a measured second of its step on this machine
 TensorFlow takes to start here.
 """
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from shears.model.architecture import PARAMETERS
+from shears.training.checkpoint import epochs_done
 from shears.training.recipe import Recipe
 from shears.training.speed import Step, StepTime, measure
 
@@ -95,7 +93,8 @@ def training_work(
     images: int,
     validation_images: int,
     distilled: bool = False,
-    resumes: str | Path | None = None,
+    resumes: str | Path,
+    code: str,
 ) -> Work:
     """Describes a job that trains.
 
@@ -108,9 +107,10 @@ def training_work(
         validation_images: Images that each epoch ends with.
         distilled: Whether it has a teacher's logits.
         resumes: The checkpoint that it may resume from.
+        code: Digest of its code.
     """
     recipe = Recipe(**settings["recipe"])
-    left = recipe.epochs - epochs_done(resumes)
+    left = recipe.epochs - epochs_done(resumes, settings, code)
     step = Step(recipe, settings["precision"], settings.get("width"), distilled)
     passes = left * (images + FORWARD * validation_images)
     return Work(name, threads, passes, step)
@@ -128,17 +128,6 @@ def logits_work(
 ) -> Work:
     """Describes a job that saves the logits of views; `width` is the teacher's."""
     return Work(name, threads, FORWARD * views * images, Step(recipe, precision, width))
-
-
-def epochs_done(checkpoint: str | Path | None) -> int:
-    """Reads how many epochs a checkpoint has; 0 if it cannot be read."""
-    if checkpoint is None:
-        return 0
-    try:
-        with np.load(checkpoint) as file:
-            return len(json.loads(str(file["about"]))["history"])
-    except Exception:  # missing or damaged: training starts over
-        return 0
 
 
 def alike(step: Step) -> tuple[Any, ...]:

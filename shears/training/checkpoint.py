@@ -17,22 +17,66 @@ from shears.runtime.files import checksum, whole_file
 log = logging.getLogger(__name__)
 
 
-def checkpoint_key(files: Iterable[str | Path], settings: Mapping[str, Any]) -> str:
+def settings_digest(settings: Mapping[str, Any], code: str) -> str:
+    """Computes a checksum of what a training run is known by before it starts.
+
+    Args:
+        settings: The run's settings; anything that JSON can hold. Their "precision" is
+            left out: what "auto" chooses counts, and that is found out later.
+        code: Digest of the run's code.
+
+    Returns:
+        sha256 in hexadecimal.
+    """
+    known = {name: value for name, value in settings.items() if name != "precision"}
+    return _digest({**known, "code": code})
+
+
+def _digest(value: Any) -> str:
+    return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()
+
+
+def checkpoint_key(
+    files: Iterable[str | Path], settings: Mapping[str, Any], code: str, **found: Any
+) -> str:
     """Computes a checksum of everything that the result of a training run depends on.
 
     Args:
         files: The run's input files, in order; their contents matter, not their names.
-        settings: The run's settings; anything that JSON can hold.
+        settings: As for `settings_digest`.
+        code: As for `settings_digest`.
+        found: What else it depends on, such as the precision that was chosen.
 
     Returns:
-        sha256 in hexadecimal. It covers the versions of TensorFlow and NumPy.
+        The settings' digest, by which a forecast knows the checkpoint, and another
+        sha256 of all else. It covers the versions of TensorFlow and NumPy.
     """
-    parts = {
+    rest = {
         "files": [checksum(file) for file in files],
-        "settings": settings,
+        "found": found,
         "versions": [version("tensorflow"), version("numpy")],
     }
-    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
+    return f"{settings_digest(settings, code)}-{_digest(rest)}"
+
+
+def epochs_done(path: str | Path, settings: Mapping[str, Any], code: str) -> int:
+    """Reads how many epochs a checkpoint of a run with these settings has.
+
+    Args:
+        path: The checkpoint; it need not exist.
+        settings: As for `settings_digest`.
+        code: As for `settings_digest`.
+
+    Returns:
+        0 if the file is missing, damaged or from other settings: training starts over.
+    """
+    try:
+        with np.load(path) as file:
+            about = json.loads(str(file["about"]))
+        fits = about["key"].startswith(settings_digest(settings, code) + "-")
+        return len(about["history"]) if fits else 0
+    except Exception:  # zipfile raises nearly anything on a damaged file
+        return 0
 
 
 class State(NamedTuple):

@@ -55,10 +55,7 @@ def start_run(
     for name in names:
         value = inputs[name]
         files += [value] if isinstance(value, str | Path) else value
-    key = checkpoint_key(
-        files,
-        {**settings, "names": names, "precision": precision, "code": code},
-    )
+    key = checkpoint_key(files, settings, code, names=names, precision=precision)
     return RunContext(
         precision=precision,
         seed=settings["seed"],

@@ -1,8 +1,5 @@
 """How long jobs will take and how much disk they need."""
 
-import json
-
-import numpy as np
 import pytest
 
 from shears import forecast
@@ -10,7 +7,6 @@ from shears.forecast import (
     STARTED,
     Work,
     disk_needed,
-    epochs_done,
     in_bytes,
     in_words,
     logits_work,
@@ -18,6 +14,7 @@ from shears.forecast import (
     together,
     training_work,
 )
+from shears.training.checkpoint import Checkpoint, State, checkpoint_key
 from shears.training.recipe import Recipe
 from shears.training.speed import StepTime
 
@@ -25,11 +22,10 @@ RECIPE = Recipe(learning_rate=1e-3, epochs=10)
 SETTINGS = {"recipe": RECIPE.model_dump(mode="json"), "precision": "float32"}
 
 
-def work(name="train_baseline", **changes):
+def work(name="train_baseline", resumes="none.npz", **changes):
     """A training of ten epochs on 900 images, with 300 for validation."""
-    return training_work(
-        name, 2, {**SETTINGS, **changes}, images=900, validation_images=300
-    )
+    about = {"images": 900, "validation_images": 300, "resumes": resumes, "code": "c"}
+    return training_work(name, 2, {**SETTINGS, **changes}, **about)
 
 
 @pytest.fixture
@@ -63,7 +59,13 @@ def test_trainings_of_a_demo_took_what_is_reckoned(monkeypatch):
         recipe = RECIPE.model_copy(update={"epochs": epochs}).model_dump(mode="json")
         settings = {"recipe": recipe, "precision": "float32"}
         done = training_work(
-            "prune_round", 2, settings, images=1200, validation_images=300
+            "prune_round",
+            2,
+            settings,
+            images=1200,
+            validation_images=300,
+            resumes="none.npz",
+            code="c",
         )
         assert forecast.forecast([done]).seconds[0] == pytest.approx(seconds, rel=0.1)
 
@@ -85,13 +87,12 @@ def test_nothing_is_measured_where_nothing_trains(measured):
     assert found.seconds[0] == pytest.approx(10 + STARTED + 3 + 2.5)
 
 
-def test_a_checkpoint_leaves_fewer_epochs(tmp_path):
+@pytest.mark.parametrize(("saved", "left"), [({}, 6), ({"seed": 1}, 10)])
+def test_a_checkpoint_of_the_same_settings_leaves_fewer_epochs(tmp_path, saved, left):
+    key = checkpoint_key([], {**SETTINGS, **saved}, "c", precision="float32")
     path = tmp_path / "a.npz"
-    assert epochs_done(None) == epochs_done(path) == 0
-    np.savez(path, about=np.array(json.dumps({"history": [{}] * 4})))
-    assert epochs_done(path) == 4
-    path.write_bytes(b"damaged")
-    assert epochs_done(path) == 0
+    Checkpoint(path, key).save(State({}, [{"loss": 1.0}] * 4, False))
+    assert work(resumes=path).images == left * (900 + 100)
 
 
 def test_jobs_share_the_machine_by_their_threads():

@@ -11,6 +11,7 @@ from shears.training.checkpoint import (
     Checkpoint,
     State,
     checkpoint_key,
+    epochs_done,
     remove_finished,
 )
 
@@ -44,20 +45,32 @@ def test_the_key_depends_on_everything(tmp_path, change):
     a.write_bytes(b"1")
     b.write_bytes(b"2")
     settings_ = {"recipe": {"epochs": 3, "flip": True}, "seed": 0}
-    before = checkpoint_key([a, b], settings_)
-    assert checkpoint_key([a, b], dict(reversed(settings_.items()))) == before
+    before = checkpoint_key([a, b], settings_, "code")
+    assert checkpoint_key([a, b], dict(reversed(settings_.items())), "code") == before
     if change == "file":
         b.write_bytes(b"3")
-        after = checkpoint_key([a, b], settings_)
+        after = checkpoint_key([a, b], settings_, "code")
     elif change == "order":
-        after = checkpoint_key([b, a], settings_)
+        after = checkpoint_key([b, a], settings_, "code")
     elif change == "setting":
-        after = checkpoint_key([a, b], {**settings_, "seed": 1})
+        after = checkpoint_key([a, b], {**settings_, "seed": 1}, "code")
     else:
         after = checkpoint_key(
-            [a, b], {**settings_, "recipe": {"epochs": 4, "flip": True}}
+            [a, b], {**settings_, "recipe": {"epochs": 4, "flip": True}}, "code"
         )
     assert after != before
+    assert checkpoint_key([a, b], settings_, "other") != before
+    assert checkpoint_key([a, b], settings_, "code", precision="bfloat16") != before
+
+
+def test_epochs_count_if_the_settings_are_the_same(tmp_path):
+    path, file = tmp_path / "a.npz", tmp_path / "data"
+    assert epochs_done(path, {"seed": 0}, "code") == 0
+    file.write_bytes(b"1")
+    Checkpoint(path, checkpoint_key([file], {"seed": 0}, "code")).save(STATE)
+    assert [epochs_done(path, {"seed": seed}, "code") for seed in (0, 1)] == [1, 0]
+    path.write_bytes(b"damaged")
+    assert epochs_done(path, {"seed": 0}, "code") == 0
 
 
 @settings(

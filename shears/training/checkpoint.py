@@ -68,7 +68,8 @@ def epochs_done(path: str | Path, settings: Mapping[str, Any], code: str) -> int
         code: As for `settings_digest`.
 
     Returns:
-        0 if the file is missing, damaged or from other settings: training starts over.
+        0 if the file is missing, damaged or from other settings, because training then
+        starts over.
     """
     try:
         with np.load(path) as file:

@@ -111,6 +111,8 @@ def tell_of_run(jobs, needed) -> None:
         except UserError as error:  # no reason not to run
             tell(f"time:  {error}")
             known = False
+        except KeyboardInterrupt:  # Snakemake would show a traceback
+            sys.exit("Interrupted before anything ran.")
     shares, seconds = together(works, expected.seconds, cores=cores, gpus=gpu)
     planned = {
         workflow.dag.jobid(job): (took, share, work.kind)

@@ -133,6 +133,23 @@ def test_an_interrupted_run_ends_plainly_and_resumes_later(copy):
     assert re.search("resuming after epoch [1-8]/9", again.stdout)
 
 
+def test_ctrl_c_while_the_training_step_is_measured_is_plain(copy):
+    remove_rounds(copy)
+    config = copy / "config.yaml"  # enough images to be worth the measurement
+    config.write_text(
+        config.read_text(encoding="utf-8").replace("epochs: 1\n", "epochs: 999\n", 1),
+        encoding="utf-8",
+    )
+    run = start(copy)
+    wait_for(run, "disk: ")
+    time.sleep(1)  # TensorFlow alone takes longer to start
+    os.killpg(run.pid, signal.SIGINT)
+    printed = run.stdout.read()
+    assert run.wait() != 0
+    assert "Interrupted before anything ran." in printed
+    assert "Traceback" not in printed, printed
+
+
 def damage(path: Path) -> None:
     """Flips a bit and leaves the dates, as a bad disk does."""
     content = bytearray(path.read_bytes())

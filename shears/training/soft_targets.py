@@ -104,7 +104,7 @@ def compute_soft_targets(
         mirrors_last = settings.flip and number % 2 and number - 1 in numbers
         logits.append(logits[-1] if mirrors_last else compute(view))
         views.append(view)
-        log.info("computed the logits of view %d/%d", number + 1, settings.count)
+        log.info("computed the logits of view %d/%d", len(views), len(numbers))
     places, partners, shares = (np.stack(array) for array in zip(*views, strict=True))
     return SoftTargets(places, partners, shares, np.stack(logits), settings.crop)
 

@@ -1,3 +1,5 @@
+import logging
+
 import numpy as np
 import pytest
 
@@ -118,3 +120,11 @@ def test_a_file_of_views_is_part_of_all_views():
     whole, part = compute(settings, range(6)), compute(settings, range(2, 5))
     for one, other in zip(whole[:4], part[:4], strict=True):
         np.testing.assert_array_equal(one[2:5], other)
+
+
+def test_the_views_of_a_file_are_counted_in_the_log(caplog):
+    # The time that is left is reckoned from this count and the job's own time.
+    caplog.set_level(logging.INFO)
+    compute(ViewSettings(count=6, crop=2, seed=1), range(3, 6))
+    counts = [line.split()[-1] for line in caplog.messages if "view" in line]
+    assert counts == ["1/3", "2/3", "3/3"]

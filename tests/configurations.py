@@ -355,6 +355,22 @@ BAD = {
         "optimizers: {rates: 1}",
         "optimizers: rates: found 1, expected at least 2",
     ),
+    "a recipe that extends none": (
+        "recipes: {cold: {extends: finetun, temperature: 1}}",
+        "recipes: cold: extends: found 'finetun', expected one of the recipes: assignm",
+    ),
+    "a recipe that extends itself by way of another": (
+        "recipes: {cold: {extends: colder}, colder: {extends: cold}}",
+        "recipes: colder: extends: found 'cold', expected a recipe that does not itself",
+    ),
+    "a recipe that extends a number": (
+        "recipes: {cold: {extends: 1}}",
+        "recipes: cold: extends: found 1, expected text - Another recipe",
+    ),
+    "a recipe that extends one with a mistake": (
+        "recipes: {cold: {extends: warm}, warm: {learning_rate: 0}}",
+        "recipes: cold: learning_rate: found 0, expected more than 0",
+    ),
     "learning rate 0": (
         "recipes: {strong: {learning_rate: 0}}",
         "recipes: strong: learning_rate: found 0, expected more than 0",

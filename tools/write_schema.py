@@ -57,6 +57,11 @@ def make_schema() -> dict[str, Any]:
     for key in schema["properties"].values():
         if "patternProperties" in key:
             key["additionalProperties"] = False
+    # A recipe may take what it must have from the one that it extends.
+    recipe = parts["Recipe"]
+    recipe["anyOf"] = [
+        {"required": [key]} for key in (*recipe.pop("required"), "extends")
+    ]
     # A method's keys have no defaults of their own.
     keys = {
         name: {word: value for word, value in key.items() if word != "default"}
@@ -98,7 +103,7 @@ def table(
     for name, key in section["properties"].items():
         values = describe_values(key)
         default = "" if values == "see below" else f"`{json.dumps(key.get('default'))}`"
-        if name in section.get("required", []):
+        if "default" not in key:
             default = "must be given"
         if len(default) > 80:
             default = "see the schema"

@@ -1,14 +1,21 @@
 """A recipe: how weights are trained."""
 
-from typing import Annotated, Literal
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
+from shears.runtime.errors import UserError, brief, show_value, unknown_name
 from shears.runtime.settings import Crop, Fraction, Settings
 
 
 class Recipe(Settings):
     """How weights are trained."""
+
+    # What a recipe extends is filled in before it is checked (`fill_in`), and is no
+    # setting of the training.
+    extends: Annotated[str, Field(exclude=True)] = ""
+    """Another recipe, which sets the keys that this one leaves out."""
 
     epochs: Annotated[int, Field(ge=1, le=10_000)] = 24
     """Passes over the training images."""
@@ -86,3 +93,32 @@ class Recipe(Settings):
 
     views: Annotated[int, Field(ge=0, le=1000)] = 0
     """Views of each image that are used of those a teacher has; 0 for all."""
+
+
+def fill_in(recipes: Mapping[Any, Any]) -> dict[Any, Any]:
+    """Fills in the keys that recipes take from those they extend.
+
+    Args:
+        recipes: As read from YAML, by name. What is no recipe is left as it is.
+
+    Raises:
+        UserError: A recipe extends one that does not exist, or itself by way of others.
+    """
+
+    def fill(name: Any, passed: tuple[Any, ...]) -> Any:
+        recipe = recipes[name]
+        base = recipe.get("extends") if isinstance(recipe, Mapping) else None
+        if not base or not isinstance(base, str):
+            return recipe
+        key = f"recipes: {brief(name)}: extends"
+        if base not in recipes:
+            raise unknown_name(key, base, "recipes", map(str, recipes))
+        if base in (*passed, name):
+            raise UserError(
+                f"{key}: found {show_value(base)}, expected a recipe that does not "
+                "itself extend this one"
+            )
+        filled = fill(base, (*passed, name))
+        return {**filled, **recipe} if isinstance(filled, Mapping) else recipe
+
+    return {name: fill(name, ()) for name in recipes}

@@ -36,6 +36,8 @@ NOT_IN_JSON = {
     # Its $ is the end (ECMA 262); only Python's lets a line feed through.
     *("a name that ends a line", "a file name that ends a line"),
     *("a folder that ends a line", "a server with a line feed"),
+    # It knows no names.
+    *("a recipe that extends none", "a recipe that extends itself by way of another"),
     # It knows no variables.
     "nobody's home",
     *(kind for kind in BAD if kind.startswith("a variable that is not set")),

@@ -65,6 +65,19 @@ def test_whole_numbers_become_fractions_where_those_are_meant():
     assert rate == 1 and isinstance(rate, float)
 
 
+def test_a_recipe_takes_the_keys_that_it_leaves_out_from_the_one_it_extends():
+    recipes = {
+        "coldest": {"extends": "cold", "epochs": 3},
+        "cold": {"extends": "finetune", "temperature": 1},
+        "finetune": {"crop": 2},
+    }
+    found = check_all(merge(CONFIG, {"recipes": recipes})).config.recipes
+    finetune = found["finetune"].model_dump()
+    assert found["cold"].model_dump() == {**finetune, "temperature": 1}
+    assert found["coldest"].model_dump() == {**finetune, "temperature": 1, "epochs": 3}
+    assert finetune["crop"] == 2 and "extends" not in finetune
+
+
 def test_settings_cannot_be_changed():
     config = check_all(CONFIG).config
     with pytest.raises(ValueError, match="frozen"):

@@ -156,8 +156,9 @@ def other_value(field: FieldInfo, value: object) -> object:
 
 
 def other_values(model: type[BaseModel], values: BaseModel) -> dict[str, object]:
-    """Finds another value for each key of a class."""
+    """Finds another value for each key of a class that is passed on to a job."""
     return {
         key: other_value(field, getattr(values, key))
         for key, field in model.model_fields.items()
+        if not field.exclude
     }

@@ -149,6 +149,21 @@ KEYS = [
         for key, value in RECIPE.items()
     ],
     Edit(
+        "the baseline's recipe: `extends`, if it sets all keys itself",
+        settings(recipes={"strong": {"extends": "assignment"}}),
+        NOTHING,
+    ),
+    Edit(
+        "the rounds' recipe: `extends`",
+        settings(
+            recipes={
+                "smooth": {"learning_rate": 0.1, "label_smoothing": 0.1},
+                "finetune": {"extends": "smooth"},
+            }
+        ),
+        ROUNDS,
+    ),
+    Edit(
         "the rounds' recipe: `epochs` (each round has its own)",
         settings(recipes={"finetune": {"epochs": 5}}),
         NOTHING,

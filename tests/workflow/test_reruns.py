@@ -58,7 +58,8 @@ def test_the_table_has_every_key_module_and_script():
     for name in BaselineSettings.model_fields:
         assert is_listed(f"baselines: dense: {name}"), name
     for name in Recipe.model_fields:
-        assert f"the baseline's recipe: `{name}`" in listed, name
+        what = f"the baseline's recipe: `{name}`"
+        assert any(line.startswith(what) for line in listed), name
     package = ROOT / "shears"
     assert MODULES.keys() == {
         path.relative_to(package).with_suffix("").as_posix()

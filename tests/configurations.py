@@ -361,7 +361,7 @@ BAD = {
     ),
     "a recipe that extends itself by way of another": (
         "recipes: {cold: {extends: colder}, colder: {extends: cold}}",
-        "recipes: colder: extends: found 'cold', expected a recipe that does not itself",
+        "recipes: colder: extends: found 'cold', expected a recipe that does not",
     ),
     "a recipe that extends a number": (
         "recipes: {cold: {extends: 1}}",

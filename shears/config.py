@@ -28,7 +28,7 @@ from shears.runtime.errors import UserError, brief
 from shears.runtime.paths import expand
 from shears.runtime.settings import EACH_ONCE, List, Seed, Settings, UniqueList
 from shears.runtime.settings_errors import explain
-from shears.training.recipe import Recipe, fill_in
+from shears.training.recipe import Recipe, extend_recipes
 
 TRAINING_IMAGES = {"cifar10": 50_000, "digits": 1_500}  # validation included
 # No path or address has them: Snakemake's patterns end at a line, and a terminal obeys.
@@ -312,7 +312,7 @@ def parse_configuration(config: Mapping[str, Any]) -> Configuration:
         UserError: The first problem: the key, what was found, what was expected.
     """
     if isinstance(config.get("recipes"), Mapping):
-        config = {**config, "recipes": fill_in(config["recipes"])}
+        config = {**config, "recipes": extend_recipes(config["recipes"])}
     try:
         return Configuration.model_validate(dict(config))
     except ValidationError as error:

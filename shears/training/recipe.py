@@ -12,8 +12,8 @@ from shears.runtime.settings import Crop, Fraction, Settings
 class Recipe(Settings):
     """How weights are trained."""
 
-    # What a recipe extends is filled in before it is checked (`fill_in`), and is no
-    # setting of the training.
+    # `extend_recipes` follows it before recipes are checked. It is no setting of the
+    # training.
     extends: Annotated[str, Field(exclude=True)] = ""
     """Another recipe, which sets the keys that this one leaves out."""
 
@@ -95,8 +95,8 @@ class Recipe(Settings):
     """Views of each image that are used of those a teacher has; 0 for all."""
 
 
-def fill_in(recipes: Mapping[Any, Any]) -> dict[Any, Any]:
-    """Fills in the keys that recipes take from those they extend.
+def extend_recipes(recipes: Mapping[Any, Any]) -> dict[Any, Any]:
+    """Gives recipes the keys that they take from those they extend.
 
     Args:
         recipes: As read from YAML, by name. What is no recipe is left as it is.

@@ -51,6 +51,8 @@ class View(NamedTuple):
 def split_views(count: int) -> list[range]:
     """Splits views into files: adding views leaves the files before them as they are.
 
+    That is so unless images are mixed: which views are depends on the count.
+
     Args:
         count: Views per image.
     """
@@ -68,15 +70,17 @@ def draw_view(images: int, number: int, settings: ViewSettings) -> View:
     Args:
         images: Number of images.
         number: Number of the view, from 0.
-        settings: How views are drawn. The last 15 % of ``count`` are not mixed.
+        settings: How views are drawn. The last 15 % of ``count`` are not mixed, nor is
+            the mirror image of one of them.
     """
     flip, crop = settings.flip, settings.crop
-    rng = np.random.default_rng([settings.seed, number // 2 if flip else number])
+    pair = range(number - number % 2, number + 2 - number % 2) if flip else [number]
+    rng = np.random.default_rng([settings.seed, number // len(pair)])
     places = rng.integers(0, 2 * crop + 1, (images, 3), np.uint8)
     places[:, 2] = rng.integers(0, 2, images, np.uint8)
     places[:, 2] = (places[:, 2] + number) % 2 if flip else 0
     partners = rng.permutation(images).astype(np.int32)
     mixed = rng.random(images) < settings.mixed
-    mixed &= number < round((1 - PLAIN_END) * settings.count)
+    mixed &= pair[-1] < round((1 - PLAIN_END) * settings.count)
     shares = np.where(mixed, rng.uniform(0.5, 1, images), 1).astype(np.float16)
     return View(places, partners, shares)

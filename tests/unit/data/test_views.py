@@ -53,16 +53,18 @@ def test_two_views_are_mirror_images_if_views_are_mirrored(settings, pair):
         np.testing.assert_array_equal(one.places[:, :2], other.places[:, :2])
         np.testing.assert_array_equal(one.places[:, 2] + other.places[:, 2], 1)
         np.testing.assert_array_equal(one.partners, other.partners)
+        np.testing.assert_array_equal(one.shares, other.shares)
         assert 0 < one.places[:, 2].sum() < 50
     elif settings.crop:
         assert (one.places != other.places).any()
 
 
-def test_as_many_images_are_mixed_as_asked_but_none_of_the_last_views():
-    settings = ViewSettings(count=20, mixed=0.3)
+@pytest.mark.parametrize(("flip", "plain"), [(False, 3), (True, 4)])
+def test_as_many_images_are_mixed_as_asked_but_none_of_the_last_views(flip, plain):
+    settings = ViewSettings(count=20, flip=flip, mixed=0.3)
     mixed = [np.mean(draw_view(10_000, i, settings).shares < 1) for i in range(20)]
-    assert mixed[:17] == pytest.approx([0.3] * 17, abs=0.03)
-    assert mixed[17:] == [0, 0, 0]
+    assert mixed[:-plain] == pytest.approx([0.3] * (20 - plain), abs=0.03)
+    assert mixed[-plain:] == [0] * plain
 
 
 @given(st.integers(1, 1000), st.integers(0, 100))

@@ -68,7 +68,8 @@ def compare(first: np.ndarray, other: np.ndarray) -> PairedDifference:
     With several, it covers the draw of the images and of the seeds, as two crossed
     random effects. Seeds vary the means over images, images vary the means over seeds,
     and what is left of both (the residual) is in each of the two variances, so it is
-    subtracted once. A few seeds give a rough estimate of their share.
+    subtracted once, from the seeds': a few of them may be alike by chance, and the
+    variance must not be less than that of the images.
 
     Args:
         first: (S, N), values of the first method: a row per seed, a column per image.
@@ -87,7 +88,7 @@ def compare(first: np.ndarray, other: np.ndarray) -> PairedDifference:
         residual = differences - by_image - by_seed[:, None] + mean
         degrees = (seeds - 1) * (images - 1)
         noise = float((residual**2).sum()) / max(degrees, 1) / (seeds * images)
-        variance = _variance(by_seed) / seeds + max(0.0, variance - noise)
+        variance += max(0.0, _variance(by_seed) / seeds - noise)
     return PairedDifference(mean, math.sqrt(variance), seeds, images)
 
 

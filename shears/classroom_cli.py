@@ -46,7 +46,7 @@ def leaderboard(options: argparse.Namespace) -> Answer:
             f"{place}: {error.strerror}; --output names where the leaderboard goes"
         ) from None
     about = made.board | {
-        "scored": made.scored,
+        "read": made.read,
         "cached": made.cached,
         "notes": made.notes,
         "page": str(made.page),

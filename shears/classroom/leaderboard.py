@@ -21,8 +21,8 @@ log = logging.getLogger(__name__)
 PAGE, TABLE, BOARD = (f"leaderboard.{kind}" for kind in ("html", "csv", "json"))
 #: A copy of the last board. Snakemake removes its outputs before it makes them again.
 KEPT = ".last_leaderboard.json"
-CACHE = "scores"  #: the folder of what is known about files
-OFTEN = 25  # files from one line of progress to the next
+CACHE = "scores"  #: the folder of the scores that are known
+OFTEN = 25  # files read from one line of progress to the next
 
 ScoreFiles = Callable[..., Iterable[tuple[Path, Scored, bool]]]
 
@@ -33,14 +33,14 @@ class Leaderboard(NamedTuple):
     Attributes:
         board: What its JSON file has (`shears.classroom.board.make_board`).
         notes: Lines for the teacher.
-        scored: Number of files that were read and scored.
-        cached: Number of files that were known.
+        read: Number of files that were read.
+        cached: Number of files whose score was known.
         page: The HTML file.
     """
 
     board: dict[str, Any]
     notes: list[str]
-    scored: int
+    read: int
     cached: int
     page: Path
 
@@ -79,8 +79,8 @@ def write_leaderboard(
 ) -> Leaderboard:
     """Scores a class and writes its leaderboard.
 
-    What is known about files is kept beside it, so that the next run scores only what
-    is new, also after a run that failed or was killed.
+    Scores are kept beside it, so that the next run reads only files that are new or
+    were refused, also after a run that failed or was killed.
 
     Args:
         submissions: The folder of the class (`find_students`).
@@ -120,7 +120,7 @@ def write_leaderboard(
     for number, (path, known, was_known) in enumerate(found, 1):
         scored[path] = known
         cached += was_known
-        if number % OFTEN == 0 and number > cached:
+        if not was_known and (number - cached) % OFTEN == 0:
             log.info("%d of %d files", number, len(paths))
     images = len(test.labels)
     last, note = _find_last(output, images, anonymous)
@@ -153,7 +153,7 @@ def describe(leaderboard: Leaderboard, best: int = 10) -> list[str]:
     lines += [
         f"students   {len(students):,}: {len(ranked):,} ranked, {refused:,} refused; "
         f"{uploads:,} uploads",
-        f"files      {leaderboard.scored:,} scored, {leaderboard.cached:,} from the "
+        f"files      {leaderboard.read:,} read, {leaderboard.cached:,} scores from the "
         "cache",
         *(f"note       {note}" for note in leaderboard.notes),
         f"page       {leaderboard.page}",

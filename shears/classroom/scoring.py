@@ -1,8 +1,9 @@
 """Scores a class's weights files, each once.
 
-A file is read by the scorer's reader in a process of its own, within limits. What was
-found is kept under the file's checksum, so a later run scores only what is new, and a
-run that was killed continues.
+A file is read by the scorer's reader in a process of its own, within limits. A score
+is kept under the file's checksum, so a later run scores only what is new, and a run that
+was killed continues. A refused file is read again: it may have been the moment's fault,
+such as a program that had the file open or a machine that was too busy.
 """
 
 import hashlib
@@ -146,7 +147,7 @@ def score_files(
         paths: The files.
         test: Reads the test images; called only if a file is new.
         images: A digest of the test images.
-        cache: Folder that the results are kept in, a file for each checksum. Results on
+        cache: Folder that the scores are kept in, a file for each checksum. Those on
             other images or by another version of the scorer are not used.
         limits: What reading a file may take.
 
@@ -180,5 +181,6 @@ def score_files(
             except UserError as error:
                 yield path, Scored("", 0, _reason(path, error)), False
                 continue
-            write_json(place, asdict(scored))
+            if scored.refused is None:
+                write_json(place, asdict(scored))
             yield path, scored, False

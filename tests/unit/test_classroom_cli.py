@@ -40,15 +40,15 @@ def test_a_class_is_scored_and_then_known(folder, capsys):
     assert lines[0].split() == ["rank", "name", "score", "accuracy", "sparsity"]
     assert lines[1].split()[:2] == ["1", "Ada"]
     assert "students   2: 1 ranked, 1 refused; 2 uploads" in lines
-    assert "files      2 scored, 0 from the cache" in lines
+    assert "files      2 read, 0 scores from the cache" in lines
     assert lines[-1] == "page       leaderboard/leaderboard.html"
     assert (folder / "leaderboard/leaderboard.html").is_file()
     assert main([*arguments, "--json", "--anonymous", "--output", "other"]) == 0
     about = json.loads(capsys.readouterr().out)
-    assert (about["scored"], about["cached"], about["anonymous"]) == (2, 0, True)
+    assert (about["read"], about["cached"], about["anonymous"]) == (2, 0, True)
     assert main([*arguments, "--json"]) == 0
     about = json.loads(capsys.readouterr().out)
-    assert (about["scored"], about["cached"], about["notes"]) == (0, 2, [])
+    assert (about["read"], about["cached"], about["notes"]) == (1, 1, [])
     assert "not readable as HDF5" in about["students"][1]["refused"]
 
 
@@ -80,7 +80,7 @@ def test_progress_is_shown_on_standard_error(folder, capsys, monkeypatch):
     assert main(["leaderboard", "class", "--data", "data.h5", "--json"]) == 0
     printed = capsys.readouterr()
     assert printed.err.splitlines() == ["1 of 2 files", "2 of 2 files"]
-    assert json.loads(printed.out)["scored"] == 2
+    assert json.loads(printed.out)["read"] == 2
 
 
 def test_a_missing_package_is_one_line(folder, capsys, monkeypatch):

@@ -40,14 +40,16 @@ class Scorer:
             sha256 = checksum(path)
             was_known = sha256 in self.known
             if not was_known:
-                test()
                 text = path.read_text(encoding="utf-8")
                 values = {"refused": text}
                 if text.startswith("0."):
+                    test()
                     numbers = {"accuracy": 0.8, "sparsity": 0.9, "score": float(text)}
                     values = numbers | {"weights": text, "mask": "m"}
-                self.known[sha256] = Scored(sha256, len(text), **values)
-            yield path, self.known[sha256], was_known
+                scored = Scored(sha256, len(text), **values)
+                if not scored.refused:
+                    self.known[sha256] = scored
+            yield path, self.known[sha256] if was_known else scored, was_known
 
 
 @pytest.fixture
@@ -86,7 +88,7 @@ def test_a_page_a_table_and_a_json_file_are_written(class_):
     lines = describe(made)
     assert lines[1].split() == ["1", "Ada", "0.900000", "0.8000", "0.9000"]
     assert "students   3: 2 ranked, 1 refused; 3 uploads" in lines
-    assert "files      3 scored, 0 from the cache" in lines
+    assert "files      3 read, 0 scores from the cache" in lines
     assert "note       this is the first leaderboard: it shows no changes" in lines
     assert lines[-1] == f"page       {made.page}"
 
@@ -97,7 +99,7 @@ def test_only_what_is_new_is_scored_and_changes_are_shown(class_):
     put(class_ / "Bob/my_model_weights.h5", b"0.95")
     put(class_ / "Dan.h5", b"0.1")
     again = make(class_, scorer)
-    assert (again.scored, again.cached, again.notes) == (2, 2, [])
+    assert (again.read, again.cached, again.notes) == (3, 1, [])
     assert rows(again)["Bob"]["change"] == {
         "score": pytest.approx(0.15),
         "rank": 1,

@@ -1,5 +1,6 @@
 """Each file of a class is scored once, and one that is refused stops no other."""
 
+import fcntl
 import json
 import os
 import shutil
@@ -79,7 +80,7 @@ def test_a_second_run_scores_only_what_is_new(folder):
     write_weights(folder / "new.h5", make_parameters(1))
     again = score(names(folder, "good", "text", "new"), folder)
     assert [known for _, _, known in first] == [False, False]
-    assert [known for _, _, known in again] == [True, True, False]
+    assert [known for _, _, known in again] == [True, False, False]
     assert [s for _, s, _ in again[:2]] == [s for _, s, _ in first]
 
 
@@ -92,6 +93,16 @@ def test_nothing_new_needs_no_test_images(folder):
 
     again = score(paths, folder, test=fail)
     assert [s for _, s, _ in again] == [s for _, s, _ in first]
+
+
+def test_a_file_that_another_program_had_open_is_scored_by_the_next_run(folder):
+    (path,) = names(folder, "good")
+    with path.open("rb") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        ((_, scored, _),) = score([path], folder)
+    assert "another program has it open for writing" in scored.refused
+    ((_, scored, known),) = score([path], folder)
+    assert scored.refused is None and not known
 
 
 @pytest.mark.parametrize("change", ["removed", "replaced"])

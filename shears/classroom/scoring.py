@@ -1,9 +1,9 @@
 """Scores a class's weights files, each once.
 
 A file is read by the scorer's reader in a process of its own, within limits. A score
-is kept under the file's checksum, so a later run scores only what is new, and a run that
-was killed continues. A refused file is read again: it may have been the moment's fault,
-such as a program that had the file open or a machine that was too busy.
+is kept under the file's checksum, so a later run scores only what is new, and a run
+that was killed continues. A refused file is read again: it may have been the moment's
+fault, such as a program that had the file open or a machine that was too busy.
 """
 
 import hashlib

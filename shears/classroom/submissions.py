@@ -22,13 +22,21 @@ from pathlib import Path, PurePath
 from typing import NamedTuple
 
 from shears.classroom.gradescope import METADATA, Entry, read_metadata
-from shears.classroom.uploads import KINDS, Upload, is_folder, is_weights, look, visible
+from shears.classroom.submitted_file import is_folder, visible
+from shears.classroom.uploads import KINDS, Upload, is_weights, look
 from shears.runtime.errors import UserError, brief
 
 #: Files that teachers keep beside those of the students.
 TEACHERS = {".csv", ".html", ".json", ".md", ".pdf", ".txt", ".xlsx", ".yaml", ".yml"}
-MOODLE = re.compile(r"(?P<name>.+)_(?P<id>\d+)_assignsubmission_[a-z]+_(?P<file>.*)")
+# A folder's name ends after the kind of submission, in older versions with a "_".
+MOODLE = re.compile(
+    r"(?P<name>.+)_(?P<id>\d+)_assignsubmission_[a-z]+(?:_(?P<file>.*))?"
+)
 CANVAS = re.compile(r"(?P<name>[^_]+)(?:_LATE)?_(?P<id>\d{2,})_\d{2,}_(?P<file>.+)")
+# An anonymous assignment's; the last number is that of the upload.
+ANONYMOUS = re.compile(
+    r"(?:LATE_)?(?P<name>anon_(?P<id>[A-Za-z0-9]+))(?:_LATE)?_\d{2,}_(?P<file>.+)"
+)
 NOT_EXPORTED = "its file is not in the export"
 EARLIEST = datetime.min.replace(tzinfo=UTC)
 
@@ -69,14 +77,14 @@ def _plain_class(root: Path, entries: Sequence[os.DirEntry[str]]) -> Found:
     places: dict[str, list[tuple[str, os.DirEntry[str]]]] = {}
     passed_over = []
     for entry in entries:
-        match = MOODLE.fullmatch(entry.name)
-        if match is None and not is_folder(entry):
-            match = CANVAS.fullmatch(entry.name)
-        if match:
-            name, given = _tidy(match["name"]), match["file"]
+        folder = is_folder(entry)
+        patterns = (MOODLE,) if folder else (MOODLE, ANONYMOUS, CANVAS)
+        matches = (pattern.fullmatch(entry.name) for pattern in patterns)
+        if match := next(filter(None, matches), None):
+            name, given = _tidy(match["name"]), match["file"] or ""
             identity = f"{name} {match['id']}"
-        elif is_folder(entry) or entry.is_symlink() or is_weights(entry.name):
-            stem = entry.name if is_folder(entry) else PurePath(entry.name).stem
+        elif folder or entry.is_symlink() or is_weights(entry.name):
+            stem = entry.name if folder else PurePath(entry.name).stem
             identity = name = _tidy(stem.removesuffix(".weights"))
             given = entry.name
         elif PurePath(entry.name).suffix.lower() in TEACHERS:

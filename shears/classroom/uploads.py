@@ -4,11 +4,12 @@ Nothing outside is read: no link is followed, and only a regular file is opened.
 """
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
+from shears.classroom.submitted_file import find_candidates
 from shears.runtime.errors import UserError, printable
 from shears.runtime.files import open_regular
 
@@ -16,8 +17,6 @@ PREFERRED = "my_model_weights.h5"
 SUFFIXES = (".h5", ".hdf5", ".keras")
 KINDS = ".h5, .hdf5 or .keras"
 MOST_BYTES = 64 << 20  #: of a weights file; with an optimizer's state it has 15 MB
-DEEPEST = 4  #: levels of folders below a student's
-MOST_FILES = 10_000  #: in a student's folder
 
 
 @dataclass(frozen=True)
@@ -37,65 +36,9 @@ class Upload:
     problem: str | None = None
 
 
-def visible(folder: Path, leave_out: Path | None = None) -> list[os.DirEntry[str]]:
-    """Lists a folder by name, without what systems put there and students never see."""
-    with os.scandir(folder) as entries:
-        return sorted(
-            (
-                entry
-                for entry in entries
-                if not entry.name.startswith(".")
-                and entry.name != "__MACOSX"
-                and not (leave_out and _is_same(entry, leave_out))
-            ),
-            key=lambda entry: os.fsencode(entry.name),
-        )
-
-
-def _is_same(entry: os.DirEntry[str], folder: Path) -> bool:
-    """Returns whether an entry is this folder, which may not exist yet."""
-    try:
-        found, other = entry.stat(follow_symlinks=False), folder.stat()
-    except OSError:
-        return False
-    return (found.st_dev, found.st_ino) == (other.st_dev, other.st_ino)
-
-
-def is_folder(entry: os.DirEntry[str]) -> bool:
-    """Returns whether an entry is a folder, and no link to one."""
-    return entry.is_dir(follow_symlinks=False)
-
-
 def is_weights(name: str) -> bool:
     """Returns whether a file's name is that of a weights file."""
     return name.lower().endswith(SUFFIXES)
-
-
-def _files(entry: os.DirEntry[str]) -> Iterator[tuple[str, Path]]:
-    """Yields name and path of the files in a folder, at a few levels, or of a file.
-
-    Raises:
-        UserError: A link is in place of the folder, or it has too many files or levels.
-        OSError: A folder cannot be read.
-    """
-    if entry.is_symlink() and not is_weights(entry.name):
-        raise UserError("found a link, which is not followed")
-    if not is_folder(entry):
-        yield entry.name, Path(entry.path)
-        return
-    left, folders = MOST_FILES, [(Path(entry.path), 0)]
-    while folders:
-        folder, level = folders.pop()
-        for inner in visible(folder):
-            left -= 1
-            if left < 0:
-                raise UserError(f"found more than {MOST_FILES:,} files")
-            if not is_folder(inner):
-                yield inner.name, Path(inner.path)
-            elif level == DEEPEST:
-                raise UserError(f"found folders at more than {DEEPEST} levels")
-            else:
-                folders.append((Path(inner.path), level + 1))
 
 
 def _check(path: Path) -> None:
@@ -131,21 +74,18 @@ def look(
         time: When it was handed in.
     """
     try:
-        files = [
-            (given if path == Path(entry.path) else name, path)
-            for given, entry in places
-            for name, path in _files(entry)
-        ]
-        paths = [path for name, path in files if is_weights(name)]
-        preferred = [path for name, path in files if name == PREFERRED]
-        if not paths:
+        if any(e.is_symlink() and not is_weights(given) for given, e in places):
+            raise UserError("found a link, which is not followed")
+        found = find_candidates(places, PREFERRED, SUFFIXES)
+        if not found:
             raise UserError(f"found no weights file ({KINDS})")
-        if len(paths) > 1 and len(preferred) != 1:
-            count, kind = len(preferred), f"weights files named {PREFERRED}"
-            if not preferred:
-                count, kind = len(paths), f"weights files, none named {PREFERRED}"
-            raise UserError(f"found {count} {kind}: which one counts is not known")
-        path = preferred[0] if len(paths) > 1 else paths[0]
+        if len(found) > 1:
+            named = any(name == PREFERRED for name, _ in found)
+            kind = f" named {PREFERRED}" if named else f", none named {PREFERRED}"
+            raise UserError(
+                f"found {len(found)} weights files{kind}: which one counts is not known"
+            )
+        path = Path(found[0][1].path)
         _check(path)
     except UserError as error:
         return Upload(time, problem=str(error))

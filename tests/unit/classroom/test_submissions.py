@@ -75,6 +75,8 @@ def test_the_names_that_moodle_and_canvas_give_are_read(tmp_path):
     put(tmp_path / "Ada Lovelace_12345_assignsubmission_file_notes.h5")
     put(tmp_path / "Bob B_17_assignsubmission_file_/w.h5")
     put(tmp_path / "Bob B_17_assignsubmission_onlinetext_/onlinetext.html")
+    put(tmp_path / "Cat C_18_assignsubmission_file/w.h5")
+    put(tmp_path / "Cat C_18_assignsubmission_onlinetext/onlinetext.html")
     put(tmp_path / "doejane_LATE_123_456_my_model_weights.h5")
     put(tmp_path / "doejane_123_457_assignment_notebook.ipynb")
     put(tmp_path / "roe_789_555_w-1.keras")
@@ -82,9 +84,22 @@ def test_the_names_that_moodle_and_canvas_give_are_read(tmp_path):
     assert names(tmp_path) == {
         "Ada Lovelace": "Ada Lovelace_12345_assignsubmission_file_my_model_weights.h5",
         "Bob B": "Bob B_17_assignsubmission_file_/w.h5",
+        "Cat C": "Cat C_18_assignsubmission_file/w.h5",
         "doejane": "doejane_LATE_123_456_my_model_weights.h5",
         "jane_doe": "jane_doe.h5",
         "roe": "roe_789_555_w-1.keras",
+    }
+
+
+def test_the_names_that_canvas_gives_to_anonymous_students_are_read(tmp_path):
+    put(tmp_path / "anon_pv8Ts_98765_my_model_weights.h5")
+    put(tmp_path / "anon_pv8Ts_98766_assignment_notebook.ipynb")
+    put(tmp_path / "LATE_anon_x1y2Z_98767_w.keras")
+    put(tmp_path / "anon_12345_98768_w.keras")
+    assert names(tmp_path) == {
+        "anon_12345": "anon_12345_98768_w.keras",
+        "anon_pv8Ts": "anon_pv8Ts_98765_my_model_weights.h5",
+        "anon_x1y2Z": "LATE_anon_x1y2Z_98767_w.keras",
     }
 
 

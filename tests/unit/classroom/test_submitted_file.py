@@ -24,6 +24,8 @@ def put(folder, *names: str) -> None:
         ([NAME, "other.h5", f"old/{NAME}"], NAME),
         ([f"hw5/{NAME}", "other.h5"], f"hw5/{NAME}"),
         (["hw5/net.hdf5", "__MACOSX/._net.hdf5", ".git/a.h5"], "hw5/net.hdf5"),
+        ([f"hw5/{NAME}", f"hw5/old/{NAME}", f"a/b/c/d/{NAME}"], f"hw5/{NAME}"),
+        (["a/b/c/d/e/f/My_Weights.H5"], "a/b/c/d/e/f/My_Weights.H5"),
     ],
 )
 def test_the_assignments_name_comes_first_then_the_only_fitting_file(
@@ -63,7 +65,14 @@ def test_links_pipes_and_folders_are_passed_over(tmp_path):
 
 
 def test_an_upload_of_thousands_of_files_is_refused(tmp_path, monkeypatch):
-    monkeypatch.setattr(submitted_file, "MOST", 5)
-    put(tmp_path, *(f"{n}/{n}.txt" for n in range(4)))
-    with pytest.raises(UserError, match="more than 5 files"):
+    monkeypatch.setattr(submitted_file, "MOST_FILES", 5)
+    put(tmp_path, *(f"{n}/{n}.txt" for n in range(6)))
+    with pytest.raises(UserError, match="more than 5 files, expected your file alone"):
         find_file(tmp_path, NAME, SUFFIXES)
+    put(tmp_path, NAME)
+    assert find_file(tmp_path, NAME, SUFFIXES) == tmp_path / NAME
+
+
+def test_a_folder_that_is_missing_is_refused_in_one_line(tmp_path):
+    with pytest.raises(UserError, match="cannot be read: No such file or directory"):
+        find_file(tmp_path / "missing", NAME, SUFFIXES)

@@ -198,7 +198,8 @@ def read_keras_3(source: InspectedFile, root: str) -> Arrays:
         if place not in source.data:
             raise UserError(f"{place}: found no array, expected the layer's bias")
     arrays = [
-        source.take(place, shape) for place, shape in zip(places, SHAPES, strict=True)
+        source.take(place, shape, bfloat16=True)
+        for place, shape in zip(places, SHAPES, strict=True)
     ]
     used = set(places)
     for place in source.data:  # dropout's random-number state
@@ -215,4 +216,6 @@ def read_keras_3(source: InspectedFile, root: str) -> Arrays:
         graders = frozenset(GRADERS[1 if "vars" in source.groups else -1 :])
     else:
         graders = frozenset(GRADERS[-1:] if names == expected else ())
+    if any(map(source.is_bfloat16, places)):
+        graders &= {*GRADERS[-1:]}
     return Arrays(arrays, used, graders)

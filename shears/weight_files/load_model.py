@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping, Set
 from typing import Any
 
 from shears.weight_files.layouts import GRADERS
-from shears.weight_files.model_config import ModelDescription
+from shears.weight_files.model_config import TENSORFLOW_NAMES, ModelDescription
 
 TF_2_2, TF_2_15, TF_KERAS, KERAS_3 = GRADERS
 NONE: frozenset[str] = frozenset()
@@ -134,6 +134,10 @@ def _knows_layer(grader: str, kind: str, config: Mapping[str, Any]) -> bool:
     known = {*KEYS[kind].split(), *EVERYWHERE} - _unknown_keys(grader, kind)
     if kind in UNKNOWN[grader][0].split() or not config.keys() <= known:
         return False
+    if isinstance(function := config.get("activation"), dict):
+        # Keras 3 builds layers, and functions of Keras; none finds TensorFlow's.
+        if grader != KERAS_3 or str(function.get("config")) in TENSORFLOW_NAMES:
+            return False
     functions = STARTING if grader == TF_2_2 else STARTING | LATER
     for key in _ARRAYS.split():
         value = config.get(key)

@@ -66,6 +66,8 @@ ACTIVATIONS: dict[str, tuple[str, dict[str, Any]]] = {
     "ReLU": ("relu", {"max_value": None, "negative_slope": 0, "threshold": 0}),
     "Softmax": ("softmax", {"axis": -1}),
 }
+# What TensorFlow calls an activation, where that is not its name in Keras.
+TENSORFLOW_NAMES = {"softmax_v2": "softmax"}
 # The precisions that a layer may compute in; load_weights does not read them.
 PRECISIONS = {"float32", "float16", "bfloat16", "float64"}
 PRECISIONS |= {"mixed_float16", "mixed_bfloat16"}
@@ -104,10 +106,16 @@ def _mapping(value: object, where: str) -> Mapping[str, Any]:
     return value
 
 
-def _name(value: object) -> object:
-    """Returns a function's name, which Keras 3 may have wrapped."""
-    if isinstance(value, dict) and value.get("class_name") == "function":
-        return value.get("config")
+def _name(value: object, where: str) -> object:
+    """Returns an activation's name. Keras 3 may have wrapped it, or it is a layer."""
+    if not isinstance(value, dict):
+        return value
+    kind, config = value.get("class_name"), value.get("config")
+    if kind == "function":
+        return TENSORFLOW_NAMES.get(str(config), config)
+    if kind in ACTIVATIONS and isinstance(config, dict):
+        _check_origin(where, value)
+        return _activation(kind, config, where)
     return value
 
 
@@ -241,7 +249,7 @@ def _does_nothing(kind: str, config: Mapping[str, Any], *, images: bool) -> bool
         images: Whether its input has the size of the network's images.
     """
     if kind == "Activation":
-        return _name(config.get("activation")) == DEFAULT_ACTIVATION
+        return _name(config.get("activation"), kind) == DEFAULT_ACTIVATION
     if kind == "Rescaling":
         scale, offset = config.get("scale"), config.get("offset", 0)
         return _is_number(scale, 1) and _is_number(offset, 0)
@@ -254,7 +262,7 @@ def _does_nothing(kind: str, config: Mapping[str, Any], *, images: bool) -> bool
 def _activation(kind: str, config: Mapping[str, Any], where: str) -> object:
     """Returns the activation that a layer is; None if it is another layer."""
     if kind == "Activation":
-        return _name(config.get("activation"))
+        return _name(config.get("activation"), where)
     if kind not in ACTIVATIONS:
         return None
     name, expected = ACTIVATIONS[kind]
@@ -338,7 +346,9 @@ def _check_model(text: str) -> ModelDescription:
         if kind != expected_kind:
             raise _wrong(where, kind, json.dumps(expected_kind))
         _check_layer(where, config, expected)
-        activation = _name(config.get("activation", DEFAULT_ACTIVATION))
+        activation = _name(
+            config.get("activation", DEFAULT_ACTIVATION), f"{where}: activation"
+        )
         previous, at = where, at + 1
     if at < len(NETWORK):
         raise _wrong("layers", at, f"{len(NETWORK)} besides dropout and activations")

@@ -15,6 +15,7 @@ from shears.runtime.errors import UserError
 from shears.weight_files.raw_data import read_raw
 
 NUMBERS = "fiu"  # kinds of what an array may hold
+OPAQUE, BFLOAT16 = np.dtype("V2"), "bfloat16"  # as h5py sees it, as Keras 3 names it
 MOST_BYTES = 8  # of a number
 MOST_OBJECTS = 10_000
 MOST_TEXT = 1 << 20  # bytes of an attribute; a model_config has about 5,000
@@ -91,12 +92,22 @@ class InspectedFile:
                     "an array"
                 )
 
-    def take(self, where: str, shape: tuple[int, ...]) -> np.ndarray:
+    def is_bfloat16(self, where: str) -> bool:
+        """Returns whether a data set is bfloat16 as Keras 3 stores it: as raw bytes."""
+        item = self.data[where]
+        return (
+            item.dtype == OPAQUE and read_text(item, "dtype", f"{where}: ") == BFLOAT16
+        )
+
+    def take(
+        self, where: str, shape: tuple[int, ...], *, bfloat16: bool = False
+    ) -> np.ndarray:
         """Reads an array after checking everything that it declares.
 
         Args:
             where: The data set's path.
             shape: The shape it must have.
+            bfloat16: Whether the layout's loader reads bfloat16.
 
         Returns:
             float32, finite, without denormals. Other numbers are rounded to float32, as
@@ -107,7 +118,8 @@ class InspectedFile:
             UserError: It has another shape.
         """
         item = self.data[where]
-        if item.dtype.kind not in NUMBERS or item.dtype.itemsize > MOST_BYTES:
+        known = item.dtype.kind in NUMBERS or (bfloat16 and self.is_bfloat16(where))
+        if not known or item.dtype.itemsize > MOST_BYTES:
             raise UnfitArrays(f"{where}: found dtype {item.dtype}, expected float32")
         if item.shape != shape:
             raise UserError(f"{where}: {_shape_advice(item.shape, shape)}")
@@ -122,10 +134,15 @@ class InspectedFile:
             stored = read_raw(item)
         except UserError as error:
             raise UnfitArrays(f"{where}: {error}") from None
+        name = item.dtype.name
         with np.errstate(over="ignore"):  # what is too large is refused below
-            array = stored.astype(np.float32, copy=False)
+            if item.dtype == OPAQUE:  # bfloat16: the upper half of a float32
+                name, bits = BFLOAT16, stored.view("<u2").astype(np.uint32) << 16
+                array = bits.view(np.float32)
+            else:
+                array = stored.astype(np.float32, copy=False)
         if item.dtype.newbyteorder("=") != np.float32:
-            note = f"the dtype {item.dtype.name} of arrays, read as float32"
+            note = f"the dtype {name} of arrays, read as float32"
             if note not in self.ignored:
                 self.ignored.append(note)
         if not np.isfinite(array).all():
@@ -152,7 +169,7 @@ def _shape_advice(actual: tuple[int, ...], expected: tuple[int, ...]) -> str:
     return text
 
 
-def read_text(owner: h5py.Group, key: str, where: str) -> str | None:
+def read_text(owner: h5py.Group | h5py.Dataset, key: str, where: str) -> str | None:
     """Reads an attribute that holds text; None if it is missing."""
     values = _attribute(owner, key, where)
     if values is None:
@@ -218,7 +235,7 @@ def _read_list(owner: h5py.Group, key: str, where: str) -> list[str]:
     return [_decode(value, f"{where}attribute {key}") for value in values]
 
 
-def _attribute(owner: h5py.Group, key: str, where: str) -> object:
+def _attribute(owner: h5py.Group | h5py.Dataset, key: str, where: str) -> object:
     """Reads an attribute if its size is sensible; None if it is missing."""
     if key not in owner.attrs:
         return None

@@ -5,8 +5,10 @@ import h5py
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 
 from shears.model.architecture import SHAPES
+from shears.runtime.errors import UserError
 from shears.weight_files.layouts import GRADERS
 from shears.weight_files.load_model import KEYS, model_graders
 from shears.weight_files.model_config import check_model_config
@@ -124,8 +126,17 @@ def test_tensorflow_2_2_asks_for_a_key_that_later_versions_do_not_write(models):
     assert graders(model, [training]) == set()
 
 
-def save(folder, name: str, layers: list, policy: str, *, graph: bool):
-    """Saves the fixed network with other layers, as Keras does."""
+def save(
+    folder,
+    name: str,
+    layers=(),
+    policy="float32",
+    *,
+    graph=False,
+    relu="relu",
+    softmax="softmax",
+):
+    """Saves the fixed network with other layers or activations, as Keras does."""
     kept = keras.mixed_precision.dtype_policy()
     keras.mixed_precision.set_dtype_policy(policy)
     try:
@@ -139,9 +150,9 @@ def save(folder, name: str, layers: list, policy: str, *, graph: bool):
             new.Conv2D(64, 3, activation="relu"),
             new.MaxPooling2D(),
             new.Flatten(),
-            new.Dense(512, activation="relu"),
+            new.Dense(512, activation=relu),
             new.GaussianNoise(0.1),
-            new.Dense(10, activation="softmax"),
+            new.Dense(10, activation=softmax),
         ]
         x = images = keras.Input((32, 32, 3))
         for layer in row:
@@ -174,6 +185,41 @@ def test_models_that_keras_saves_are_read_and_load(tmp_path, kind, suffix):
     assert loaders(contents, path)[KERAS_3] == ["load_weights", "load_model"]
     model = keras.models.load_model(path)
     assert all(map(np.array_equal, model.get_weights(), expected))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("suffix", [".h5", ".keras"])
+@pytest.mark.parametrize("kind", ["functions of TensorFlow", "layers"])
+def test_activations_may_be_functions_of_tensorflow_or_layers(tmp_path, kind, suffix):
+    own = kind == "layers"
+    relu, softmax = (tf.nn.relu, tf.nn.softmax)
+    if own:
+        relu, softmax = keras.layers.ReLU(), keras.layers.Softmax()
+    path = save(tmp_path, f"net{suffix}", relu=relu, softmax=softmax)
+    contents = read_weights_file(path)
+    assert all(map(np.array_equal, contents.parameters.arrays, pattern(SHAPES)))
+    ways = ["load_weights", "load_model"] if own else ["load_weights"]
+    assert loaders(contents, path)[KERAS_3] == ways
+    if own:
+        keras.models.load_model(path)
+    else:
+        with pytest.raises((TypeError, ValueError)):
+            keras.models.load_model(path)
+
+
+@pytest.mark.slow
+def test_a_network_in_bfloat16_is_what_keras_3_reads(tmp_path):
+    path = save(tmp_path, "net.keras", policy="bfloat16")
+    contents = read_weights_file(path)
+    assert "the dtype bfloat16 of arrays, read as float32" in contents.ignored
+    ways = loaders(contents, path)
+    assert ways.pop(KERAS_3) == ["load_weights", "load_model"]
+    assert not any(ways.values())
+    model = keras.models.load_model(path)
+    arrays = [np.asarray(array, np.float32) for array in model.get_weights()]
+    assert all(map(np.array_equal, contents.parameters.arrays, arrays))
+    with pytest.raises(UserError, match=r"found dtype \|V2, expected float32"):
+        read_weights_file(save(tmp_path, "net.h5", policy="bfloat16"))
 
 
 def test_keras_writes_no_other_keys():

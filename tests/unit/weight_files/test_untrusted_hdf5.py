@@ -76,6 +76,29 @@ def test_an_array_is_read_bit_for_bit_or_refused_for_one_of_its_values(array):
 
 
 @given(
+    arrays_of.arrays(np.uint16, arrays_of.array_shapes(max_dims=3, max_side=3)),
+    st.booleans(),
+)
+def test_bfloat16_is_the_upper_half_of_a_float32(bits, in_chunks):
+    values = (bits.astype(np.uint32) << 16).view(np.float32)
+    small = (values != 0) & (np.abs(values) < SMALLEST)
+    bits[~np.isfinite(values) | small] = 0
+    values = (bits.astype(np.uint32) << 16).view(np.float32)
+    with new_file() as file:
+        file.create_dataset("kernel", data=bits.view("V2"), chunks=in_chunks or None)
+        source = InspectedFile(file, {})
+        with pytest.raises(UserError, match=r"^kernel: found dtype \|V2, expected"):
+            source.take("kernel", bits.shape, bfloat16=True)
+        file["kernel"].attrs["dtype"] = "bfloat16"
+        assert source.is_bfloat16("kernel")
+        with pytest.raises(UserError, match=r"^kernel: found dtype \|V2, expected"):
+            source.take("kernel", bits.shape)
+        read = source.take("kernel", bits.shape, bfloat16=True)
+        assert read.tobytes() == values.tobytes()
+        assert source.ignored == ["the dtype bfloat16 of arrays, read as float32"]
+
+
+@given(
     shape=arrays_of.array_shapes(max_dims=3, max_side=3),
     expected=arrays_of.array_shapes(max_dims=3, max_side=3),
     dtype=st.sampled_from(["<f4", ">f4", "f8", "f2", "i4", "u1", "?", "S4", "c8"]),

@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING
 
-from shears.notebooks.execution import Limits
+from shears.notebooks.limits import Limits
 from shears.optimizer_study.check import run
 from shears.optimizer_study.fill import fill_file
 from shears.runtime.errors import UserError

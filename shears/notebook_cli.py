@@ -54,7 +54,7 @@ def _describe(tests: Any, errors: list[str], problems: list[str]) -> Answer:
 
 
 def _limits(options: argparse.Namespace) -> Any:
-    from shears.notebooks.execution import Limits
+    from shears.notebooks.limits import Limits
 
     return Limits(seconds=options.seconds, memory=options.memory << 20)
 

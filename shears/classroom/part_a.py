@@ -4,7 +4,7 @@ from pathlib import Path
 
 from shears.classroom.gradescope_results import Graded, Test, not_graded
 from shears.classroom.submitted_file import find_file
-from shears.notebooks.execution import Limits
+from shears.notebooks.limits import Limits
 from shears.optimizer_study.fill import our_functions
 from shears.optimizer_study.grading import grade_notebook
 from shears.runtime.errors import UserError, printable

@@ -24,7 +24,7 @@ import shears
 from shears.runtime.kernel_walls import raise_program_walls
 
 if TYPE_CHECKING:  # the small process need not import Jupyter
-    import shears.notebooks.execution
+    import shears.notebooks.limits
 
 #: User ids that nobody else has: systemd's range for such users.
 USERS = range(61184, 65520)
@@ -66,7 +66,7 @@ class Confinement:
         self,
         kernel: list[str],
         folder: str,
-        limits: "shears.notebooks.execution.Limits",
+        limits: "shears.notebooks.limits.Limits",
     ) -> list[str]:
         """Returns the command that starts a kernel behind walls.
 

@@ -4,17 +4,14 @@ import copy
 import json
 import os
 import re
-import signal
 import subprocess
 import tempfile
-import threading
-import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple, Protocol
 
-import psutil
+from jupyter_client.kernelspec import KernelSpecManager
 from jupyter_client.manager import AsyncKernelManager
 from nbclient import NotebookClient
 from nbclient.exceptions import (
@@ -25,35 +22,13 @@ from nbclient.exceptions import (
 from nbformat import NotebookNode
 from nbformat.v4 import new_code_cell, new_notebook
 
+from shears.notebooks.limits import DEFAULT_LIMITS, Limits, Watch
 from shears.runtime.errors import UserError, brief
 
-POLL = 0.1  # seconds
-LOOK_AT_FILES = 10  # a look at files for so many at processes
 QUEUE = 4  # messages that may wait
 MESSAGE = 64 << 20  # bytes of one; a loop that prints sends tens of millions at once
 NOT_JUPYTERS = "it sent a message that is not Jupyter's"
 COLOUR = re.compile(r"\x1b\[[\d;]*m")
-
-
-@dataclass(frozen=True)
-class Limits:
-    """What a notebook may use; its processes are killed when they use more.
-
-    Attributes:
-        seconds: Wall time of the whole notebook.
-        memory: Bytes of memory (resident) of its processes together.
-        output: Characters that its cells print, pictures included.
-        processor: Seconds of processor time of its processes together, whole.
-        files: Bytes of its folder, which is removed afterwards.
-        processes: How many it may have at a time.
-    """
-
-    seconds: float = 600
-    memory: int = 4 << 30
-    output: int = 16 << 20
-    processor: int = 1200
-    files: int = 1 << 30
-    processes: int = 64
 
 
 @dataclass(frozen=True)
@@ -98,101 +73,6 @@ class Outcome(NamedTuple):
     walls: list[str]
 
 
-class _Watch:
-    """Kills a kernel, with all that it started, when it passes a limit."""
-
-    def __init__(self, limits: Limits, folder: str, walls: Walls | None):
-        self.limits = limits
-        self.folder = folder  # in the environment of each of its processes
-        self.walls = walls
-        self.reason: str | None = None
-        self._processes: dict[int, psutil.Process] = {}
-        self._ended = threading.Event()
-
-    def start(self, pid: int) -> None:
-        self._deadline = time.monotonic() + self.limits.seconds
-        self._group = pid
-        self._processes = {pid: psutil.Process(pid)}
-        self._thread = threading.Thread(target=self._loop, args=(pid,), daemon=True)
-        self._thread.start()
-
-    def stop(self, reason: str) -> None:
-        self.reason = self.reason or reason
-        self._kill()
-
-    def end(self) -> None:
-        """Ends the watch, and the processes that the kernel left behind."""
-        self._ended.set()
-        if self._processes:
-            self._thread.join()
-            self._kill()
-            for process in psutil.process_iter():
-                with suppress(psutil.Error):
-                    if process.environ().get("IPYTHONDIR") == self.folder:
-                        process.kill()
-
-    def _kill(self) -> None:
-        # At once, however fast it starts new ones. Behind walls none can leave.
-        with suppress(ProcessLookupError, PermissionError):
-            os.killpg(self._group, signal.SIGKILL)
-        for process in list(self._processes.values()):
-            with suppress(psutil.Error):
-                process.kill()  # checks that it is still the same process
-
-    def _look_for_processes(self, kernel: psutil.Process) -> None:
-        with suppress(psutil.Error):
-            self._processes |= {p.pid: p for p in kernel.children(recursive=True)}
-        for pid in psutil.pids():
-            with suppress(OSError, psutil.Error):
-                if pid not in self._processes and os.getpgid(pid) == self._group:
-                    self._processes[pid] = psutil.Process(pid)
-
-    def _loop(self, pid: int) -> None:
-        kernel = self._processes[pid]
-        looks = 0
-        while not self._ended.wait(POLL):
-            self._look_for_processes(kernel)
-            used = count = 0
-            worked = 0.0
-            for process in list(self._processes.values()):
-                try:
-                    used += process.memory_info().rss
-                    worked += sum(process.cpu_times()[:4])  # ended children's, too
-                    count += 1
-                except psutil.Error:
-                    if process is not kernel:
-                        del self._processes[process.pid]
-            if used > self.limits.memory:
-                self.stop(
-                    f"it used more than {self.limits.memory >> 20:,} MiB of memory"
-                )
-            if count > self.limits.processes:
-                self.stop(f"it ran more than {self.limits.processes} processes")
-            if worked > self.limits.processor:
-                most = self.limits.processor
-                self.stop(f"it used more than {most:,} s of processor time")
-            looks += 1
-            if self.walls and looks % LOOK_AT_FILES == 0:
-                if _size(self.folder) > self.limits.files:
-                    most = self.limits.files >> 20
-                    self.stop(f"it wrote more than {most:,} MiB of files")
-            if time.monotonic() > self._deadline:
-                self.stop(f"it took longer than {self.limits.seconds:g} s")
-
-
-def _size(folder: str) -> float:
-    """Measures what a folder takes, in bytes; infinite if that takes too long."""
-    # du does not mind how deep folders are nested.
-    command = ["du", "-sk", folder]
-    try:
-        found = subprocess.run(command, capture_output=True, timeout=10)
-        return 1024 * int(found.stdout.split()[0])
-    except subprocess.TimeoutExpired:
-        return float("inf")
-    except (OSError, ValueError, IndexError):  # it changes meanwhile
-        return 0
-
-
 class _Manager(AsyncKernelManager):
     """Starts a kernel behind walls."""
 
@@ -216,9 +96,16 @@ class _Manager(AsyncKernelManager):
 class _Client(NotebookClient):
     """A client that counts what is printed, and notes which cells finished."""
 
-    def __init__(self, notebook: NotebookNode, watch: _Watch, **options: Any):
+    def __init__(
+        self,
+        notebook: NotebookNode,
+        watch: Watch,
+        walls: Walls | None,
+        **options: Any,
+    ):
         super().__init__(notebook, **options)
         self.watch = watch
+        self._walls = walls
         self.printed = 0
         self.finished: set[int] = set()
         self.walls: list[str] = []
@@ -228,8 +115,8 @@ class _Client(NotebookClient):
     def _started(self, notebook: NotebookNode) -> None:
         manager: Any = self.km
         self.watch.start(manager.provisioner.pid)
-        if self.watch.walls:
-            self.walls = self.watch.walls.standing(self.watch.folder)
+        if self._walls:
+            self.walls = self._walls.standing(self.watch.folder)
 
     def _executed(self, cell: NotebookNode, cell_index: int, **_: Any) -> None:
         self.finished.add(cell_index)
@@ -260,15 +147,26 @@ def _client(
     variables: Mapping[str, str] | None = None,
     walls: Walls | None = None,
 ) -> Iterator[_Client]:
-    """Runs a notebook, which it changes, in a folder that is then removed."""
-    folder = os.path.realpath(tempfile.mkdtemp())
-    watch = _Watch(limits, folder, walls)
+    """Runs a notebook, which it changes, in a folder that is then removed.
+
+    Raises:
+        UserError: The kernel cannot be started.
+        CellExecutionError: A cell failed, and errors are not allowed.
+        KeyboardInterrupt: Ctrl-C or SIGTERM ended the run.
+    """
+    try:
+        folder = os.path.realpath(tempfile.mkdtemp())
+    except OSError as error:
+        raise _no_kernel(error) from None
+    watch = Watch(limits, folder, look_at_files=bool(walls))
     try:
         options = {
             # Sockets in a private folder: anybody on the machine could use a port.
             "transport": "ipc",
             "ip": f"{folder}/kernel",
             "connection_file": f"{folder}/connection.json",
+            # This Python's kernel, whatever others the user has installed.
+            "kernel_spec_manager": KernelSpecManager(kernel_dirs=[]),
         }
         manager = (
             _Manager(walls, folder, limits, **options)
@@ -278,6 +176,7 @@ def _client(
         client = _Client(
             notebook,
             watch,
+            walls,
             km=manager,
             timeout=None,  # the watch has one for the whole notebook
             allow_errors=allow_errors,
@@ -289,7 +188,7 @@ def _client(
         environment = {
             **{k: v for k, v in outer.items() if k != "PYTHONPATH"},
             "TF_CPP_MIN_LOG_LEVEL": "3",
-            # Ignore the user's settings, history and kernels.
+            # Ignore the user's settings and history.
             "IPYTHONDIR": folder,
             "JUPYTER_NO_CONFIG": "1",
             "MPLBACKEND": "module://matplotlib_inline.backend_inline",
@@ -307,15 +206,27 @@ def _client(
             watch.reason = watch.reason or "its process did not answer in time"
         except CellExecutionError:
             raise
-        except Exception:
+        except Exception as error:
+            if not watch.started:
+                raise _no_kernel(error) from error
             if walls is None:
                 raise
             watch.stop(NOT_JUPYTERS)
+        # nbclient ends the kernel at a signal, and goes on.
+        if getattr(client, "_async_cleanup_kernel_future", None):
+            raise KeyboardInterrupt
         yield client
     finally:
         watch.end()
         # Unlike shutil.rmtree, rm does not mind how deep folders are nested.
         subprocess.run(["rm", "-rf", folder], stderr=subprocess.DEVNULL)
+
+
+def _no_kernel(error: Exception) -> UserError:
+    return UserError(
+        f"a notebook cannot be run here: {brief(error)}; its files and sockets are in "
+        "TMPDIR (or /tmp), which must have space and a short name"
+    )
 
 
 def _one_line(name: str, text: str) -> str:
@@ -325,7 +236,7 @@ def _one_line(name: str, text: str) -> str:
 
 def execute(
     notebook: NotebookNode,
-    limits: Limits = Limits(),
+    limits: Limits = DEFAULT_LIMITS,
     *,
     variables: Mapping[str, str] | None = None,
 ) -> NotebookNode:
@@ -358,7 +269,10 @@ def execute(
 
 
 def run_cells(
-    sources: Sequence[str], limits: Limits = Limits(), *, walls: Walls | None = None
+    sources: Sequence[str],
+    limits: Limits = DEFAULT_LIMITS,
+    *,
+    walls: Walls | None = None,
 ) -> Outcome:
     """Runs code cells like `execute`, and goes on after one that fails.
 

@@ -14,7 +14,8 @@ from typing import Any, NamedTuple
 
 from shears.notebooks.confinement import Confinement
 from shears.notebooks.document import Document, source_of
-from shears.notebooks.execution import CellResult, Limits, Walls, run_cells
+from shears.notebooks.execution import CellResult, Walls, run_cells
+from shears.notebooks.limits import Limits
 from shears.notebooks.source import parse_cell
 from shears.optimizer_study.course_notebook import (
     POINTS,

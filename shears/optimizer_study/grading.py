@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 from shears.notebooks.confinement import describe_walls
 from shears.notebooks.document import read_document
-from shears.notebooks.execution import Limits
+from shears.notebooks.limits import Limits
 from shears.optimizer_study.check import check
 from shears.runtime.errors import UserError
 

@@ -1,5 +1,6 @@
 """The one error type that is meant for the person who runs the workflow."""
 
+import os
 import reprlib
 import signal
 import sys
@@ -84,5 +85,8 @@ def ctrl_c_ends_at_once() -> Iterator[None]:
     before = signal.signal(signal.SIGINT, signal.SIG_DFL)
     try:
         yield
+    except KeyboardInterrupt:  # of something that had a handler of its own
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
+        os.kill(os.getpid(), signal.SIGINT)
     finally:
         signal.signal(signal.SIGINT, before)

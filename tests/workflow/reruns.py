@@ -361,6 +361,7 @@ MODULES = {
     "notebooks/confinement": NOTHING,
     "notebooks/document": NOTEBOOKS,
     "notebooks/execution": NOTEBOOKS,
+    "notebooks/limits": NOTEBOOKS,
     "notebooks/files": NOTEBOOKS,
     "notebooks/source": NOTEBOOKS,
     "optimizer_study/__init__": PART_A,

@@ -19,7 +19,8 @@ import pytest
 
 from shears.notebooks import confinement
 from shears.notebooks.confinement import Confinement, describe_walls, missing_walls
-from shears.notebooks.execution import CellResult, Limits, run_cells
+from shears.notebooks.execution import CellResult, run_cells
+from shears.notebooks.limits import Limits
 from tests import ROOT
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="Linux only")

@@ -1,4 +1,9 @@
-import random
+import json
+import os
+import signal
+import subprocess
+import sys
+import tempfile
 import time
 
 import nbformat
@@ -6,19 +11,9 @@ import psutil
 import pytest
 from nbformat.v4 import new_code_cell, new_notebook
 
-from shears.notebooks.execution import CellResult, Limits, execute, run_cells
+from shears.notebooks.execution import CellResult, execute, run_cells
 from shears.runtime.errors import UserError
 from tests import ROOT
-
-
-def sleep(seconds: int, options: str = "") -> str:
-    """Code that starts a process, which is known by how long it sleeps."""
-    return f"import subprocess\np = subprocess.Popen(['sleep', '{seconds}'], {options})"
-
-
-def is_running(seconds: int) -> bool:
-    command = ["sleep", str(seconds)]
-    return any(p.info["cmdline"] == command for p in psutil.process_iter(["cmdline"]))
 
 
 def test_execution_keeps_outputs_and_leaves_out_notes_and_times():
@@ -91,40 +86,6 @@ def test_cells_after_one_that_fails_run_too():
     ]
 
 
-@pytest.mark.parametrize(
-    ("limit", "source", "reason"),
-    [
-        (10, "while True: pass", "it took longer than 10 s"),
-        (
-            300,
-            "x = bytearray(600 << 20)\nx[::4096] = x[1::4096]\nimport time\n"
-            "time.sleep(600)",
-            "it used more than 500 MiB of memory",
-        ),
-        (
-            300,
-            "while True: print('x' * 1000)",
-            "it printed more than 100,000 characters",
-        ),
-    ],
-)
-def test_a_limit_stops_a_notebook_and_all_that_it_started(limit, source, reason):
-    limits = Limits(seconds=limit, memory=500 << 20, output=100_000)
-    seconds = random.randrange(10**6, 10**9)  # tests run side by side
-    results, stopped, _ = run_cells(["1", sleep(seconds), source, "2"], limits)
-    assert stopped == reason
-    assert [r.finished for r in results] == [True, True, False, False]
-    assert not is_running(seconds)
-
-
-def test_what_a_notebook_leaves_running_is_ended():
-    seconds = random.randrange(10**6, 10**9)  # tests run side by side
-    results, stopped, _ = run_cells([sleep(seconds, "start_new_session=True")])
-    assert (results, stopped) == ([CellResult(True, None)], None)
-    time.sleep(0.1)
-    assert not is_running(seconds)
-
-
 def test_messages_that_are_not_jupyters_and_deep_folders_do_no_harm():
     send = (
         "k = get_ipython().kernel\n"
@@ -135,3 +96,74 @@ def test_messages_that_are_not_jupyters_and_deep_folders_do_no_harm():
     results, stopped, _ = run_cells([deep, send])
     assert results[0] == CellResult(True, None)
     assert stopped == "it sent a message that is not Jupyter's"
+
+
+RUN = """\
+import sys
+from shears.notebooks.execution import run_cells
+from shears.runtime.errors import ctrl_c_ends_at_once
+with ctrl_c_ends_at_once():
+    run_cells([sys.argv[1]])
+    print("went on")
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_ctrl_c_and_sigterm_end_a_run_and_leave_nothing(tmp_path, number):
+    started = tmp_path / "started"
+    cell = (
+        f"import os, pathlib, time\npath = pathlib.Path({str(started)!r})\n"
+        "path.with_suffix('.new').write_text(str(os.getpid()), encoding='utf-8')\n"
+        "path.with_suffix('.new').rename(path)\ntime.sleep(600)"
+    )
+    places = tmp_path / "t"
+    places.mkdir()
+    run = subprocess.Popen(
+        [sys.executable, "-c", RUN, cell],
+        cwd=ROOT,
+        env={**os.environ, "TMPDIR": str(places)},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        encoding="utf-8",
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
+    )
+    try:
+        while not started.exists():
+            assert run.poll() is None
+            time.sleep(0.05)
+        run.send_signal(number)
+        output, errors = run.communicate(timeout=60)
+    finally:
+        run.kill()
+    assert (run.returncode, output) == (-signal.SIGINT, "")
+    assert "Traceback" not in errors
+    try:  # killed, but perhaps nobody has asked how it ended
+        kernel = psutil.Process(int(started.read_text(encoding="utf-8")))
+        assert kernel.status() == psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        pass
+    assert not list(places.iterdir())
+
+
+def test_a_kernel_that_the_user_has_installed_is_not_taken(tmp_path, monkeypatch):
+    other = tmp_path / "kernels/python3"
+    other.mkdir(parents=True)
+    spec = {"argv": ["/opt/other/python", "-m", "ipykernel_launcher"]}
+    spec |= {"display_name": "Other", "language": "python"}
+    (other / "kernel.json").write_text(json.dumps(spec), encoding="utf-8")
+    monkeypatch.setenv("JUPYTER_PATH", str(tmp_path))
+    source = f"import sys\nassert sys.executable == {sys.executable!r}"
+    assert run_cells([source]).results == [CellResult(True, None)]
+
+
+@pytest.mark.parametrize("folder", ["x" * 120, "missing"])
+def test_a_kernel_that_cannot_be_started_says_why_in_a_line(
+    tmp_path, monkeypatch, folder
+):
+    if folder != "missing":
+        (tmp_path / folder).mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / folder))
+    with pytest.raises(UserError, match="^a notebook cannot be run here: ") as caught:
+        run_cells(["1"])
+    assert "\n" not in str(caught.value) and "TMPDIR" in str(caught.value)

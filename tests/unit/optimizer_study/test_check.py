@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from shears.notebooks.execution import Limits
+from shears.notebooks.limits import Limits
 from shears.optimizer_study import check as checking
 from shears.optimizer_study.check import check, run
 from shears.optimizer_study.course_notebook import POINTS, SOLUTIONS

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from shears.notebooks.execution import Limits
+from shears.notebooks.limits import Limits
 from shears.optimizer_study import grading
 from shears.optimizer_study.check import Checked, TestResult
 from shears.optimizer_study.course_notebook import POINTS

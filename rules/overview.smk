@@ -47,15 +47,16 @@ def work_of(job) -> Work:
             resumes=job.params.checkpoint,
             code=job.params.code,
         )
-    saved = dict(views=CONFIG.views.count, images=images)
-    if name == "save_teacher_logits":
-        recipe, width = PLAN.teacher_recipe(), CONFIG.teacher.width
+    if name in ("save_teacher_logits", "save_baseline_logits"):
+        views = len(VIEWS[int(job.wildcards.part) - 1])
+        if name == "save_teacher_logits":
+            recipe = PLAN.teacher_recipe()
+            by = dict(width=CONFIG.teacher.width, networks=CONFIG.teacher.count)
+        else:
+            recipe, by = PLAN.baseline_recipe(job.wildcards.baseline), dict(width=None)
         return logits_work(
-            name, threads, recipe, CONFIG.precision, width=width, **saved
+            name, threads, recipe, CONFIG.precision, views=views, images=images, **by
         )
-    if name == "save_baseline_logits":
-        recipe = PLAN.baseline_recipe(job.wildcards.baseline)
-        return logits_work(name, threads, recipe, CONFIG.precision, width=None, **saved)
     return Work(name, threads)
 
 
@@ -69,8 +70,6 @@ def tell_of_disk(works) -> None:
     needed = disk_needed(
         works,
         data=CONFIG.data.name,
-        images=PLAN.training_images,
-        views=CONFIG.views.count,
         downloads=any(work.name == "download_cifar10" for work in works),
     )
     free = check_room(BASE)

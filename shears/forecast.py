@@ -39,7 +39,6 @@ USUAL = StepTime(3.0, 1 / 1000)  # a step that is not measured
 LEAST_IMAGES = 30_000  #: below this, training takes no longer than measuring its step
 AROUND = 2.5  # seconds of a training job besides start, compiling and epochs
 TRAINED = ("train_teacher", "train_baseline", "prune_round")
-LOGITS = ("save_teacher_logits", "save_baseline_logits")
 IMAGE_BYTES = 32 * 32 * 3
 DATA_IMAGES = {"cifar10": 60_000, "digits": 1_797}
 VIEW_BYTES = 3 + 4 + 2 + 10 * 2  # place, partner, share, logits
@@ -57,12 +56,14 @@ class Work:
         threads: Its threads.
         images: Passes through a training step, in images; 0 if it trains nothing.
         step: The training step, if it has one.
+        saved: Views of images whose logits it saves.
     """
 
     name: str
     threads: int
     images: float = 0.0
     step: Step | None = None
+    saved: int = 0
 
     @property
     def kind(self) -> str:
@@ -125,9 +126,22 @@ def logits_work(
     views: int,
     images: int,
     width: float | None,
+    networks: int = 1,
 ) -> Work:
-    """Describes a job that saves the logits of views; `width` is the teacher's."""
-    return Work(name, threads, FORWARD * views * images, Step(recipe, precision, width))
+    """Describes a job that saves the logits of views.
+
+    Args:
+        name: Its rule.
+        threads: Its threads.
+        recipe: How the network was trained.
+        precision: As configured.
+        views: Views that the job saves, of each image.
+        images: Training images.
+        width: The teacher's; None for the fixed network.
+        networks: How many networks' logits are averaged.
+    """
+    saved, step = views * images, Step(recipe, precision, width)
+    return Work(name, threads, FORWARD * saved * networks, step, saved)
 
 
 def alike(step: Step) -> tuple[Any, ...]:
@@ -197,22 +211,18 @@ def together(
     return shares, sum(s * share for s, share in zip(seconds, shares, strict=True))
 
 
-def disk_needed(
-    works: Sequence[Work], *, data: str, images: int, views: int, downloads: bool
-) -> int:
+def disk_needed(works: Sequence[Work], *, data: str, downloads: bool) -> int:
     """Reckons the bytes that jobs write, with some room to spare.
 
     Args:
         works: The jobs.
         data: The data set's name.
-        images: Training images.
-        views: Per image, whose logits are saved.
         downloads: Whether the archive is fetched.
     """
     rules = [work.name for work in works]
     trained = sum(rule in TRAINED for rule in rules)
     total = trained * (CHECKPOINT_BYTES + CANDIDATE_BYTES) + len(rules) * 100_000
-    total += sum(rule in LOGITS for rule in rules) * images * views * VIEW_BYTES
+    total += sum(work.saved for work in works) * VIEW_BYTES
     if "prepare_dataset" in rules:
         total += DATA_IMAGES[data] * IMAGE_BYTES
     return total + downloads * ARCHIVE_BYTES

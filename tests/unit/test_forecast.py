@@ -104,14 +104,30 @@ def test_jobs_share_the_machine_by_their_threads():
 def test_the_disk_holds_what_a_run_writes():
     def needed(*names, **how):
         works = [Work(name, 1) for name in names]
-        settings = {"data": "cifar10", "images": 45_000, "views": 16, "downloads": 0}
-        return disk_needed(works, **{**settings, **how})
+        return disk_needed(works, **{"data": "cifar10", "downloads": 0, **how})
 
     assert needed() == 0
     assert 184_000_000 < needed("prepare_dataset") < 186_000_000  # 184,385,856 found
-    assert 20_000_000 < needed("save_teacher_logits") < 22_000_000
     assert 29e6 < needed("prune_round") < 32e6  # a checkpoint of 25 MB, and results
     assert needed(downloads=1) == 170_052_171
+
+
+def test_logits_in_several_files_take_what_they_would_in_one():
+    def save(views, networks=1):
+        return logits_work(
+            *("save_teacher_logits", 2, RECIPE, "float32"),
+            views=views,
+            images=45_000,
+            width=1.0,
+            networks=networks,
+        )
+
+    parts, whole = [save(16), save(16), save(4)], save(36)
+    needed = [disk_needed(w, data="cifar10", downloads=False) for w in (parts, [whole])]
+    assert needed[0] == pytest.approx(needed[1], abs=1_000_000)
+    assert 45e6 < needed[1] < 48e6  # 20,882,296 bytes were found for 16 views
+    assert sum(part.images for part in parts) == whole.images
+    assert save(36, networks=3).images == 3 * whole.images
 
 
 def test_words_are_as_exact_as_what_is_known():

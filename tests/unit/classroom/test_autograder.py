@@ -143,7 +143,7 @@ def test_without_a_checkout_the_command_says_so(tmp_path, monkeypatch):
 def test_packages_are_named_as_the_lock_names_them():
     modules = modules_of(["b"], download=False)
     assert packages_of(modules) == {"h5py", "numpy"}
-    study = [ROOT / "shears/notebooks/execution.py"]
+    study = [ROOT / f"shears/notebooks/{name}.py" for name in ("execution", "limits")]
     assert packages_of(study) == {"jupyter-client", "nbclient", "nbformat", "psutil"}
 
 

@@ -5,7 +5,7 @@ with it every epoch, so that everything would train again.
 """
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -228,7 +228,6 @@ def decide(
         for f in (1.0, factor)
     )
     return {
-        "budget": budget,
         "factor": factor,
         "images_per_second": speeds,
         "seconds": {"before": before, "after": after, "fixed": around},
@@ -249,8 +248,8 @@ def keep_to_budget(
 
     Args:
         planned: The plan of the configuration as it is, which has a budget.
-        file: Keeps the factor. It is decided here if there is no file, or one of
-            another budget.
+        file: Keeps a factor for each budget. It is decided here if the file has none
+            for this one. Those of others stay: a run may be going on with one.
         threads: Threads of a training job that runs alone.
         gpus: GPUs of a training job.
         measuring: Measures steps; None in a job, for which the factor is decided.
@@ -260,23 +259,23 @@ def keep_to_budget(
             failed; the file cannot be written.
     """
     budget = planned.config.budget
-    kept: Mapping[str, Any] = read_json(file) if Path(file).exists() else {}
-    factor = kept.get("factor") if kept.get("budget") == budget else None
-    if factor is None:
+    kept: dict[str, Any] = read_json(file) if Path(file).exists() else {}
+    if budget not in kept:
         if measuring is None:
             raise UserError(
                 f"{file}: not found for a budget of {budget}, expected from the start "
                 "of the run: run it again"
             )
-        kept = decide(planned, threads=threads, gpus=gpus, measuring=measuring)
-        factor = kept["factor"]
+        kept[budget] = decide(planned, threads=threads, gpus=gpus, measuring=measuring)
         try:
             write_json(file, kept)
         except OSError as error:
             raise UserError(f"{file}: {error.strerror}") from None
+    about = kept[budget]
+    factor = about.get("factor") if isinstance(about, dict) else about
     if type(factor) not in (int, float) or not 0 <= factor <= 1:
         raise UserError(
-            f"{file}: factor: found {show_value(factor)}, expected 0 to 1: it is "
+            f"{file}: {budget}: factor: found {show_value(factor)}, expected 0 to 1: it is "
             "decided again if you delete the file"
         )
     return plan(scale(planned.config, float(factor)))
@@ -284,8 +283,8 @@ def keep_to_budget(
 
 def describe(before: Plan, after: Plan, file: str | Path) -> str:
     """Says in a line what the epochs became, which `keep_to_budget` has decided."""
-    seconds = read_json(file)["seconds"]["after"]
     budget = before.config.budget
+    seconds = read_json(file)[budget]["seconds"]["after"]
     fits = "fits" if seconds <= parse_budget(budget) else "does not fit"
     text = f"budget: the run {fits} {budget}: {seconds / 60:.0f} min reckoned, kept in "
     text += f"{file}; "

@@ -1,4 +1,5 @@
 import copy
+import json
 import math
 
 import pytest
@@ -121,7 +122,7 @@ def test_the_factor_is_decided_once_and_kept(tmp_path):
         again = keep_to_budget(planned, file, threads=2, measuring=other)
         assert again.config == first.config
     assert file.read_bytes() == kept and not none
-    about = read_json(file)
+    about = read_json(file)["30min"]
     assert 0 < about["factor"] < 1 and about["machine"] and about["date"]
     assert about["seconds"]["after"] <= 30 * 60 < about["seconds"]["before"]
     assert "lamp 1" in describe(planned, first, file)
@@ -131,6 +132,9 @@ def test_the_factor_is_decided_once_and_kept(tmp_path):
     whole = keep_to_budget(longer, file, threads=2, measuring=fast)
     assert whole.config == longer.config and none == [2]
     assert describe(longer, whole, file).endswith("all epochs stay")
+    # The first one stays: a run may be going on with it.
+    again = keep_to_budget(planned, file, threads=2, measuring=None)
+    assert again.config == first.config
 
 
 def test_a_budget_that_is_too_small_leaves_one_epoch_each_and_says_so(tmp_path):
@@ -157,10 +161,8 @@ def test_a_refit_and_more_seeds_cost_more():
 def test_a_kept_factor_that_is_none_is_refused(tmp_path, factor):
     planned = check_all({**copy.deepcopy(CONFIG), "budget": "1h"})
     file = tmp_path / "budget.json"
-    file.write_text(
-        f'{{"budget": "1h", "factor": {factor!r}}}'.replace("'", '"'), encoding="utf-8"
-    )
-    with pytest.raises(UserError, match="budget.json"):
+    file.write_text(json.dumps({"1h": {"factor": factor}}), encoding="utf-8")
+    with pytest.raises(UserError, match="budget.json: 1h: factor: found"):
         keep_to_budget(planned, file, threads=2)
 
 

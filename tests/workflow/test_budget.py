@@ -19,7 +19,7 @@ def test_a_run_trains_the_scaled_epochs_and_nothing_trains_again(tmp_path):
     history = project / "results/dense/seed_0/history.csv"
     assert len(read_csv(history)) == 1
     kept = (project / "results/budget.json").read_bytes()
-    assert read_json(project / "results/budget.json")["factor"] == 0
+    assert read_json(project / "results/budget.json")["1min"]["factor"] == 0
     again = snakemake(project, "-n", target)
     assert "Nothing to be done" in again.stdout
     assert (project / "results/budget.json").read_bytes() == kept

@@ -207,8 +207,16 @@ def imported_file(wildcards) -> Path:
 
 def check_jobs_files(jobs) -> None:
     """Checks the user's files that these jobs read, before anything trains."""
-    if any(job.name == "download_cifar10" for job in jobs):
-        expand_of("CIFAR10_ARCHIVE", os.environ.get("CIFAR10_ARCHIVE", ""))
+    for job in (job for job in jobs if job.name == "download_cifar10"):
+        source = expand_of("CIFAR10_ARCHIVE", os.environ.get("CIFAR10_ARCHIVE", ""))
+        target = job.output.archive
+        if all(map(os.path.exists, (source, target))) and os.path.samefile(
+            source, target
+        ):  # Snakemake removes what a job makes before it starts
+            raise UserError(
+                f"CIFAR10_ARCHIVE={source}: is the copy that this run makes again, and "
+                "would be removed first: unset it, or name another file"
+            )
     if any(job.name == "fill_notebook" for job in jobs):
         fill_file(PLAN.notebook)
     names = {job.wildcards.baseline for job in jobs if job.name == "import_baseline"}

@@ -271,12 +271,13 @@ def keep_to_budget(
             write_json(file, kept)
         except OSError as error:
             raise UserError(f"{file}: {error.strerror}") from None
-    about = kept[budget]
-    factor = about.get("factor") if isinstance(about, dict) else about
+    factor: Any = kept[budget]
+    if isinstance(factor, dict):
+        factor = factor.get("factor")
     if type(factor) not in (int, float) or not 0 <= factor <= 1:
         raise UserError(
-            f"{file}: {budget}: factor: found {show_value(factor)}, expected 0 to 1: it is "
-            "decided again if you delete the file"
+            f"{file}: {budget}: factor: found {show_value(factor)}, expected 0 to 1: "
+            "it is decided again if you delete the file"
         )
     return plan(scale(planned.config, float(factor)))
 

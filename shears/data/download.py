@@ -186,9 +186,9 @@ def log_local_archives(sha256: str, places: Sequence[str | Path] = PLACES) -> No
     """
     for place in places:
         for name in ARCHIVES:
-            path = Path(place).expanduser().absolute() / name
             # Whatever is wrong with such a file, it is no reason not to download.
             with contextlib.suppress(OSError, RuntimeError):
+                path = Path(place).expanduser().absolute() / name
                 if (
                     path.is_file()
                     and path.stat().st_size <= LARGEST

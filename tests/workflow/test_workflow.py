@@ -330,6 +330,19 @@ def test_the_archive_becomes_the_data_set_through_the_workflow(tmp_path, good_ar
         assert np.bincount(split.labels).tolist() == [size // 10] * 10
 
 
+def test_an_archive_in_the_place_of_the_copy_is_not_removed(tmp_path):
+    project = copy_project(tmp_path / "project")
+    archive = project / "resources/cifar-10-binary.tar.gz"
+    archive.parent.mkdir()
+    archive.write_bytes(b"the user's only copy")
+    run = snakemake(
+        project, str(archive.relative_to(project)), "-F", CIFAR10_ARCHIVE=archive
+    )
+    assert run.returncode == 1
+    assert f"error: CIFAR10_ARCHIVE={archive}: is the copy that this run" in run.stdout
+    assert archive.read_bytes() == b"the user's only copy"
+
+
 @pytest.mark.parametrize("name", ["none.tar.gz", "config.yaml"])
 def test_a_bad_archive_is_reported_plainly_and_leaves_no_file(project, name):
     archive = project / name

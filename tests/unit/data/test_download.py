@@ -587,6 +587,7 @@ def test_nothing_odd_in_the_known_places_stops_a_download(
         file.truncate(1 << 40)
     log_local_archives(SHA256)
     assert not caplog.records
+    log_local_archives(SHA256, ["~no such user/x"])  # no home folder
     (data / ARCHIVES[1]).rmdir()
     (data / ARCHIVES[1]).write_bytes(BODY)
     log_local_archives(SHA256)

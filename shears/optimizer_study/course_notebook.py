@@ -26,7 +26,6 @@ GRADE_IDS = tuple(name for pair in zip(SOLUTIONS, POINTS, strict=True) for name 
 BANNED = {
     "optimizers",
     "Optimizer",
-    "compat",
     "optimizer_v1",
     "optimizer_v2",
     "raw_ops",
@@ -147,28 +146,39 @@ def banned_names(source: str) -> set[str]:
     """Finds TensorFlow's own optimizers in code, in the usual ways to reach them.
 
     That is an attribute, a variable, an imported name or a string (for getattr and the
-    like) with such a name. Texts and attributes of ``self`` do not count.
+    like) with such a name. Texts, attributes of ``self`` and variables of the code's
+    own do not count.
 
     Raises:
         SyntaxError: The code cannot be parsed.
     """
+    tree = parse_cell(source)
+    own = {
+        node.id
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store)
+    }
+    own |= {node.arg for node in ast.walk(tree) if isinstance(node, ast.arg)}
+    texts = {node.value for node in ast.walk(tree) if isinstance(node, ast.Expr)}
 
     def named(node: ast.AST) -> Iterator[str]:
         if isinstance(node, ast.Attribute):
             if not (isinstance(node.value, ast.Name) and node.value.id == "self"):
                 yield node.attr
-        elif isinstance(node, ast.Name) and node.id == "optimizers":
+        elif isinstance(node, ast.Name) and node.id in {"optimizers"} - own:
             yield node.id
         elif isinstance(node, ast.ImportFrom) and node.module != OPTIMIZERS:
             yield from [node.module or "", *(alias.name for alias in node.names)]
         elif isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
         elif isinstance(node, ast.Constant) and isinstance(node.value, str):
-            if all(part.isidentifier() for part in node.value.split(".")):
+            if node not in texts and all(
+                part.isidentifier() for part in node.value.split(".")
+            ):
                 yield node.value
 
     banned = set()
-    for node in ast.walk(parse_cell(source)):
+    for node in ast.walk(tree):
         for name in named(node):
             parts = name.split(".")
             if set(parts) & BANNED or any(p.endswith("Optimizer") for p in parts):

@@ -103,6 +103,10 @@ def test_our_notebook_has_the_courses_cells_and_is_committed_open():
         "from shears.optimizer_study.optimizers import adam",
         'class Adam:\n  """Adam Optimizer"""\n  def f(self): self.optimizers = []',
         "print('the SGD Optimizer')",
+        'def f():\n  """Optimizer"""',
+        "tf.compat.v1.assign_sub(w, tf.compat.v1.random_uniform([3]))",
+        "optimizers = [gd, sgd]\nfor o in optimizers: o()",
+        "def plot(optimizers): return optimizers[0]",
     ],
 )
 def test_our_own_module_and_texts_are_not_banned(source):
@@ -123,6 +127,8 @@ def test_our_own_module_and_texts_are_not_banned(source):
         "from tensorflow.python.keras.optimizer_v2 import adam",
         "tf.raw_ops.ResourceApplyAdam(var=w)",
         "optimizers.Adam()",
+        "optimizers = tf.keras.optimizers",
+        "import tensorflow.compat.v1 as v1\nv1.train.GradientDescentOptimizer(0.1)",
     ],
 )
 def test_the_search_for_banned_names_finds_them(source):

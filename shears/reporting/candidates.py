@@ -90,26 +90,25 @@ def mean_scores(
 ) -> charts.Chart:
     """Draws the mean test score, or accuracy, over seeds against sparsity.
 
-    Scores of 0 are left out, unless there are no others: they only mean that accuracy
-    was too low, and would squash all other scores into a line.
+    A mean of 0 is left out, unless there are no others: it only says that accuracy was
+    too low, and would squash all other means into a line.
     """
-    shown = [c for c in candidates if c.test[key] > 0] or candidates
+    groups = [same for rounds in over_seeds(candidates).values() for same in rounds]
+    shown = [same for same in groups if any(c.test[key] > 0 for c in same)] or groups
     rows = []
-    for rounds in over_seeds(shown).values():
-        for same in rounds:
-            values = [c.test[key] for c in same]
-            rows.append(
-                {
-                    "method": same[0].method,
-                    "sparsity": same[0].test["sparsity"],
-                    "mean": statistics.mean(values),
-                    "std": statistics.stdev(values) if len(values) > 1 else 0.0,
-                    "n": len(values),
-                }
-            )
-    return charts.draw_means(
-        rows, f"test {key}", name, left_out=len(candidates) - len(shown)
-    )
+    for same in shown:
+        values = [c.test[key] for c in same]
+        rows.append(
+            {
+                "method": same[0].method,
+                "sparsity": same[0].test["sparsity"],
+                "mean": statistics.mean(values),
+                "std": statistics.stdev(values) if len(values) > 1 else 0.0,
+                "n": len(values),
+            }
+        )
+    left_out = len(candidates) - sum(map(len, shown))
+    return charts.draw_means(rows, f"test {key}", name, left_out=left_out)
 
 
 def score_rows(candidates: Sequence[Candidate], chosen: str) -> list[dict[str, Any]]:

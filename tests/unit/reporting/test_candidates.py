@@ -29,15 +29,21 @@ def test_each_method_has_a_line_of_means_over_seeds():
         assert row["high"] - row["low"] == pytest.approx(2 * deviation)
 
 
-def test_scores_of_zero_are_left_out_of_the_means():
+def test_a_mean_has_all_seeds_and_one_of_zero_is_left_out():
     good = candidate("lamp/seed_0/round_1", 0.8, 0.9)
-    missed = candidate("lamp/seed_1/round_1", 0.6, 0.9)
-    missed = missed._replace(test={**missed.test, "score": 0.0})
-    chart = mean_scores([good, missed])
-    assert [(row["mean"], row["n"]) for row in values(chart)] == [
-        (good.test["score"], 1)
+    missed, *others = (
+        one._replace(test={**one.test, "score": 0.0})
+        for one in (
+            candidate("lamp/seed_1/round_1", 0.6, 0.9),
+            candidate("erk/seed_0/round_1", 0.6, 0.9),
+            candidate("erk/seed_1/round_1", 0.5, 0.9),
+        )
+    )
+    chart = mean_scores([good, missed, *others])
+    assert [(row["method"], row["mean"], row["n"]) for row in values(chart)] == [
+        ("lamp", good.test["score"] / 2, 2)
     ]
-    assert "Not shown: 1 candidates whose test score is 0." in chart.text
+    assert "Not shown: 2 candidates whose test score is 0." in chart.text
     assert len(values(mean_scores([missed]))) == 1
 
 

@@ -76,6 +76,7 @@ def latency(names: Sequence[str], missing: Mapping[str, str] | None = None) -> d
                 "nonzeros": 125_000,
                 "multiply_adds": 20_741_120,
                 "multiply_adds_left": 5_110_000,
+                "multiply_adds_in_c": 4_800_000,
             }
             for name in ("dense", "pruned", "compact")
         },

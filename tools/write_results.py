@@ -185,6 +185,7 @@ def write_reproduction(run: Run) -> str:
     training = sum(metrics["seconds"] for metrics in run.trained)
     teachers = run.trained[: len(run.trained) - len(run.candidates)]
     kept = run.candidates[0].metrics["kernel_density"]
+    logits = "teacher logits, " if teachers else ""
     part_a = "Part A, " if run.plan.config.optimizers.data_sets else ""
     return (
         f"{candidate_table(run)}\n{run.made}\n"
@@ -198,7 +199,7 @@ def write_reproduction(run: Run) -> str:
         f"(sha256 `{manifest['sha256']}`),\n"
         "loaded with `load_weights` into a newly built network.\n\n"
         f"The job times add up to {seconds / 60:.1f} minutes, of which "
-        f"{(seconds - training) / 60:.1f} went into data, teacher logits, {part_a}"
+        f"{(seconds - training) / 60:.1f} went into data, {logits}{part_a}"
         "scoring, the report and starting TensorFlow. The largest job used "
         f"{memory:,.0f} MiB. The minutes in the table are for training only, with the "
         "data set in memory.\n\nFraction of each kernel that is kept:\n\n"

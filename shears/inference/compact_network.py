@@ -11,6 +11,8 @@ from shears.model.parameters import Parameters
 #: positions. A product with the zeros of 'same' padding counts, too, and so do the
 #: outputs that the second pooling leaves out, as they do in a dense convolution.
 POSITIONS = (32 * 32, 30 * 30, 15 * 15, 13 * 13, 1, 1)
+#: Of these, the ones that the second pooling uses.
+USED_POSITIONS = (32 * 32, 30 * 30, 14 * 14, 12 * 12, 1, 1)
 
 
 class CompactNetwork(NamedTuple):
@@ -63,11 +65,19 @@ class CompactNetwork(NamedTuple):
         """Multiply-adds for an image with weights that are not zero."""
         return count_multiply_adds([int(np.count_nonzero(k)) for k in self.kernels])
 
+    @property
+    def multiply_adds_in_c(self) -> int:
+        """Of those that are left, the ones that the C code does: for `USED_POSITIONS`."""
+        weights = [int(np.count_nonzero(k)) for k in self.kernels]
+        return count_multiply_adds(weights, USED_POSITIONS)
 
-def count_multiply_adds(weights: Sequence[int]) -> int:
+
+def count_multiply_adds(
+    weights: Sequence[int], positions: Sequence[int] = POSITIONS
+) -> int:
     """Counts multiply-adds for an image, given the number of weights of each kernel.
 
     Biases are not counted. The six ``KERNEL_SIZES`` give the whole network's 20.7
     million.
     """
-    return sum(n * count for n, count in zip(POSITIONS, weights, strict=True))
+    return sum(n * count for n, count in zip(positions, weights, strict=True))

@@ -1,7 +1,7 @@
 """Compaction: an equivalent network without the units that pruning made useless.
 
 A unit is a channel of a convolution or a neuron of the dense hidden layer. Zeros alone
-make a dense network no faster; fewer units do.
+make a dense network no faster; fewer units can.
 """
 
 import numpy as np

@@ -70,6 +70,7 @@ def describe_network(network: CompactNetwork) -> dict[str, Any]:
         "nonzeros": network.nonzeros,
         "multiply_adds": network.multiply_adds,
         "multiply_adds_left": network.multiply_adds_left,
+        "multiply_adds_in_c": network.multiply_adds_in_c,
     }
 
 

@@ -18,8 +18,8 @@ def latency_table(about: Mapping[str, Any]) -> list[dict[str, Any]]:
         For each "network", "runtime", "bytes", "gzip_bytes", "memory", "single" (the
         timing of one image in one thread), "batches" (the images a second of the
         largest batch for each number of threads) and "share" (of the additions and
-        multiplications that the processor could do at best in one thread; C code is
-        counted without the zeros).
+        multiplications that the processor could do at best in one thread; of C code,
+        only what it does).
     """
     rows = []
     peak = about["peaks"][0]["flops"]
@@ -31,9 +31,9 @@ def latency_table(about: Mapping[str, Any]) -> list[dict[str, Any]]:
             == (contender["network"], contender["runtime"])
         ]
         largest = [timing for timing in own if timing["batch"] == own[-1]["batch"]]
-        sparse = contender["runtime"] == "C"
+        in_c = contender["runtime"] == "C"
         network = about["networks"][contender["network"]]
-        work = network["multiply_adds_left" if sparse else "multiply_adds"]
+        work = network["multiply_adds_in_c" if in_c else "multiply_adds"]
         rows.append(
             {
                 **contender,

@@ -39,6 +39,8 @@ def test_work_and_weights_are_counted_by_hand():
     expected = 1024 * 27 + 900 * 18 + 225 * 54 + 169 * 108 + 720 + 50
     assert network.multiply_adds == expected
     assert network.multiply_adds_left == expected - 900 * 18
+    used = 1024 * 27 + 196 * 54 + 144 * 108 + 720 + 50
+    assert network.multiply_adds_in_c == used
 
 
 def test_a_network_without_units_is_constant():

@@ -31,7 +31,7 @@ def test_the_share_of_the_peak_counts_zeros_where_they_are_multiplied():
     *models, code = latency_table(latency(NAMES))
     onnx = models[2]  # on the dense network
     assert onnx["share"] == pytest.approx(2 * 20_741_120 * 3000 / 1e12)
-    assert code["share"] == pytest.approx(2 * 5_110_000 * 13_000 / 1e12)
+    assert code["share"] == pytest.approx(2 * 4_800_000 * 13_000 / 1e12)
 
 
 def points_of(about) -> list[dict]:

@@ -67,7 +67,7 @@ class CompactNetwork(NamedTuple):
 
     @property
     def multiply_adds_in_c(self) -> int:
-        """Of those that are left, the ones that the C code does: for `USED_POSITIONS`."""
+        """Those of them that the C code does: for `USED_POSITIONS`."""
         weights = [int(np.count_nonzero(k)) for k in self.kernels]
         return count_multiply_adds(weights, USED_POSITIONS)
 

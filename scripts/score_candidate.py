@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from shears.data.dataset import read_split
+from shears.data.dataset import Split, read_split
 from shears.evaluation.grading import BATCH, GradedNetwork
 from shears.inference.compaction import check_equivalence, compact
 from shears.runtime.device import prepare
@@ -14,6 +14,8 @@ from shears.runtime.job_record import write_record
 
 if TYPE_CHECKING:
     from snakemake.iocontainers import snakemake
+
+TRAINING_IMAGES = 10_000  # that training accuracy is measured on
 
 
 def score_candidate(
@@ -27,7 +29,9 @@ def score_candidate(
     """Writes a JSON file per split, and the prediction for each test image.
 
     The validation file also has the multiply-adds that are left in the compacted
-    network. Without that file, the network has been trained on the validation images.
+    network, and the accuracy on training images as they are, neither shifted nor
+    mirrored: what validation accuracy falls short of it is overfitting. Without that
+    file, the network has been trained on the validation images.
     """
     network = GradedNetwork.from_file(weights)
     if validation:
@@ -37,7 +41,11 @@ def score_candidate(
         some = images.images[:BATCH].astype(np.float32) / 255
         check_equivalence(compacted, network.parameters, some)
         left = compacted.multiply_adds_left
-        write_json(validation, {**result, "multiply_adds": left})
+        seen = read_split(dataset, "train")
+        seen = Split(seen.images[:TRAINING_IMAGES], seen.labels[:TRAINING_IMAGES])
+        training, _ = network.score(seen)
+        about = {"multiply_adds": left, "training_accuracy": training["accuracy"]}
+        write_json(validation, {**result, **about})
     images = read_split(dataset, "test")
     result, classes = network.score(images)
     write_json(test, result)

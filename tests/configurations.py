@@ -287,11 +287,11 @@ BAD = {
         "pruning: floor: found 1, expected less than 1",
     ),
     "no training images to speak of": (
-        "data: {training_images: 9}",
+        "data: {validation_images: 5000, training_images: 9}",
         "data: training_images: found 9, expected 10 to 44,990, or 0 for all 45,000",
     ),
     "more training images than there are": (
-        "data: {training_images: 45001}",
+        "data: {validation_images: 5000, training_images: 45001}",
         "data: training_images: found 45,001, expected 10 to 44,990, or 0 for all",
     ),
     "more than all of the teacher's": (

@@ -49,7 +49,8 @@ def candidate(name: str, accuracy: float, sparsity: float, folder="") -> Candida
     history = [row, {**row, "epoch": 2.0}]
     files = [Path(folder) / name / file for file in ("weights.h5", "predictions.csv")]
     test = {**score, "images": IMAGES}
-    return Candidate(name, score, test, metrics, history, *files)
+    validation = {**score, "training_accuracy": accuracy + 0.01}
+    return Candidate(name, validation, test, metrics, history, *files)
 
 
 def latency(names: Sequence[str], missing: Mapping[str, str] | None = None) -> dict:

@@ -134,13 +134,15 @@ def accuracies(same: Sequence[Candidate], split: str) -> list[float]:
 def candidate_table(run: Run) -> str:
     """Tabulates the candidates; a row covers all seeds."""
     return markdown_table(
-        "candidate,sparsity,zeros,validation accuracy,validation score,"
+        "candidate,sparsity,zeros,training accuracy,validation accuracy,"
+        "validation score,"
         "test accuracy,test score,epochs,minutes".split(","),
         [
             [
                 " ".join([kind, same[0].name.partition("/round_")[2]]).strip(),
                 f"{same[0].test['sparsity']:.4f}",
                 f"{same[0].test['zeros']:,}",
+                mean([c.validation["training_accuracy"] for c in same]),
                 mean(accuracies(same, "validation")),
                 mean([c.validation["score"] for c in same]),
                 mean(accuracies(same, "test")),

@@ -68,11 +68,16 @@ def unknown_name(key: str, name: str, kind: str, known: Iterable[str]) -> UserEr
 
 @contextmanager
 def plain_errors() -> Iterator[None]:
-    """Ends the program with a UserError's text alone, where no log is open yet."""
+    """Ends the program with a UserError's text alone, where no log is open yet.
+
+    Ctrl-C ends it with a word, too.
+    """
     try:
         yield
     except UserError as error:
         sys.exit(f"error: {error}")
+    except KeyboardInterrupt:
+        sys.exit("Interrupted.")
 
 
 @contextmanager

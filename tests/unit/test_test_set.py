@@ -122,3 +122,4 @@ def test_only_scoring_reads_the_test_images(tmp_path, refit):
         return
     network = compact(read_weights(sparse.weights))
     assert read_json(scored)["multiply_adds"] == network.multiply_adds_left > 0
+    assert 0 < read_json(scored)["training_accuracy"] <= 1

@@ -18,6 +18,7 @@ from shears.notebooks.files import read_notebook
 from shears.pruning.masks import zeros_for
 from shears.weight_files.canonical import read_weights
 from tests import ROOT
+from tests.configurations import CONFIG
 from tests.grade import grade
 from tests.workflow.project import copy_project, edited, jobs, snakemake
 from tools.write_figures import draw_graph
@@ -324,7 +325,8 @@ def test_the_archive_becomes_the_data_set_through_the_workflow(tmp_path, good_ar
     shutil.copy2(ROOT / "config.yaml", project)
     run = snakemake(project, "results/dataset.h5", CIFAR10_ARCHIVE=str(good_archive))
     assert run.returncode == 0, run.stdout
-    sizes = {"train": 45_000, "validation": 5_000, "test": 10_000}
+    held_out = CONFIG["data"]["validation_images"]
+    sizes = {"train": 50_000 - held_out, "validation": held_out, "test": 10_000}
     for name, size in sizes.items():
         split = read_split(project / "results/dataset.h5", name)
         assert np.bincount(split.labels).tolist() == [size // 10] * 10

@@ -69,6 +69,8 @@ def test_a_users_error_ends_the_program_with_its_text_and_a_bug_passes_through()
     with pytest.raises(SystemExit) as caught, plain_errors():
         raise UserError("seeds: found 0, expected a list")
     assert caught.value.code == "error: seeds: found 0, expected a list"
+    with pytest.raises(SystemExit, match="^Interrupted.$"), plain_errors():
+        raise KeyboardInterrupt
     with pytest.raises(ZeroDivisionError), plain_errors():
         raise ZeroDivisionError
 

@@ -112,6 +112,11 @@ class _Client(NotebookClient):
         self.on_notebook_start = self._started
         self.on_cell_executed = self._executed
 
+    @property
+    def interrupted(self) -> bool:
+        """Whether a signal came: nbclient then ends the kernel, and goes on."""
+        return getattr(self, "_async_cleanup_kernel_future", None) is not None
+
     def _started(self, notebook: NotebookNode) -> None:
         manager: Any = self.km
         self.watch.start(manager.provisioner.pid)
@@ -207,13 +212,13 @@ def _client(
         except CellExecutionError:
             raise
         except Exception as error:
-            if not watch.started:
-                raise _no_kernel(error) from error
-            if walls is None:
-                raise
-            watch.stop(NOT_JUPYTERS)
-        # nbclient ends the kernel at a signal, and goes on.
-        if getattr(client, "_async_cleanup_kernel_future", None):
+            if not client.interrupted:
+                if not watch.started:
+                    raise _no_kernel(error) from error
+                if walls is None:
+                    raise
+                watch.stop(NOT_JUPYTERS)
+        if client.interrupted:
             raise KeyboardInterrupt
         yield client
     finally:

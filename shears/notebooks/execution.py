@@ -6,6 +6,7 @@ import os
 import re
 import subprocess
 import tempfile
+from asyncio import CancelledError
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -207,7 +208,7 @@ def _client(
                 "its process ended, most often because memory ran out; close other "
                 "programs and run again"
             )
-        except RuntimeError:
+        except (RuntimeError, CancelledError):
             watch.reason = watch.reason or "its process did not answer in time"
         except CellExecutionError:
             raise

@@ -207,12 +207,11 @@ def imported_file(wildcards) -> Path:
 
 def check_jobs_files(jobs) -> None:
     """Checks the user's files that these jobs read, before anything trains."""
-    for job in (job for job in jobs if job.name == "download_cifar10"):
+    if any(job.name == "download_cifar10" for job in jobs):
         source = expand_of("CIFAR10_ARCHIVE", os.environ.get("CIFAR10_ARCHIVE", ""))
-        target = job.output.archive
-        if all(map(os.path.exists, (source, target))) and os.path.samefile(
-            source, target
-        ):  # Snakemake removes what a job makes before it starts
+        target = Path(rules.download_cifar10.output.archive)
+        # Snakemake removes what a job makes (a link, not its target) before it starts.
+        if Path(source).resolve() == target.parent.resolve() / target.name:
             raise UserError(
                 f"CIFAR10_ARCHIVE={source}: is the copy that this run makes again, and "
                 "would be removed first: unset it, or name another file"

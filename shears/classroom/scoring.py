@@ -20,7 +20,7 @@ import numpy as np
 from shears.data.dataset import Split
 from shears.model.parameters import Parameters
 from shears.runtime.code_digest import code_digest
-from shears.runtime.errors import UserError, printable
+from shears.runtime.errors import UserError, without_name
 from shears.runtime.files import checksum, write_json
 from shears.runtime.walls import Copies, Limits
 from shears.weight_files.reader import LIMITS, WeightsFile, read_weights_file
@@ -88,11 +88,6 @@ def _digest(array: np.ndarray) -> str:
     return hashlib.sha256(np.ascontiguousarray(array).tobytes()).hexdigest()
 
 
-def _without(path: Path, reason: str) -> str:
-    """Removes a file's name, which may be anything, from the start of an error."""
-    return reason.removeprefix(f"{printable(str(path))}: ")
-
-
 def _fingerprint(path: Path) -> tuple[str, int]:
     """Returns a file's sha256 and size; raises `UserError` if it cannot be read."""
     try:
@@ -101,17 +96,12 @@ def _fingerprint(path: Path) -> tuple[str, int]:
         raise UserError(str(error.strerror or error)) from None
 
 
-def _reason(path: Path, error: UserError) -> str:
-    """Returns why a file is refused, without its name."""
-    return str(error).removeprefix(f"{printable(str(path))}: ")
-
-
 def _score(path: Path, known: Scored, tester: _Tester, read: Reader) -> Scored:
     """Reads and scores a file, of which sha256 and size are known."""
     try:
         parameters = read(path).parameters
     except UserError as error:
-        return replace(known, refused=_reason(path, error))
+        return replace(known, refused=without_name(path, error))
     result = tester.score(parameters)
     names = {field.name for field in fields(Scored)}
     is_zero = parameters.vector == 0
@@ -179,7 +169,7 @@ def score_files(
                 if _fingerprint(path) != (known.sha256, known.bytes):
                     raise UserError("it changed while it was read; run again")
             except UserError as error:
-                yield path, Scored("", 0, _reason(path, error)), False
+                yield path, Scored("", 0, without_name(path, error)), False
                 continue
             if scored.refused is None:
                 write_json(place, asdict(scored))

@@ -10,7 +10,7 @@ from datetime import datetime
 from pathlib import Path
 
 from shears.classroom.submitted_file import find_candidates
-from shears.runtime.errors import UserError, printable
+from shears.runtime.errors import UserError, without_name
 from shears.runtime.files import open_regular
 
 PREFERRED = "my_model_weights.h5"
@@ -53,8 +53,7 @@ def _check(path: Path) -> None:
         with open_regular(path) as file:
             size = os.fstat(file.fileno()).st_size
     except UserError as error:  # its text names the file
-        reason = str(error).removeprefix(f"{printable(str(path))}: ")
-        raise UserError(reason) from None
+        raise UserError(without_name(path, error)) from None
     except OSError as error:
         raise UserError(f"its weights file cannot be read: {error.strerror}") from None
     if size > MOST_BYTES:

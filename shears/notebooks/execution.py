@@ -6,6 +6,7 @@ import os
 import re
 import subprocess
 import tempfile
+from asyncio import CancelledError
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -112,6 +113,11 @@ class _Client(NotebookClient):
         self.on_notebook_start = self._started
         self.on_cell_executed = self._executed
 
+    @property
+    def interrupted(self) -> bool:
+        """Whether a signal came: nbclient then ends the kernel, and goes on."""
+        return getattr(self, "_async_cleanup_kernel_future", None) is not None
+
     def _started(self, notebook: NotebookNode) -> None:
         manager: Any = self.km
         self.watch.start(manager.provisioner.pid)
@@ -202,18 +208,18 @@ def _client(
                 "its process ended, most often because memory ran out; close other "
                 "programs and run again"
             )
-        except RuntimeError:
+        except (RuntimeError, CancelledError):
             watch.reason = watch.reason or "its process did not answer in time"
         except CellExecutionError:
             raise
         except Exception as error:
-            if not watch.started:
-                raise _no_kernel(error) from error
-            if walls is None:
-                raise
-            watch.stop(NOT_JUPYTERS)
-        # nbclient ends the kernel at a signal, and goes on.
-        if getattr(client, "_async_cleanup_kernel_future", None):
+            if not client.interrupted:
+                if not watch.started:
+                    raise _no_kernel(error) from error
+                if walls is None:
+                    raise
+                watch.stop(NOT_JUPYTERS)
+        if client.interrupted:
             raise KeyboardInterrupt
         yield client
     finally:

@@ -34,6 +34,11 @@ def printable(text: str) -> str:
     return "".join(c if c.isprintable() or c == "\n" else repr(c)[1:-1] for c in text)
 
 
+def without_name(path: object, error: UserError) -> str:
+    """Returns an error's text without the name of its file, which may be anything."""
+    return str(error).removeprefix(f"{printable(str(path))}: ")
+
+
 def brief(error: object, longest: int = 150, end: int = 0) -> str:
     """Makes a message from elsewhere, or one that quotes a file, one safe line.
 

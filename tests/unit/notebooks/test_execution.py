@@ -146,6 +146,33 @@ def test_ctrl_c_and_sigterm_end_a_run_and_leave_nothing(tmp_path, number):
     assert not list(places.iterdir())
 
 
+# The signal comes while the kernel starts.
+EARLY = """\
+import os, signal
+from jupyter_client.asynchronous.client import AsyncKernelClient
+wait = AsyncKernelClient.wait_for_ready
+def wait_for_ready(self, **how):
+    os.kill(os.getpid(), signal.SIGINT)
+    return wait(self, **how)
+AsyncKernelClient.wait_for_ready = wait_for_ready
+"""
+
+
+@pytest.mark.slow
+def test_ctrl_c_ends_a_run_whose_kernel_has_not_started(tmp_path):
+    run = subprocess.run(
+        [sys.executable, "-c", EARLY + RUN, "1"],
+        cwd=ROOT,
+        env={**os.environ, "TMPDIR": str(tmp_path)},
+        capture_output=True,
+        encoding="utf-8",
+        timeout=120,
+    )
+    assert (run.returncode, run.stdout) == (-signal.SIGINT, "")
+    assert "Traceback" not in run.stderr
+    assert not list(tmp_path.iterdir())
+
+
 def test_a_kernel_that_the_user_has_installed_is_not_taken(tmp_path, monkeypatch):
     other = tmp_path / "kernels/python3"
     other.mkdir(parents=True)

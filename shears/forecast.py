@@ -1,6 +1,6 @@
 """How long jobs will take and how much disk they need, before they begin.
 
-Training is reckoned from a measured second of its step on this machine
+Training is estimated from a measured second of its step on this machine
 (`speed.measure`); the other jobs from what they took on one machine, scaled by how long
 TensorFlow takes to start here.
 """
@@ -39,6 +39,15 @@ USUAL = StepTime(3.0, 1 / 1000)  # a step that is not measured
 LEAST_IMAGES = 30_000  #: below this, training takes no longer than measuring its step
 AROUND = 2.5  # seconds of a training job besides start, compiling and epochs
 TRAINED = ("train_teacher", "train_baseline", "prune_round")
+REFITS = {  #: The rule that each rule of a refit repeats.
+    "refit_dataset": "prepare_dataset",
+    "refit_teacher": "train_teacher",
+    "refit_teacher_logits": "save_teacher_logits",
+    "refit_baseline_logits": "save_baseline_logits",
+    "refit_baseline": "train_baseline",
+    "refit_round": "prune_round",
+    "refit_score": "score_candidate",
+}
 IMAGE_BYTES = 32 * 32 * 3
 DATA_IMAGES = {"cifar10": 60_000, "digits": 1_797}
 VIEW_BYTES = 3 + 4 + 2 + 10 * 2  # place, partner, share, logits
@@ -64,6 +73,11 @@ class Work:
     images: float = 0.0
     step: Step | None = None
     saved: int = 0
+
+    @property
+    def rule(self) -> str:
+        """Its rule, or the one that it repeats in a refit."""
+        return REFITS.get(self.name, self.name)
 
     @property
     def kind(self) -> str:
@@ -180,7 +194,7 @@ def forecast(
     seconds = []
     for work in works:
         if work.step is None:
-            seconds.append(SECONDS.get(work.name, 10.0) * start / STARTED)
+            seconds.append(SECONDS.get(work.rule, 10.0) * start / STARTED)
             continue
         step = times.get(alike(work.step), USUAL)
         around = start + step.compiling + AROUND * start / STARTED
@@ -219,12 +233,11 @@ def disk_needed(works: Sequence[Work], *, data: str, downloads: bool) -> int:
         data: The data set's name.
         downloads: Whether the archive is fetched.
     """
-    rules = [work.name for work in works]
+    rules = [work.rule for work in works]
     trained = sum(rule in TRAINED for rule in rules)
     total = trained * (CHECKPOINT_BYTES + CANDIDATE_BYTES) + len(rules) * 100_000
     total += sum(work.saved for work in works) * VIEW_BYTES
-    if "prepare_dataset" in rules:
-        total += DATA_IMAGES[data] * IMAGE_BYTES
+    total += rules.count("prepare_dataset") * DATA_IMAGES[data] * IMAGE_BYTES
     return total + downloads * ARCHIVE_BYTES
 
 
@@ -277,4 +290,6 @@ def name_jobs(rules: Sequence[str]) -> str:
     for rule, one, several in NAMES:
         if count := rules.count(rule):
             parts.append(one if count == 1 else several.format(count))
+    if any(rule in REFITS for rule in rules):
+        parts.append("the refit of the chosen network")
     return ", ".join(parts)

@@ -33,7 +33,7 @@ class JobRecord(BaseModel):
     outputs: list[str]
 
 
-def _path(output: str | Path) -> Path:
+def record_path(output: str | Path) -> Path:
     """Returns the path of the record of a job with this first output."""
     output = Path(output)
     return output.with_name(f".{output.name}.job.json")
@@ -65,7 +65,7 @@ def write_record(
         inputs={str(path): known_checksum(path) for path in sorted(inputs)},
         outputs=list(map(str, outputs)),
     )
-    with whole_file(_path(record.outputs[0])) as file:
+    with whole_file(record_path(record.outputs[0])) as file:
         file.write(f"{record.model_dump_json(indent=2)}\n".encode())
 
 

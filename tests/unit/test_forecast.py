@@ -112,6 +112,20 @@ def test_the_disk_holds_what_a_run_writes():
     assert needed(downloads=1) == 170_052_171
 
 
+def test_a_refit_takes_what_the_jobs_take_that_it_repeats():
+    def expect(*names):
+        works = [Work(name, 2) for name in names]
+        disk = disk_needed(works, data="cifar10", downloads=False)
+        return disk, forecast.forecast(works).seconds
+
+    assert expect("refit_dataset", "refit_round", "refit_score") == (
+        expect("prepare_dataset", "prune_round", "score_candidate")
+    )
+    assert name_jobs(["refit_teacher", "refit_round", "score_report"]) == (
+        "the report, the refit of the chosen network"
+    )
+
+
 def test_logits_in_several_files_take_what_they_would_in_one():
     def save(views, networks=1):
         return logits_work(

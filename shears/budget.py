@@ -287,7 +287,7 @@ def describe(before: Plan, after: Plan, file: str | Path) -> str:
     budget = before.config.budget
     seconds = read_json(file)[budget]["seconds"]["after"]
     fits = "fits" if seconds <= parse_budget(budget) else "does not fit"
-    text = f"budget: the run {fits} {budget}: {seconds / 60:.0f} min reckoned, kept in "
+    text = f"budget: the run {fits} {budget}: {seconds / 60:.0f} min expected, kept in "
     text += f"{file}; "
     pairs = zip(list_trainings(before), list_trainings(after), strict=True)
     changes = [

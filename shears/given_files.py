@@ -6,7 +6,7 @@ from functools import partial
 
 from shears.data.cifar10 import read_archive
 from shears.data.dataset import Split, read_split
-from shears.runtime.errors import RefusedFile, UserError
+from shears.runtime.errors import MachineError, RefusedFile, UserError
 from shears.runtime.hdf5 import is_hdf5
 from shears.runtime.paths import expand_of
 from shears.weight_files.reader import LIMITS, WeightsFile, read_weights_file
@@ -52,6 +52,7 @@ def read_given(path: str, options: argparse.Namespace) -> WeightsFile:
 
     Raises:
         RefusedFile: It is refused.
+        MachineError: It could not be read, which is not its fault.
     """
     limits = LIMITS._replace(
         memory=options.max_memory << 20,
@@ -60,6 +61,8 @@ def read_given(path: str, options: argparse.Namespace) -> WeightsFile:
     )
     try:
         return read_weights_file(path, limits)
+    except MachineError:
+        raise
     except UserError as error:
         raise RefusedFile(str(error)) from None
 

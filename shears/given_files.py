@@ -4,7 +4,7 @@ import argparse
 import os
 from functools import partial
 
-from shears.data.cifar10 import read_archive
+from shears.data.cifar10 import is_archive, read_archive
 from shears.data.dataset import Split, read_split
 from shears.runtime.errors import MachineError, RefusedFile, UserError
 from shears.runtime.hdf5 import is_hdf5
@@ -114,8 +114,7 @@ def read_images_of(data: str, split: str = "test", *, given: bool) -> Split:
     """
     try:
         named = data.endswith((".h5", ".hdf5")) and not os.path.isdir(data)
-        prepared = named or is_hdf5(data)
-        if prepared:
+        if is_hdf5(data) or (named and not is_archive(data)):
             return read_split(data, split)
         return read_archive(data)[split == "test"]
     except OSError as error:

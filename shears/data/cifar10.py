@@ -27,6 +27,14 @@ ROWS = 10_000  #: of each batch
 ROW_BYTES = 1 + 3 * 32 * 32  # a label, then pixels: channel, row, column
 UNPACKED = 256 << 20  #: bytes; the archives have 184 and 186 million
 MOST_PAST_END = 8  # reads; a whole archive needs two
+MOST_HEADER = 64 << 10  #: bytes of an extended header; CIFAR-10's archives need none
+_EXTENDED = {
+    tarfile.XHDTYPE,
+    tarfile.XGLTYPE,
+    tarfile.SOLARIS_XHDTYPE,
+    tarfile.GNUTYPE_LONGNAME,
+    tarfile.GNUTYPE_LONGLINK,
+}
 NOT_BINARY = "this is not CIFAR-10's binary version"
 
 
@@ -131,6 +139,32 @@ class _Limited:
         return data
 
 
+class _StrangeHeader(Exception):
+    """A header that no archive of CIFAR-10 has; its text says what it is."""
+
+
+class _Header(tarfile.TarInfo):
+    """A member's header, unless reading it may take tarfile hours or much memory."""
+
+    @classmethod
+    def frombuf(
+        cls, buf: bytes | bytearray, encoding: str | None, errors: str
+    ) -> "_Header":
+        """Reads a header's block."""
+        header = super().frombuf(buf, encoding or "utf-8", errors)
+        if header.type == tarfile.GNUTYPE_SPARSE:
+            raise _StrangeHeader("a sparse member")
+        if header.type in _EXTENDED and header.size > MOST_HEADER:
+            raise _StrangeHeader(f"a header of {header.size:,} bytes")
+        return header
+
+    def _refuse(self, *_: object) -> None:
+        raise _StrangeHeader("a sparse member")
+
+    # tarfile has no public name for these, which read the map of a sparse member.
+    _proc_gnusparse_00 = _proc_gnusparse_01 = _proc_gnusparse_10 = _refuse
+
+
 class _Batch(NamedTuple):
     """A decoded batch file; `where` names it in errors."""
 
@@ -144,6 +178,11 @@ def is_gzip(path: Path) -> bool:
     """Returns whether a file begins like a gzip file."""
     with path.open("rb") as file:
         return file.read(2) == b"\x1f\x8b"
+
+
+def is_archive(path: str | Path) -> bool:
+    """Returns whether a file begins like an archive, packed or not."""
+    return is_gzip(Path(path)) or _is_tar(Path(path))
 
 
 def _is_tar(path: Path) -> bool:
@@ -164,7 +203,7 @@ def _read_members(path: Path) -> Iterator[_Batch]:
             content = _Limited(file, path)
             # A stream is only read, but typeshed asks for all methods of a file.
             with tarfile.open(  # type: ignore[call-overload]
-                fileobj=content, mode="r|", bufsize=1 << 20
+                fileobj=content, mode="r|", bufsize=1 << 20, tarinfo=_Header
             ) as archive:
                 for member in archive:
                     name = member.name.removeprefix("./")
@@ -181,10 +220,13 @@ def _read_members(path: Path) -> Iterator[_Batch]:
                 pass
     except (UserError, MemoryError):
         raise
-    except RecursionError:
+    except (RecursionError, _StrangeHeader) as error:
+        found = "hundreds of headers that belong to one member"
+        if isinstance(error, _StrangeHeader):
+            found = str(error)
         raise UserError(
-            f"{path}: found hundreds of headers that belong to one member, expected "
-            "CIFAR-10's binary or Python archive, or a folder that one is unpacked in"
+            f"{path}: found {found}, expected CIFAR-10's binary or Python archive, or "
+            "a folder that one is unpacked in"
         ) from None
     except Exception as error:  # tarfile raises nearly anything at a bad header
         if isinstance(error, OSError) and error.errno is not None:
@@ -203,7 +245,7 @@ def _find_nearby(folder: Path) -> str:
     """Says what a folder without batches has instead: an archive, or a folder of it."""
     with contextlib.suppress(OSError):
         for path in sorted(folder.glob("cifar-10*")):
-            if path.is_file() and (is_gzip(path) or _is_tar(path)):
+            if path.is_file() and is_archive(path):
                 return f"; {brief(path.name)} in it is an archive: give that"
         for form in FORMS:
             for path in sorted(folder.glob(f"*/{form.folder}")):

@@ -90,8 +90,8 @@ def export_and_check(
             reason = "there is no C compiler here"
             return Export(files, None, expected.argmax(1), reason)
         with tempfile.TemporaryDirectory() as folder:
-            predict = compile_c(code, folder).predict
-            return _compare(network, files, predict, images, expected)
+            compiled = compile_c(code, folder)
+            return _compare(network, files, compiled.predict, images, expected)
     with quiet():
         if kind == "onnx":
             files = {first: to_onnx(network)}
@@ -122,7 +122,7 @@ def _compare(
     expected: np.ndarray,
     kind: str = "c",
 ) -> Export:
-    """Compares an export's outputs with those of the network, `expected` being logits."""
+    """Compares an export's outputs with those of the network; `expected` are logits."""
     batches = [images[start : start + BATCH] for start in range(0, len(images), BATCH)]
     outputs = np.concatenate([predict(batch) for batch in batches])
     tolerance = TOLERANCE * max(1.0, np.abs(expected).max())

@@ -28,7 +28,7 @@ from shears.reporting.runs import (
     settings_of,
 )
 from shears.runtime.errors import UserError
-from shears.runtime.files import read_csv
+from shears.runtime.files import open_regular, read_csv
 from shears.runtime.job_record import record_path
 from shears.weight_files.canonical import read_weights
 
@@ -89,7 +89,7 @@ def read_checkpoint(path: Path) -> list[dict[str, float]]:
         No rows if it is missing, not whole or not a checkpoint.
     """
     try:
-        with np.load(path) as file:
+        with open_regular(path) as opened, np.load(opened) as file:
             return json.loads(str(file["about"]))["history"]
     except MemoryError:
         raise

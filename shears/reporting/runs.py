@@ -11,7 +11,7 @@ from pydantic import ValidationError
 
 from shears.reporting.candidates import Candidate, title
 from shears.runtime.errors import UserError
-from shears.runtime.files import read_csv, read_json
+from shears.runtime.files import open_regular, read_csv, read_json
 from shears.runtime.job_record import JobRecord, record_path
 
 PLACES = ("*/seed_*", "*/seed_*/round_*")  #: folders of candidates
@@ -93,8 +93,9 @@ def find_candidates(results: str | Path) -> list[str]:
 def read_record(output: Path) -> JobRecord | None:
     """Reads the record of the job whose first output this is; None if there is none."""
     try:
-        return JobRecord.model_validate_json(record_path(output).read_bytes())
-    except (OSError, ValidationError):
+        with open_regular(record_path(output)) as file:
+            return JobRecord.model_validate_json(file.read())
+    except (OSError, UserError, ValidationError):
         return None
 
 
@@ -111,7 +112,7 @@ def settings_of(record: JobRecord) -> dict[str, Any]:
 
 
 def chain_of(results: Path, name: str) -> list[str]:
-    """Lists the stages that lead to a candidate, or to its refit: baseline and rounds."""
+    """Lists the stages that lead to a candidate or its refit: baseline and rounds."""
     chain, _, number = name.partition("/round_")
     if not number:
         return [name]

@@ -27,7 +27,7 @@ class RefusedFile(UserError):
 
 
 class MachineError(UserError):
-    """A file could not be read, and it is not the file's fault: a full disk, for example.
+    """A file could not be read, which is not its fault: a full disk, for example.
 
     Nobody refuses the file for it or takes points away.
     """
@@ -66,7 +66,10 @@ def show_value(value: object) -> str:
         return {None: "null", True: "true", False: "false"}[value]
     if isinstance(value, date):
         return str(value)
-    text = reprlib.repr(value)  # looks at a few items only, however large the value
+    try:
+        text = reprlib.repr(value)  # looks at a few items only, however large the value
+    except ValueError:  # Python prints no whole number of thousands of digits
+        return "a number of thousands of digits"
     return text if len(text) <= 60 else f"{text[:57]}..."
 
 
@@ -82,7 +85,8 @@ def unknown_name(key: str, name: str, kind: str, known: Iterable[str]) -> UserEr
 def plain_errors() -> Iterator[None]:
     """Ends the program with an error's text alone, where no log is open yet.
 
-    This goes for a UserError, for a file that cannot be read or written, and for Ctrl-C.
+    The errors are UserError, that of a file which cannot be read or written, and
+    Ctrl-C.
     """
     try:
         yield

@@ -12,7 +12,7 @@ from pathlib import Path
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from shears.runtime.errors import UserError, brief
-from shears.runtime.files import known_checksum, whole_file
+from shears.runtime.files import known_checksum, open_regular, whole_file
 
 
 class JobRecord(BaseModel):
@@ -84,7 +84,8 @@ def find_records(folder: str | Path) -> Iterator[JobRecord]:
         raise UserError(f"{folder}: {error.strerror}") from None
     for path in paths:
         try:
-            record = JobRecord.model_validate_json(path.read_bytes())
+            with open_regular(path) as file:
+                record = JobRecord.model_validate_json(file.read())
         except OSError as error:
             raise UserError(f"{path}: {error.strerror}") from None
         except ValidationError as error:

@@ -272,10 +272,10 @@ def _temporary_file() -> Iterator[BinaryIO]:
 
 
 def _check_room(file: BinaryIO, size: int) -> None:
-    """Checks that an answer of this size would have fitted; the process may have died of it.
+    """Checks that an answer of this size fits, or the process may have died of it.
 
     Raises:
-        MachineError: It would not.
+        MachineError: It does not.
     """
     try:
         file.seek(0)

@@ -95,6 +95,9 @@ class Recipe(Settings):
     """Views of each image that are used of those a teacher has; 0 for all."""
 
 
+LONGEST_CHAIN = 100  #: recipes, each of which extends the next
+
+
 def extend_recipes(recipes: Mapping[Any, Any]) -> dict[Any, Any]:
     """Gives recipes the keys that they take from those they extend.
 
@@ -117,6 +120,11 @@ def extend_recipes(recipes: Mapping[Any, Any]) -> dict[Any, Any]:
             raise UserError(
                 f"{key}: found {show_value(base)}, expected a recipe that does not "
                 "itself extend this one"
+            )
+        if len(passed) == LONGEST_CHAIN:
+            raise UserError(
+                f"{key}: found a chain of more than {LONGEST_CHAIN} recipes, expected "
+                "fewer"
             )
         filled = fill(base, (*passed, name))
         return {**filled, **recipe} if isinstance(filled, Mapping) else recipe

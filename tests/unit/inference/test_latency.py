@@ -9,7 +9,6 @@ import pytest
 
 from shears.inference import latency
 from shears.inference.compaction import compute_logits
-from shears.runtime.errors import UserError
 from shears.inference.latency import (
     CALLS,
     FUNCTION,
@@ -30,6 +29,7 @@ from shears.inference.latency import (
     time_calls,
 )
 from shears.inference.peak import peak_memory
+from shears.runtime.errors import UserError
 from tests.unit.inference.c_programs import (
     assert_equal_logits,
     needs_compiler,

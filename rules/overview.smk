@@ -114,7 +114,14 @@ def tell_of_run(jobs, needed) -> None:
             known = False
         except KeyboardInterrupt:  # Snakemake would show a traceback
             sys.exit("Interrupted before anything ran.")
-    shares, seconds = together(works, expected.seconds, cores=cores, gpus=gpu)
+    numbers = {job: i for i, job in enumerate(needed)}
+    after = [
+        {numbers[one] for one in workflow.dag.dependencies[job] if one in numbers}
+        for job in needed
+    ]
+    shares, seconds = together(
+        works, expected.seconds, cores=cores, gpus=gpu, after=after
+    )
     planned = {
         workflow.dag.jobid(job): (took, share, work.kind)
         for job, work, took, share in zip(needed, works, expected.seconds, shares)

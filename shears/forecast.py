@@ -5,8 +5,9 @@ Training is estimated from a measured second of its step on this machine
 TensorFlow takes to start here.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
+from graphlib import TopologicalSorter
 from pathlib import Path
 from typing import Any
 
@@ -82,9 +83,13 @@ class Work:
     @property
     def kind(self) -> str:
         """What a measured job tells about others: "teacher", "student" or nothing."""
-        if self.step is None:
-            return ""
-        return "student" if self.step.width is None else "teacher"
+        return _kind(self.step)
+
+
+def _kind(step: Step | None) -> str:
+    if step is None:
+        return ""
+    return "student" if step.width is None else "teacher"
 
 
 @dataclass(frozen=True)
@@ -184,49 +189,67 @@ def forecast(
     Raises:
         UserError: The measurement failed.
     """
-    steps = {alike(work.step): work for work in works if work.step}
-    start, times = STARTED, dict[tuple[Any, ...], StepTime]()
-    if steps and measured:
-        wanted = [work.step for work in steps.values() if work.step]
-        threads = max(work.threads for work in steps.values())
-        start, found = measure(wanted, threads=threads, gpus=gpus)
-        times = dict(zip(steps, found, strict=True))
+    steps: dict[int, dict[tuple[Any, ...], Step]] = {}  # by threads
+    for work in works:
+        if work.step:
+            steps.setdefault(work.threads, {})[alike(work.step)] = work.step
+    start, times = STARTED, dict[tuple[int, tuple[Any, ...]], StepTime]()
+    speeds: dict[str, float] = {}
+    for threads, wanted in sorted(steps.items()) if measured else ():
+        start, found = measure(list(wanted.values()), threads=threads, gpus=gpus)
+        for (key, step), time in zip(wanted.items(), found, strict=True):
+            times[threads, key] = time
+            speeds[_kind(step)] = 1 / time.per_image
     seconds = []
     for work in works:
         if work.step is None:
             seconds.append(SECONDS.get(work.rule, 10.0) * start / STARTED)
             continue
-        step = times.get(alike(work.step), USUAL)
-        around = start + step.compiling + AROUND * start / STARTED
-        seconds.append(around + work.images * step.per_image)
-    speeds: dict[str, float] = {}
-    for key, time in times.items():
-        speeds[steps[key].kind] = 1 / time.per_image
+        time = times.get((work.threads, alike(work.step)), USUAL)
+        around = start + time.compiling + AROUND * start / STARTED
+        seconds.append(around + work.images * time.per_image)
     return Forecast(seconds, speeds)
 
 
 def together(
-    works: Sequence[Work], seconds: Sequence[float], *, cores: int, gpus: int = 0
+    works: Sequence[Work],
+    seconds: Sequence[float],
+    *,
+    cores: int,
+    gpus: int = 0,
+    after: Sequence[Collection[int]] = (),
 ) -> tuple[list[float], float]:
-    """Reckons how long jobs take together on one machine.
+    """Estimates how long jobs take together on one machine.
 
     Args:
         works: The jobs.
         seconds: How long each takes.
         cores: The machine's cores.
         gpus: The GPUs that training jobs share; with some, jobs wait for these.
+        after: For each job, the numbers of those that it waits for. Jobs that wait for
+            each other leave cores idle.
 
     Returns:
-        The share of the machine that each job takes, and seconds in all.
+        The share of the run's time that a second of each job takes, and seconds in all.
     """
     shares = [
         1.0 if gpus and work.step else min(1.0, work.threads / cores) for work in works
     ]
-    return shares, sum(s * share for s, share in zip(seconds, shares, strict=True))
+    total = sum(s * share for s, share in zip(seconds, shares, strict=True))
+    longest = max(total, _longest_chain(seconds, after))
+    return [share * longest / total for share in shares] if total else shares, longest
+
+
+def _longest_chain(seconds: Sequence[float], after: Sequence[Collection[int]]) -> float:
+    """Computes how long the jobs take if each starts as soon as it can."""
+    ends: dict[int, float] = {}
+    for job in TopologicalSorter(dict(enumerate(after))).static_order():
+        ends[job] = seconds[job] + max((ends[one] for one in after[job]), default=0.0)
+    return max(ends.values(), default=0.0)
 
 
 def disk_needed(works: Sequence[Work], *, data: str, downloads: bool) -> int:
-    """Reckons the bytes that jobs write, with some room to spare.
+    """Estimates the bytes that jobs write, with some room to spare.
 
     Args:
         works: The jobs.

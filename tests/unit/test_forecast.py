@@ -1,5 +1,7 @@
 """How long jobs will take and how much disk they need."""
 
+from dataclasses import replace
+
 import pytest
 
 from shears import forecast
@@ -99,6 +101,22 @@ def test_jobs_share_the_machine_by_their_threads():
     works = [work(), Work("score_candidate", 1), Work("score_candidate", 1)]
     assert together(works, [10, 6, 6], cores=2) == ([1, 0.5, 0.5], 16)
     assert together(works, [10, 6, 6], cores=8, gpus=1)[0] == [1, 0.125, 0.125]
+
+
+def test_jobs_that_wait_for_each_other_leave_cores_idle():
+    works = [Work("score_candidate", 1)] * 3
+    chain = together(works, [10, 20, 30], cores=64, after=[set(), {0}, {1}])
+    assert chain[1] == pytest.approx(60)
+    assert chain[0] == pytest.approx([1, 1, 1])
+    fork = together(works, [10, 20, 30], cores=64, after=[set(), {0}, {0}])
+    assert fork[1] == pytest.approx(40)
+    assert together(works, [10, 20, 30], cores=1, after=[(), {0}, {0}])[1] == 60
+
+
+def test_each_number_of_threads_is_measured(measured):
+    jobs = [work(), replace(work(), threads=1), replace(work("prune_round"), threads=1)]
+    assert len(forecast.forecast(jobs).seconds) == 3
+    assert measured == [(1, 1), (1, 2)]
 
 
 def test_the_disk_holds_what_a_run_writes():

@@ -71,10 +71,10 @@ class Recipe(Settings):
     """Dropout rates after the two poolings and the dense layer."""
 
     flip: bool = False
-    """Whether half of the images are mirrored left to right."""
+    """Whether half of the images are mirrored; with a teacher, views: flip decides."""
 
     crop: Crop = 0
-    """Largest shift of an image in pixels; edges are reflected."""
+    """Largest shift in pixels, edges reflected; with a teacher, views: crop decides."""
 
     normalise: bool = False
     """Whether pixels are normalised; this is folded into the first layer at the end."""

@@ -144,9 +144,7 @@ def list_trainings(planned: Plan) -> list[Training]:
         default=None,
     )
     pruned = longest and planned.methods[longest].settings.baseline
-    teachers: set[str] = {config.baselines[name].teacher for name in planned.baselines}
-    teachers |= {method.settings.teacher for method in planned.methods.values()}
-    if "strong" in teachers:
+    if "strong" in planned.teachers:
         recipe = planned.teacher_recipe()
         step = Step(recipe, precision, config.teacher.width)
         rows.append(

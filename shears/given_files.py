@@ -4,7 +4,8 @@ import argparse
 import os
 from functools import partial
 
-from shears.data.cifar10 import is_archive, read_archive
+from shears.data.archives import is_archive
+from shears.data.cifar10 import read_archive
 from shears.data.dataset import Split, read_split
 from shears.runtime.errors import MachineError, RefusedFile, UserError
 from shears.runtime.hdf5 import is_hdf5

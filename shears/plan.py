@@ -49,6 +49,13 @@ class Plan:
             if (weights := self.config.baselines[name].weights)
         }
 
+    @property
+    def teachers(self) -> set[str]:
+        """The teachers that are needed: "strong", "own" or "none"."""
+        of_methods = [method.settings.teacher for method in self.methods.values()]
+        of_baselines = [self.config.baselines[name].teacher for name in self.baselines]
+        return {*of_methods, *of_baselines}
+
     @cached_property
     def candidates(self) -> list[str]:
         """The candidates, baselines first."""
@@ -189,8 +196,6 @@ def plan(config: Configuration) -> Plan:
     check_sections(config)
     planned = Plan(config, find_methods(config))
     check_methods(config, planned.methods)
-    teachers: set[str] = {config.baselines[name].teacher for name in planned.baselines}
-    teachers |= {method.settings.teacher for method in planned.methods.values()}
-    if "strong" in teachers:
+    if "strong" in planned.teachers:
         check_recipe(config, config.teacher.recipe, "teacher", None)
     return planned

@@ -14,13 +14,8 @@ import tenacity
 import urllib3
 from tqdm import tqdm
 
-from shears.data.cifar10 import (
-    BINARY,
-    KERAS_FOLDER,
-    is_gzip,
-    read_images,
-    write_archive,
-)
+from shears.data.archives import is_gzip
+from shears.data.cifar10 import BINARY, KERAS_FOLDER, read_images, write_archive
 from shears.runtime.errors import UserError, brief
 from shears.runtime.files import (
     checksum,

@@ -14,10 +14,15 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from shears.evaluation.analysis import frontier
 from shears.model.parameters import Parameters
 from shears.reporting import charts
-from shears.reporting.candidates import Candidate, history_rows, score_rows, title
+from shears.reporting.candidates import (
+    Candidate,
+    draw_frontier,
+    history_rows,
+    score_rows,
+    title,
+)
 from shears.reporting.network_picture import describe_network
 from shears.reporting.page import render_page, render_part
 from shears.reporting.runs import (
@@ -189,16 +194,6 @@ def _draw_network(results: Path, chain: Sequence[str]) -> dict[str, Any] | None:
     return describe_network(names, networks) if names else None
 
 
-def _draw_scores(candidates: Sequence[Candidate]) -> charts.Chart:
-    """Draws the candidates that are scored so far."""
-    rows = score_rows(candidates, "")
-    best = {
-        split: frontier([(row["sparsity"], row[split]) for row in rows])
-        for split in ("test", "validation")
-    }
-    return charts.draw_plane(rows, best)
-
-
 def describe_run(base: Path) -> dict[str, Any]:
     """Collects what the page shows: stages, charts and the network's picture.
 
@@ -234,7 +229,7 @@ def describe_run(base: Path) -> dict[str, Any]:
     scored = [read_candidate(results, stage.name) for stage in stages if stage.done]
     candidates = [candidate for candidate in scored if candidate]
     if candidates:
-        panels.insert(0, _draw_scores(candidates))
+        panels.insert(0, draw_frontier(score_rows(candidates, "")))
     first = next(iter(chains.values()), [])
     return {
         "stages": stages,

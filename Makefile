@@ -12,7 +12,7 @@
 #   make autograder  the zip for Gradescope (OUT=autograder.zip; docs/autograder.md)
 #   make results     docs/results.md and docs/optimizers.md, from finished runs
 #   make fuzz        damaged weights files against the scorer (half an hour)
-#   make reliability kills, full disks, damage: the figures of docs/reliability.md (two hours)
+#   make reliability kills, full disks, damage: the figures of docs/reliability.md (one to two hours)
 #   make scaling     measures one and two workers here and simulates hundreds, from the run
 #                    of config/frontier.yaml (docs/scaling.md)
 #   make audit       known vulnerabilities of the locked packages (docs/security.md)

@@ -19,7 +19,7 @@ from shears.runtime.code_digest import code_digest
 from shears.runtime.errors import UserError, plain_errors
 from shears.runtime.files import read_json
 from shears.runtime.machine import find_gpus
-from shears.runtime.paths import expand_of
+from shears.runtime.paths import expand_of, tidy
 from shears.runtime.yaml_files import typed
 from shears.training.speed import measure
 from shears.weight_files.reader import read_weights_file
@@ -39,7 +39,7 @@ with plain_errors():
     PLAN = plan(CONFIG)
     PLAN.check_users_files()
     if CONFIG.budget:
-        BUDGET = Path(os.path.normpath(CONFIG.directory)) / "results/budget.json"
+        BUDGET = tidy(CONFIG.directory) / "results/budget.json"
         FITTING = keep_to_budget(
             PLAN,
             BUDGET,
@@ -53,7 +53,7 @@ with plain_errors():
 config.clear()
 config.update(CONFIG.model_dump(mode="json"))  # with defaults, for scripts and report
 
-BASE = Path(os.path.normpath(CONFIG.directory))
+BASE = tidy(CONFIG.directory)
 RESULTS = BASE / "results"
 REFIT = RESULTS / "refit"
 LOGS = BASE / "logs"

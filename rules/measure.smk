@@ -16,7 +16,7 @@ rule measure_latency:
     threads: workflow.resource_settings.cores or 1
     resources:
         mem_mb=growing(4000),
-        runtime=30,
+        runtime=lambda wildcards, attempt: 30 * attempt,
     params:
         candidates=PLAN.candidates,
         baselines=BASELINES,

@@ -5,6 +5,7 @@ from snakemake.logging import logger
 
 from shears.forecast import (
     LEAST_IMAGES,
+    REFITS,
     TRAINED,
     Work,
     disk_needed,
@@ -35,21 +36,22 @@ def work_of(job) -> Work:
     """Describes what a job does, for the forecast."""
     name, threads = job.name, job.threads
     settings = job.params.get("settings")
-    images = PLAN.training_images
-    if name in TRAINED:
+    refit, rule = name in REFITS, REFITS.get(name, name)
+    images = PLAN.all_images if refit else PLAN.training_images
+    if rule in TRAINED:
         return training_work(
             name,
             threads,
             settings,
             images=images,
-            validation_images=CONFIG.data.validation_images,
+            validation_images=0 if refit else CONFIG.data.validation_images,
             distilled="teacher_logits" in job.input.keys(),
             resumes=job.params.checkpoint,
             code=job.params.code,
         )
-    if name in ("save_teacher_logits", "save_baseline_logits"):
+    if rule in ("save_teacher_logits", "save_baseline_logits"):
         views = len(VIEWS[int(job.wildcards.part) - 1])
-        if name == "save_teacher_logits":
+        if rule == "save_teacher_logits":
             recipe = PLAN.teacher_recipe()
             by = dict(width=CONFIG.teacher.width, networks=CONFIG.teacher.count)
         else:
@@ -74,7 +76,7 @@ def tell_of_disk(works) -> None:
     )
     free = check_room(BASE)
     if free > needed:
-        tell(f"disk:  {in_bytes(needed)}, of {in_bytes(free)} that are free")
+        tell(f"disk:  {in_bytes(needed)} needed, {in_bytes(free)} free")
     else:  # a run that overwrites its own files needs less, so it may begin
         tell(
             f"disk:  warning: {in_bytes(needed)}, but only {in_bytes(free)} are free: "
@@ -112,14 +114,22 @@ def tell_of_run(jobs, needed) -> None:
             known = False
         except KeyboardInterrupt:  # Snakemake would show a traceback
             sys.exit("Interrupted before anything ran.")
-    shares, seconds = together(works, expected.seconds, cores=cores, gpus=gpu)
+    numbers = {job: i for i, job in enumerate(needed)}
+    after = [
+        {numbers[one] for one in workflow.dag.dependencies[job] if one in numbers}
+        for job in needed
+    ]
+    shares, seconds = together(
+        works, expected.seconds, cores=cores, gpus=gpu, after=after
+    )
     planned = {
         workflow.dag.jobid(job): (took, share, work.kind)
         for job, work, took, share in zip(needed, works, expected.seconds, shares)
     }
     text = ""
     if known:
-        refit = " and the refit of the chosen network" if CONFIG.refit else ""
+        later = CONFIG.refit and not any(work.name in REFITS for work in works)
+        refit = " and the refit of the chosen network" if later else ""
         speeds = ", ".join(
             f"{kind} {speed:,.0f} images/s" for kind, speed in expected.speeds.items()
         )

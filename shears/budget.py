@@ -1,4 +1,4 @@
-"""A time budget: all epochs are scaled by one factor, so that a run is reckoned to fit.
+"""A time budget: all epochs are scaled by one factor, so that a run should fit.
 
 The factor is decided once and kept in a file. A second measurement would differ, and
 with it every epoch, so that everything would train again.
@@ -20,7 +20,7 @@ from shears.runtime.files import read_json, write_json
 from shears.training.speed import Step, StepTime, measure
 
 UNITS = {"min": 60.0, "h": 3600.0}
-# Seconds, reckoned from the reference run: what does not grow with epochs.
+# Seconds, estimated from the reference run: what does not grow with epochs.
 AROUND_RUN = 60.0
 AROUND_TRAINING = 15.0
 AROUND_CANDIDATE = 10.0
@@ -144,9 +144,7 @@ def list_trainings(planned: Plan) -> list[Training]:
         default=None,
     )
     pruned = longest and planned.methods[longest].settings.baseline
-    teachers: set[str] = {config.baselines[name].teacher for name in planned.baselines}
-    teachers |= {method.settings.teacher for method in planned.methods.values()}
-    if "strong" in teachers:
+    if "strong" in planned.teachers:
         recipe = planned.teacher_recipe()
         step = Step(recipe, precision, config.teacher.width)
         rows.append(
@@ -170,10 +168,10 @@ def list_trainings(planned: Plan) -> list[Training]:
     return rows
 
 
-def reckon(
+def estimate(
     planned: Plan, measuring: Callable[[Sequence[Step]], Sequence[StepTime]]
 ) -> tuple[list[Cost], float, dict[str, float]]:
-    """Reckons what a plan's training costs.
+    """Estimates what a plan's training costs.
 
     Args:
         planned: The plan.
@@ -202,7 +200,23 @@ def reckon(
         if row.step.width is not None:
             views = config.views.count * planned.training_images
             around += times_trained * FORWARD * views * per_image
+    students = [times[alike(row.step)].per_image for row in rows if not row.step.width]
+    own = {
+        m.settings.baseline
+        for m in planned.methods.values()
+        if m.settings.teacher == "own"
+    }
+    if own:  # the logits of the baselines that their rounds are distilled from
+        views = config.views.count * planned.training_images
+        times_saved = len(own) * len(config.seeds) + more * config.refit
+        around += times_saved * FORWARD * views * max(students)
     return costs, around, speeds
+
+
+def _describe_trainings(planned: Plan) -> dict[str, str]:
+    """Describes what a plan trains, to know it again."""
+    rows = list_trainings(planned)
+    return {row.name: f"{row.epochs} epochs x {row.count + row.refit}" for row in rows}
 
 
 def decide(
@@ -211,14 +225,14 @@ def decide(
     """Measures training here and decides the factor.
 
     Returns:
-        The file's contents, which are budget, factor, images_per_second, seconds (as
-        reckoned, of the whole run before and after scaling, and of what does not
-        scale), machine and date.
+        The decision for this budget, which is factor, trainings (what it was decided
+        for), images_per_second, seconds (as estimated, of the whole run before and
+        after scaling, and of what does not scale), machine and date.
 
     Raises:
         UserError: The measurement failed.
     """
-    costs, around, speeds = reckon(
+    costs, around, speeds = estimate(
         planned, lambda steps: measuring(steps, threads=threads, gpus=gpus)[1]
     )
     budget = planned.config.budget
@@ -229,6 +243,7 @@ def decide(
     )
     return {
         "factor": factor,
+        "trainings": _describe_trainings(planned),
         "images_per_second": speeds,
         "seconds": {"before": before, "after": after, "fixed": around},
         "machine": machine.describe(),
@@ -259,7 +274,12 @@ def keep_to_budget(
             failed; the file cannot be written.
     """
     budget = planned.config.budget
-    kept: dict[str, Any] = read_json(file) if Path(file).exists() else {}
+    kept: Any = read_json(file) if Path(file).exists() else {}
+    if not isinstance(kept, dict):
+        raise UserError(
+            f"{file}: found {show_value(kept)}, expected a decision for each budget: "
+            "delete the file to decide again"
+        )
     if budget not in kept:
         if measuring is None:
             raise UserError(
@@ -277,7 +297,7 @@ def keep_to_budget(
     if type(factor) not in (int, float) or not 0 <= factor <= 1:
         raise UserError(
             f"{file}: {budget}: factor: found {show_value(factor)}, expected 0 to 1: "
-            "it is decided again if you delete the file"
+            "delete the file to decide again"
         )
     return plan(scale(planned.config, float(factor)))
 
@@ -285,10 +305,19 @@ def keep_to_budget(
 def describe(before: Plan, after: Plan, file: str | Path) -> str:
     """Says in a line what the epochs became, which `keep_to_budget` has decided."""
     budget = before.config.budget
-    seconds = read_json(file)[budget]["seconds"]["after"]
-    fits = "fits" if seconds <= parse_budget(budget) else "does not fit"
-    text = f"budget: the run {fits} {budget}: {seconds / 60:.0f} min reckoned, kept in "
-    text += f"{file}; "
+    decision: Any = read_json(file)[budget]
+    if not isinstance(decision, dict):  # set by hand
+        decision = {"factor": decision}
+    if decision.get("trainings") == _describe_trainings(before):
+        seconds = decision["seconds"]["after"]
+        fits = "fits" if seconds <= parse_budget(budget) else "does not fit"
+        text = (
+            f"the run {fits} {budget}: {seconds / 60:.0f} min expected, kept in {file}"
+        )
+    else:
+        text = f"scaled for {budget} by {decision['factor']:.3g}, as decided for other "
+        text += f"settings; to decide again, delete {file}"
+    text = f"budget: {text}; "
     pairs = zip(list_trainings(before), list_trainings(after), strict=True)
     changes = [
         f"{old.name} {new.epochs} of {old.epochs}"

@@ -97,7 +97,7 @@ class TeacherSettings(Settings):
     """Stronger networks that students can be distilled from; never submitted."""
 
     recipe: str = "teacher"
-    """A name under recipes."""
+    """A name under recipes; its dropout, normalise and batch_norm have no effect."""
 
     width: Annotated[float, Field(ge=0.1, le=16)] = 1.0
     """Multiplier of its numbers of channels."""

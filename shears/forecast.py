@@ -1,12 +1,13 @@
 """How long jobs will take and how much disk they need, before they begin.
 
-Training is reckoned from a measured second of its step on this machine
+Training is estimated from a measured second of its step on this machine
 (`speed.measure`); the other jobs from what they took on one machine, scaled by how long
 TensorFlow takes to start here.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
+from graphlib import TopologicalSorter
 from pathlib import Path
 from typing import Any
 
@@ -39,6 +40,15 @@ USUAL = StepTime(3.0, 1 / 1000)  # a step that is not measured
 LEAST_IMAGES = 30_000  #: below this, training takes no longer than measuring its step
 AROUND = 2.5  # seconds of a training job besides start, compiling and epochs
 TRAINED = ("train_teacher", "train_baseline", "prune_round")
+REFITS = {  #: The rule that each rule of a refit repeats.
+    "refit_dataset": "prepare_dataset",
+    "refit_teacher": "train_teacher",
+    "refit_teacher_logits": "save_teacher_logits",
+    "refit_baseline_logits": "save_baseline_logits",
+    "refit_baseline": "train_baseline",
+    "refit_round": "prune_round",
+    "refit_score": "score_candidate",
+}
 IMAGE_BYTES = 32 * 32 * 3
 DATA_IMAGES = {"cifar10": 60_000, "digits": 1_797}
 VIEW_BYTES = 3 + 4 + 2 + 10 * 2  # place, partner, share, logits
@@ -66,11 +76,20 @@ class Work:
     saved: int = 0
 
     @property
+    def rule(self) -> str:
+        """Its rule, or the one that it repeats in a refit."""
+        return REFITS.get(self.name, self.name)
+
+    @property
     def kind(self) -> str:
         """What a measured job tells about others: "teacher", "student" or nothing."""
-        if self.step is None:
-            return ""
-        return "student" if self.step.width is None else "teacher"
+        return _kind(self.step)
+
+
+def _kind(step: Step | None) -> str:
+    if step is None:
+        return ""
+    return "student" if step.width is None else "teacher"
 
 
 @dataclass(frozen=True)
@@ -170,61 +189,78 @@ def forecast(
     Raises:
         UserError: The measurement failed.
     """
-    steps = {alike(work.step): work for work in works if work.step}
-    start, times = STARTED, dict[tuple[Any, ...], StepTime]()
-    if steps and measured:
-        wanted = [work.step for work in steps.values() if work.step]
-        threads = max(work.threads for work in steps.values())
-        start, found = measure(wanted, threads=threads, gpus=gpus)
-        times = dict(zip(steps, found, strict=True))
+    steps: dict[int, dict[tuple[Any, ...], Step]] = {}  # by threads
+    for work in works:
+        if work.step:
+            steps.setdefault(work.threads, {})[alike(work.step)] = work.step
+    start, times = STARTED, dict[tuple[int, tuple[Any, ...]], StepTime]()
+    speeds: dict[str, float] = {}
+    for threads, wanted in sorted(steps.items()) if measured else ():
+        start, found = measure(list(wanted.values()), threads=threads, gpus=gpus)
+        for (key, step), time in zip(wanted.items(), found, strict=True):
+            times[threads, key] = time
+            speeds[_kind(step)] = 1 / time.per_image
     seconds = []
     for work in works:
         if work.step is None:
-            seconds.append(SECONDS.get(work.name, 10.0) * start / STARTED)
+            seconds.append(SECONDS.get(work.rule, 10.0) * start / STARTED)
             continue
-        step = times.get(alike(work.step), USUAL)
-        around = start + step.compiling + AROUND * start / STARTED
-        seconds.append(around + work.images * step.per_image)
-    speeds: dict[str, float] = {}
-    for key, time in times.items():
-        speeds[steps[key].kind] = 1 / time.per_image
+        time = times.get((work.threads, alike(work.step)), USUAL)
+        around = start + time.compiling + AROUND * start / STARTED
+        seconds.append(around + work.images * time.per_image)
     return Forecast(seconds, speeds)
 
 
 def together(
-    works: Sequence[Work], seconds: Sequence[float], *, cores: int, gpus: int = 0
+    works: Sequence[Work],
+    seconds: Sequence[float],
+    *,
+    cores: int,
+    gpus: int = 0,
+    after: Sequence[Collection[int]] = (),
 ) -> tuple[list[float], float]:
-    """Reckons how long jobs take together on one machine.
+    """Estimates how long jobs take together on one machine.
 
     Args:
         works: The jobs.
         seconds: How long each takes.
         cores: The machine's cores.
         gpus: The GPUs that training jobs share; with some, jobs wait for these.
+        after: For each job, the numbers of those that it waits for. Jobs that wait for
+            each other leave cores idle.
 
     Returns:
-        The share of the machine that each job takes, and seconds in all.
+        The share of the run's time that a second of each job takes, and seconds in all.
     """
     shares = [
         1.0 if gpus and work.step else min(1.0, work.threads / cores) for work in works
     ]
-    return shares, sum(s * share for s, share in zip(seconds, shares, strict=True))
+    total = sum(s * share for s, share in zip(seconds, shares, strict=True))
+    longest = max(total, _longest_chain(seconds, after))
+    return [share * longest / total for share in shares] if total else shares, longest
+
+
+def _longest_chain(seconds: Sequence[float], after: Sequence[Collection[int]]) -> float:
+    """Computes how long the jobs take if each starts as soon as it can."""
+    ends: dict[int, float] = {}
+    for job in TopologicalSorter(dict(enumerate(after))).static_order():
+        ends[job] = seconds[job] + max((ends[one] for one in after[job]), default=0.0)
+    return max(ends.values(), default=0.0)
 
 
 def disk_needed(works: Sequence[Work], *, data: str, downloads: bool) -> int:
-    """Reckons the bytes that jobs write, with some room to spare.
+    """Estimates the bytes that jobs write, with some room to spare.
 
     Args:
         works: The jobs.
         data: The data set's name.
         downloads: Whether the archive is fetched.
     """
-    rules = [work.name for work in works]
+    rules = [work.rule for work in works]
     trained = sum(rule in TRAINED for rule in rules)
     total = trained * (CHECKPOINT_BYTES + CANDIDATE_BYTES) + len(rules) * 100_000
     total += sum(work.saved for work in works) * VIEW_BYTES
-    if "prepare_dataset" in rules:
-        total += DATA_IMAGES[data] * IMAGE_BYTES
+    total += rules.count("prepare_dataset") * DATA_IMAGES[data] * IMAGE_BYTES
     return total + downloads * ARCHIVE_BYTES
 
 
@@ -277,4 +313,6 @@ def name_jobs(rules: Sequence[str]) -> str:
     for rule, one, several in NAMES:
         if count := rules.count(rule):
             parts.append(one if count == 1 else several.format(count))
+    if any(rule in REFITS for rule in rules):
+        parts.append("the refit of the chosen network")
     return ", ".join(parts)

@@ -4,9 +4,10 @@ import argparse
 import os
 from functools import partial
 
+from shears.data.archives import is_archive
 from shears.data.cifar10 import read_archive
 from shears.data.dataset import Split, read_split
-from shears.runtime.errors import RefusedFile, UserError
+from shears.runtime.errors import MachineError, RefusedFile, UserError
 from shears.runtime.hdf5 import is_hdf5
 from shears.runtime.paths import expand_of
 from shears.weight_files.reader import LIMITS, WeightsFile, read_weights_file
@@ -52,6 +53,7 @@ def read_given(path: str, options: argparse.Namespace) -> WeightsFile:
 
     Raises:
         RefusedFile: It is refused.
+        MachineError: It could not be read, which is not its fault.
     """
     limits = LIMITS._replace(
         memory=options.max_memory << 20,
@@ -60,6 +62,8 @@ def read_given(path: str, options: argparse.Namespace) -> WeightsFile:
     )
     try:
         return read_weights_file(path, limits)
+    except MachineError:
+        raise
     except UserError as error:
         raise RefusedFile(str(error)) from None
 
@@ -111,8 +115,7 @@ def read_images_of(data: str, split: str = "test", *, given: bool) -> Split:
     """
     try:
         named = data.endswith((".h5", ".hdf5")) and not os.path.isdir(data)
-        prepared = named or is_hdf5(data)
-        if prepared:
+        if is_hdf5(data) or (named and not is_archive(data)):
             return read_split(data, split)
         return read_archive(data)[split == "test"]
     except OSError as error:

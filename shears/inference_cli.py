@@ -1,9 +1,13 @@
 """The commands for inference: shears export, shears latency."""
 
 import argparse
+import contextlib
 import errno
 import os
 import re
+import signal
+import tempfile
+from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -16,7 +20,7 @@ from shears.given_files import (
     read_given,
     read_images_of,
 )
-from shears.runtime.errors import UserError
+from shears.runtime.errors import UserError, brief
 from shears.runtime.machine import count_cores
 from shears.runtime.paths import expand_of
 
@@ -24,6 +28,22 @@ FORMATS = ("c", "onnx", "tflite", "tflite-int8", "keras")
 CALIBRATION = 500  # training images that give int8 its ranges
 RUNS = 20
 Answer = tuple[dict[str, Any], list[str]]
+
+
+@contextlib.contextmanager
+def _temporary_files() -> Iterator[None]:
+    """Has temporary files removed at Ctrl-C, and says if they cannot be written."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        yield
+    except OSError as error:
+        place = error.filename or tempfile.gettempdir()
+        raise UserError(
+            f"{place}: {error.strerror or brief(error)}; TMPDIR names the folder for "
+            "temporary files"
+        ) from None
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def export(options: argparse.Namespace) -> Answer:
@@ -43,22 +63,32 @@ def export(options: argparse.Namespace) -> Answer:
             "with a file's name, without suffix"
         )
     # TensorFlow takes seconds to import; a refusal need not wait for it.
-    from shears.inference.checked_export import export_and_check, write_export
+    from shears.inference.checked_export import (
+        export_and_check,
+        paths_of,
+        write_export,
+    )
     from shears.inference.comparison import compact_and_check, pixels
 
+    name = re.sub(r"\W", "_", target.name, flags=re.ASCII)
+    name = name if re.match("[A-Za-z_]", name) else f"network_{name}"
+    if options.format == "c":  # the source names its header
+        target = target.with_name(name)
+    for path in paths_of(options.format, target):
+        if os.path.exists(path) and os.path.samefile(path, options.file):
+            raise UserError(
+                f"{path}: is the file itself; --output names where the export goes"
+            )
     calibration = None
     if options.format == "tflite-int8":
         train = read_images_of(data, "train", given=given)
         calibration = pixels(train.images[:CALIBRATION])
     images = pixels(test.images)
-    network, _ = compact_and_check(contents.parameters, images)
-    name = re.sub(r"\W", "_", target.name, flags=re.ASCII)
-    name = name if re.match("[A-Za-z_]", name) else f"network_{name}"
-    if options.format == "c":  # the source names its header
-        target = target.with_name(name)
-    made = export_and_check(
-        network, options.format, images, name=name, calibration=calibration
-    )
+    with _temporary_files():
+        network, _ = compact_and_check(contents.parameters, images)
+        made = export_and_check(
+            network, options.format, images, name=name, calibration=calibration
+        )
     try:
         paths = write_export(made.files, target)
     except OSError as error:
@@ -111,9 +141,11 @@ def latency(options: argparse.Namespace) -> Answer:
     from shears.inference.comparison import compare_file, pixels
 
     threads = count_cores()
-    about = compare_file(
-        contents.parameters, pixels(test.images), runs=options.runs, threads=threads
-    )
+    images = pixels(test.images)
+    with _temporary_files():
+        about = compare_file(
+            contents.parameters, images, runs=options.runs, threads=threads
+        )
     lines = [
         f"{'network':9}{'runtime':15}{'threads':>7}{'batch':>7}{'median us':>12}"
         f"{'95 % us':>12}{'images/s':>12}"

@@ -4,7 +4,6 @@ A candidate is a folder of results: "dense/seed_0" (a baseline, round 0 of the m
 that prune it) or "lamp/seed_0/round_1".
 """
 
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -17,7 +16,7 @@ from shears.plan_checks import check_methods, check_recipe, check_sections, find
 from shears.pruning.masks import MaskSettings, zeros_for
 from shears.pruning.rounds import RoundSpec
 from shears.runtime.errors import UserError, show_value
-from shears.runtime.paths import check_file
+from shears.runtime.paths import check_file, tidy
 from shears.training.recipe import Recipe
 
 
@@ -45,10 +44,17 @@ class Plan:
     def imported(self) -> dict[str, Path]:
         """The files of the baselines that are imported, not trained, by name."""
         return {
-            name: Path(os.path.normpath(weights))
+            name: tidy(weights)
             for name in self.baselines
             if (weights := self.config.baselines[name].weights)
         }
+
+    @property
+    def teachers(self) -> set[str]:
+        """The teachers that are needed: "strong", "own" or "none"."""
+        of_methods = [method.settings.teacher for method in self.methods.values()]
+        of_baselines = [self.config.baselines[name].teacher for name in self.baselines]
+        return {*of_methods, *of_baselines}
 
     @cached_property
     def candidates(self) -> list[str]:
@@ -115,7 +121,7 @@ class Plan:
     def notebook(self) -> Path | None:
         """The course's notebook that is filled, if there is one."""
         path = self.config.notebook
-        return Path(os.path.normpath(path)) if path else None
+        return tidy(path) if path else None
 
     def check_users_files(self) -> None:
         """Checks that the user's own files are there: imported networks, a notebook.
@@ -190,8 +196,6 @@ def plan(config: Configuration) -> Plan:
     check_sections(config)
     planned = Plan(config, find_methods(config))
     check_methods(config, planned.methods)
-    teachers: set[str] = {config.baselines[name].teacher for name in planned.baselines}
-    teachers |= {method.settings.teacher for method in planned.methods.values()}
-    if "strong" in teachers:
+    if "strong" in planned.teachers:
         check_recipe(config, config.teacher.recipe, "teacher", None)
     return planned

@@ -61,7 +61,7 @@ def open_page(options: argparse.Namespace) -> Answer:
     from shears.reporting.runs import find_results
 
     page = find_results(options.directory) / "report.html"
-    if not page.is_file():
+    if not os.path.isfile(page):
         raise UserError(
             f"{page}: there is no report yet, expected a finished run; while it "
             f"trains, shears watch {options.directory} shows it"
@@ -77,9 +77,9 @@ def _find_base(directory: str) -> Path:
         UserError: There is none.
     """
     base = Path(directory)
-    if base.name == "results" and base.is_dir():
+    if base.name == "results" and os.path.isdir(base):
         return base.parent
-    if not (base / "results").is_dir():
+    if not os.path.isdir(base / "results"):
         raise UserError(
             f"{directory}: found no folder results in it, expected the directory of a "
             "run that has begun"
@@ -97,7 +97,7 @@ def watch(options: argparse.Namespace) -> Answer:
     os.nice(19)  # the run goes first
     with Server(Watched(base), options.port) as server:
         address = f"http://{ADDRESS}:{server.server_port}/"
-        print(f"{address}  (only this machine sees it; Ctrl-C ends it)", flush=True)
+        print(f"{address}  (visible on this machine only; Ctrl-C stops it)", flush=True)
         signal.signal(signal.SIGINT, signal.default_int_handler)
         try:
             server.serve_forever()

@@ -8,7 +8,7 @@ from typing import NamedTuple
 TAIL = 20_000  # bytes from the end of a log that are read
 _EPOCH = re.compile(
     r"epoch (?P<done>\d+)/(?P<total>\d+)"
-    r"(?:  loss \S+  validation accuracy (?P<accuracy>[\d.]+)"
+    r"(?:  loss \S+(?:  validation accuracy (?P<accuracy>[\d.]+))?"
     r"  sparsity (?P<sparsity>[\d.]+)  (?P<speed>[\d,]+) images/s"
     r"  (?P<minutes>\d+):(?P<seconds>\d\d) left)?$"
 )
@@ -67,11 +67,12 @@ def read_progress(path: Path, since: float) -> Progress | None:
     for line in reversed(_tail(path)):
         if found := _EPOCH.search(line):
             done, total = int(found["done"]), int(found["total"])
-            if not found["accuracy"]:  # it is resuming
+            if not found["speed"]:  # it is resuming
                 return Progress("epoch", done, total)
             facts = (
                 f"{found['speed']} images/s",
-                f"accuracy {found['accuracy']}",
+                # A refit has no validation images.
+                *([f"accuracy {found['accuracy']}"] if found["accuracy"] else []),
                 f"sparsity {found['sparsity']}",
             )
             left = 60.0 * int(found["minutes"]) + int(found["seconds"])

@@ -79,7 +79,7 @@ def candidates_table(
     more = len(candidates) - len(rows)
     table.caption_justify = "left"
     table.caption = Text(
-        f"{mark} chosen by validation images; the figures are of test images"
+        f"{mark} chosen on validation images; all values are on test images"
         + (f"; {more} more candidates in the report" if more else "")
     )
     return table

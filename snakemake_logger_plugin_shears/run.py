@@ -10,7 +10,6 @@ from snakemake_logger_plugin_shears.job_log import Progress, read_cause, read_pr
 
 _KILLED = re.compile(r"died with <Signals\.SIG(KILL|ABRT)|exit status (137|134)\b")
 _STOPPED = re.compile(r"died with <Signals\.SIGTERM|exit status 143\b")
-UNKNOWN = 10.0  # seconds of a job that no forecast knows
 
 
 @dataclass(frozen=True)
@@ -137,9 +136,12 @@ class Run:
         """Reckons when the run ends, by the forecast and by what was measured since.
 
         Returns:
-            Seconds from now; None if nothing is known.
+            Seconds from now; None if nothing is known, as while a job runs that the
+            forecast did not have: a refit, which is planned after the choice.
         """
         if not self.planned or self.queue:
+            return None
+        if any(job.number not in self.planned for job in self.running):
             return None
         measured: dict[str, list[float]] = {}
         left = 0.0

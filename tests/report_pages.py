@@ -158,6 +158,7 @@ def render(
     imported=None,
     measured=True,
     missing=None,
+    objective="score",
 ) -> str:
     """Renders the report on a folder's files; its figures go to `figures` there.
 
@@ -171,6 +172,8 @@ def render(
     choice = {
         "candidate": chosen,
         "reason": "best of two",
+        "objective": objective,
+        "least_accuracy": 0.7125,
         "refused": list(refused),
     }
     candidates = [

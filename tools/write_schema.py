@@ -120,8 +120,8 @@ def page_text() -> str:
     parts = [
         "# Configuration\n\nThe files in this folder change some keys of "
         "[config.yaml](../config.yaml): `snakemake --cores all --configfile "
-        "config/NAME.yaml`. Each says at its top what it is for and how long it "
-        "takes. A run without `--configfile` uses `config.yaml` alone.\n\n"
+        "config/NAME.yaml`. A comment at the top of each says what it is for. "
+        "A run without `--configfile` uses `config.yaml` alone.\n\n"
         "All keys are listed here. `make schema` writes this page from the classes in "
         "[shears/config.py](../shears/config.py).\n\n## The top level\n\n",
         table(schema, schema["$defs"]),

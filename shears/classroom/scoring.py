@@ -20,7 +20,7 @@ import numpy as np
 from shears.data.dataset import Split
 from shears.model.parameters import Parameters
 from shears.runtime.code_digest import code_digest
-from shears.runtime.errors import UserError, without_name
+from shears.runtime.errors import MachineError, UserError, without_name
 from shears.runtime.files import checksum, write_json
 from shears.runtime.walls import Copies, Limits
 from shears.weight_files.reader import LIMITS, WeightsFile, read_weights_file
@@ -100,6 +100,8 @@ def _score(path: Path, known: Scored, tester: _Tester, read: Reader) -> Scored:
     """Reads and scores a file, of which sha256 and size are known."""
     try:
         parameters = read(path).parameters
+    except MachineError:
+        raise
     except UserError as error:
         return replace(known, refused=without_name(path, error))
     result = tester.score(parameters)
@@ -146,6 +148,8 @@ def score_files(
 
     Raises:
         UserError: The test images cannot be read.
+        MachineError: A file cannot be read, which is not its fault; those before it
+            are kept.
         OSError: The cache cannot be written.
     """
     scorer = code_digest(__file__, PACKAGE.parent)
@@ -168,6 +172,8 @@ def score_files(
                 scored = _score(path, known, tester, read)
                 if _fingerprint(path) != (known.sha256, known.bytes):
                     raise UserError("it changed while it was read; run again")
+            except MachineError:
+                raise
             except UserError as error:
                 yield path, Scored("", 0, without_name(path, error)), False
                 continue

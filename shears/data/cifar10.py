@@ -13,6 +13,7 @@ from typing import BinaryIO, NamedTuple
 
 import numpy as np
 
+from shears.data.archives import StrangeHeader, is_archive, is_tar, open_tar
 from shears.data.batch_pickle import LARGEST, NOT_IT, decode_batch
 from shears.data.dataset import Split
 from shears.runtime.errors import UserError, brief
@@ -25,8 +26,6 @@ TRAINING_MEMBERS = tuple(f"{FOLDER}/{batch}.bin" for batch in BATCHES[:-1])
 TEST_MEMBER = f"{FOLDER}/{BATCHES[-1]}.bin"
 ROWS = 10_000  #: of each batch
 ROW_BYTES = 1 + 3 * 32 * 32  # a label, then pixels: channel, row, column
-UNPACKED = 256 << 20  #: bytes; the archives have 184 and 186 million
-MOST_PAST_END = 8  # reads; a whole archive needs two
 NOT_BINARY = "this is not CIFAR-10's binary version"
 
 
@@ -107,30 +106,6 @@ class Images(NamedTuple):
     test: Split
 
 
-class _Limited:
-    """The unpacked bytes of an archive, up to `UNPACKED` of them."""
-
-    def __init__(self, file: gzip.GzipFile | BinaryIO, path: Path):
-        self.file, self.path, self.left = file, path, UNPACKED
-        self.reads_past_end = 0
-
-    def read(self, size: int) -> bytes:
-        data = self.file.read(size)
-        if size and not data:
-            # To skip a member, tarfile reads as often as its header says: a header of
-            # 10^20 bytes would keep it at the end for years.
-            self.reads_past_end += 1
-            if self.reads_past_end > MOST_PAST_END:
-                raise EOFError("a member is longer than the archive")
-        self.left -= len(data)
-        if self.left < 0:
-            raise UserError(
-                f"{self.path}: unpacks to more than {UNPACKED:,} bytes, expected "
-                "about 184,000,000: this is not CIFAR-10"
-            )
-        return data
-
-
 class _Batch(NamedTuple):
     """A decoded batch file; `where` names it in errors."""
 
@@ -140,51 +115,32 @@ class _Batch(NamedTuple):
     split: Split
 
 
-def is_gzip(path: Path) -> bool:
-    """Returns whether a file begins like a gzip file."""
-    with path.open("rb") as file:
-        return file.read(2) == b"\x1f\x8b"
-
-
-def _is_tar(path: Path) -> bool:
-    """Returns whether a file begins with the header of a tar's member."""
-    with path.open("rb") as file, contextlib.suppress(tarfile.HeaderError):
-        tarfile.TarInfo.frombuf(file.read(tarfile.BLOCKSIZE), "utf-8", "replace")
-        return True
-    return False
-
-
 def _read_members(path: Path) -> Iterator[_Batch]:
     """Yields the batches of an archive as they come. Nothing is written to disk."""
     kind = "tar.gz"
     try:
-        if _is_tar(path):  # as browsers leave it that unpack gzip themselves
-            kind = "tar"
-        with path.open("rb") if kind == "tar" else gzip.open(path) as file:
-            content = _Limited(file, path)
-            # A stream is only read, but typeshed asks for all methods of a file.
-            with tarfile.open(  # type: ignore[call-overload]
-                fileobj=content, mode="r|", bufsize=1 << 20
-            ) as archive:
-                for member in archive:
-                    name = member.name.removeprefix("./")
-                    if name not in _MEMBERS:
-                        continue
-                    form, batch = _MEMBERS[name]
-                    where = f"{path}, member {name}"
-                    regular = member.isreg() and not member.issparse()
-                    form.check(where, regular=regular, size=member.size)
-                    if unpacked := archive.extractfile(member):
-                        split = form.decode(unpacked.read(), where)
-                        yield _Batch(form, batch, where, split)
-            while content.read(1 << 20):  # the padding, up to the checksum
-                pass
+        kind = "tar" if is_tar(path) else kind
+        with open_tar(path) as archive:
+            for member in archive:
+                name = member.name.removeprefix("./")
+                if name not in _MEMBERS:
+                    continue
+                form, batch = _MEMBERS[name]
+                where = f"{path}, member {name}"
+                regular = member.isreg() and not member.issparse()
+                form.check(where, regular=regular, size=member.size)
+                if unpacked := archive.extractfile(member):
+                    split = form.decode(unpacked.read(), where)
+                    yield _Batch(form, batch, where, split)
     except (UserError, MemoryError):
         raise
-    except RecursionError:
+    except (RecursionError, StrangeHeader) as error:
+        found = "hundreds of headers that belong to one member"
+        if isinstance(error, StrangeHeader):
+            found = str(error)
         raise UserError(
-            f"{path}: found hundreds of headers that belong to one member, expected "
-            "CIFAR-10's binary or Python archive, or a folder that one is unpacked in"
+            f"{path}: found {found}, expected CIFAR-10's binary or Python archive, or "
+            "a folder that one is unpacked in"
         ) from None
     except Exception as error:  # tarfile raises nearly anything at a bad header
         if isinstance(error, OSError) and error.errno is not None:
@@ -203,7 +159,7 @@ def _find_nearby(folder: Path) -> str:
     """Says what a folder without batches has instead: an archive, or a folder of it."""
     with contextlib.suppress(OSError):
         for path in sorted(folder.glob("cifar-10*")):
-            if path.is_file() and (is_gzip(path) or _is_tar(path)):
+            if path.is_file() and is_archive(path):
                 return f"; {brief(path.name)} in it is an archive: give that"
         for form in FORMS:
             for path in sorted(folder.glob(f"*/{form.folder}")):

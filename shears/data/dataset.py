@@ -12,6 +12,8 @@ from shears.runtime.errors import UserError, brief
 from shears.runtime.files import verify, write_bytes
 from shears.runtime.hdf5 import open_hdf5
 
+MOST_IMAGES = 60_000  #: of a split; no data set has more
+
 
 class Split(NamedTuple):
     """Images and their labels.
@@ -45,7 +47,11 @@ def read_split(path: str | Path, name: str) -> Split:
     verify(path)
     try:
         with open_hdf5(path) as file:
-            split = Split(file[f"{name}/images"][:], file[f"{name}/labels"][:])
+            images, labels = file[f"{name}/images"], file[f"{name}/labels"]
+            # Before they are read: a file of a kilobyte may claim to hold terabytes.
+            if not 0 < len(images) == len(labels) <= MOST_IMAGES:
+                raise ValueError(f"{len(images):,} images, {len(labels):,} labels")
+            split = Split(images[:], labels[:])
         if split.images.shape != (len(split.labels), 32, 32, 3):
             raise ValueError(f"images of shape {split.images.shape}")
         if not split.images.dtype == split.labels.dtype == np.uint8:

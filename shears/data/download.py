@@ -14,13 +14,8 @@ import tenacity
 import urllib3
 from tqdm import tqdm
 
-from shears.data.cifar10 import (
-    BINARY,
-    KERAS_FOLDER,
-    is_gzip,
-    read_images,
-    write_archive,
-)
+from shears.data.archives import is_gzip
+from shears.data.cifar10 import BINARY, KERAS_FOLDER, read_images, write_archive
 from shears.runtime.errors import UserError, brief
 from shears.runtime.files import (
     checksum,
@@ -167,10 +162,12 @@ def copy_archive(source: str | Path, target: str | Path, *, sha256: str) -> None
         _verify(source, sha256)
     images = read_images(source)
     copied = images.form is BINARY and source.is_file() and is_gzip(source)
+    # Read before: an error of the source is not the target's.
+    content = source.read_bytes() if copied else b""
     forget_checksum(target)
     with whole_file(target) as file:
         if copied:
-            file.write(source.read_bytes())
+            file.write(content)
         else:
             write_archive(file, images)
     write_checksum(target, checksum(target))

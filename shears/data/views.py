@@ -10,7 +10,8 @@ from pydantic import Field
 
 from shears.runtime.settings import Crop, Fraction, Seed, Settings
 
-#: Of the views, the last ones, that are never mixed: training ends on plain images.
+#: Of the views, the last ones, that are never mixed. Training ends on plain images if
+#: its epochs are a multiple of the views.
 PLAIN_END = 0.15
 VIEWS_PER_FILE = 16  #: an even number: a view and its mirror image share their logits
 
@@ -28,7 +29,7 @@ class ViewSettings(Settings):
     """Largest shift in pixels; edges are reflected."""
 
     mixed: Fraction = 0.0
-    """Fraction of a view's images that are mixed with another one (mixup)."""
+    """Fraction of a view's images that are mixed (mixup); the last views have none."""
 
     seed: Seed = 0
     """Seed of the draw."""

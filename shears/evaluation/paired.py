@@ -9,8 +9,11 @@ from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
+from scipy import stats
 
-ERRORS = 2.0  #: standard errors by which a difference must exceed zero to be decided
+#: Standard errors by which a difference of two networks must exceed zero to be decided.
+ERRORS = 2.0
+_CONFIDENCE = 2 * stats.norm.cdf(ERRORS) - 1
 
 
 class Outcomes(NamedTuple):
@@ -37,12 +40,14 @@ class PairedDifference(NamedTuple):
         standard_error: Of the mean (`compare`).
         seeds: How many pairs of networks.
         images: How many images, the same for all of them.
+        needed: Standard errors by which the mean must exceed zero to be decided.
     """
 
     mean: float
     standard_error: float
     seeds: int
     images: int
+    needed: float = ERRORS
 
 
 def measure_outcomes(logits: np.ndarray, labels: np.ndarray) -> Outcomes:
@@ -69,7 +74,10 @@ def compare(first: np.ndarray, other: np.ndarray) -> PairedDifference:
     random effects. Seeds vary the means over images, images vary the means over seeds,
     and what is left of both (the residual) is in each of the two variances, so it is
     subtracted once, from the seeds': a few of them may be alike by chance, and the
-    variance must not be less than that of the images.
+    variance must not be less than that of the images. As few seeds tell little about
+    their variance, more standard errors are needed where it is large: the quantiles of
+    both parts, weighted by their variances (Cochran and Cox 1957, Experimental Designs,
+    section 4.14).
 
     Args:
         first: (S, N), values of the first method: a row per seed, a column per image.
@@ -82,14 +90,19 @@ def compare(first: np.ndarray, other: np.ndarray) -> PairedDifference:
     seeds, images = differences.shape
     mean = float(differences.mean())
     by_image = differences.mean(0)
-    variance = _variance(by_image) / images
+    of_images, of_seeds = _variance(by_image) / images, 0.0
+    needed = ERRORS
     if seeds > 1:
         by_seed = differences.mean(1)
         residual = differences - by_image - by_seed[:, None] + mean
         degrees = (seeds - 1) * (images - 1)
         noise = float((residual**2).sum()) / max(degrees, 1) / (seeds * images)
-        variance += max(0.0, _variance(by_seed) / seeds - noise)
-    return PairedDifference(mean, math.sqrt(variance), seeds, images)
+        of_seeds = max(0.0, _variance(by_seed) / seeds - noise)
+    variance = of_images + of_seeds
+    if of_seeds:
+        quantile = float(stats.t.ppf((1 + _CONFIDENCE) / 2, seeds - 1))
+        needed = (of_images * ERRORS + of_seeds * quantile) / variance
+    return PairedDifference(mean, math.sqrt(variance), seeds, images, needed)
 
 
 def _variance(values: np.ndarray) -> float:
@@ -104,7 +117,7 @@ def judge(difference: PairedDifference, *, more_is_better: bool) -> str:
         difference: Of the other method minus the first.
         more_is_better: Whether a positive difference is an improvement.
     """
-    if abs(difference.mean) <= ERRORS * difference.standard_error:
+    if abs(difference.mean) <= difference.needed * difference.standard_error:
         return "not decided"
     return "better" if (difference.mean > 0) == more_is_better else "worse"
 
@@ -120,7 +133,7 @@ def compare_methods(
     Returns:
         A row per other method and measure, with method, against, measure, seeds,
         images, first and other (the means), difference, standard_error, covers (what
-        that error covers) and verdict.
+        that error covers), needed (standard errors for a verdict) and verdict.
     """
     (against, base), *others = methods.items()
     rows = []
@@ -143,6 +156,7 @@ def compare_methods(
                     "difference": found.mean,
                     "standard_error": found.standard_error,
                     "covers": "images and seeds" if found.seeds > 1 else "images",
+                    "needed": found.needed,
                     "verdict": judge(found, more_is_better=more_is_better),
                 }
             )
@@ -173,5 +187,6 @@ def describe(rows: Sequence[Mapping[str, Any]]) -> str:
     lines.append(
         f"{about['images']:,} validation images, {seeds}; ± is a standard error, over "
         f"{covers}; decided at {ERRORS:g} of them"
+        f"{', at more where seeds differ' if about['seeds'] > 1 else ''}"
     )
     return "\n".join(lines)

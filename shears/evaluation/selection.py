@@ -42,7 +42,7 @@ def choose(
         accuracy: The validation accuracy that a candidate must exceed, too.
 
     Returns:
-        candidate, reason, least_accuracy, refused (candidates not above it),
+        candidate, reason, objective, least_accuracy, refused (candidates not above it),
         validation.
 
     Raises:
@@ -84,6 +84,7 @@ def choose(
             f"{what} of {len(safe)} candidates with a validation accuracy above "
             f"{least:.4f}"
         ),
+        "objective": objective,
         "least_accuracy": least,
         "refused": [other for other in scores if other not in safe],
         "validation": dict(safe[name]),

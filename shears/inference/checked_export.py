@@ -71,11 +71,12 @@ def export_and_check(
         The export. C code cannot be run without a compiler.
 
     Raises:
-        UserError: A package is not installed, the C compiler fails, or LiteRT's int8
-            kernels do not take the model.
+        UserError: A package is not installed, the C compiler fails, LiteRT's int8
+            kernels do not take the model, or float32 is not enough for the network.
         ValueError: There are no images to calibrate "tflite-int8".
         RuntimeError: An output differs by more than `TOLERANCE`, times the largest
-            where that is above 1: a fault of the export. Not for int8, which rounds.
+            logit where that is above 1: a fault of the export. Not for int8, which
+            rounds.
     """
     exact = kind != "tflite-int8"
     if not exact and calibration is None:
@@ -89,7 +90,8 @@ def export_and_check(
             reason = "there is no C compiler here"
             return Export(files, None, expected.argmax(1), reason)
         with tempfile.TemporaryDirectory() as folder:
-            return _compare(files, compile_c(code, folder).predict, images, expected)
+            compiled = compile_c(code, folder)
+            return _compare(network, files, compiled.predict, images, expected)
     with quiet():
         if kind == "onnx":
             files = {first: to_onnx(network)}
@@ -97,32 +99,45 @@ def export_and_check(
         elif kind == "keras":
             files = {first: to_keras(network)}
             predict = open_keras(files[first])
-            expected = np.exp(expected - expected.max(1, keepdims=True))
-            expected /= expected.sum(1, keepdims=True)
         else:
             files = {first: to_litert(network, None if exact else calibration)}
             predict = open_litert(files[first])
         try:
-            return _compare(files, predict, images, expected, exact=exact)
+            return _compare(network, files, predict, images, expected, kind)
         except UserError as error:
             refusal = error
     raise refusal  # alone: outside, what the runtime printed is not shown
 
 
+def _softmax(logits: np.ndarray) -> np.ndarray:
+    powers = np.exp(logits - logits.max(1, keepdims=True))
+    return powers / powers.sum(1, keepdims=True)
+
+
 def _compare(
+    network: CompactNetwork,
     files: Mapping[str, bytes],
     predict: Predict,
     images: np.ndarray,
     expected: np.ndarray,
-    *,
-    exact: bool = True,
+    kind: str = "c",
 ) -> Export:
-    """Compares an export's outputs with those of the network."""
+    """Compares an export's outputs with those of the network; `expected` are logits."""
     batches = [images[start : start + BATCH] for start in range(0, len(images), BATCH)]
     outputs = np.concatenate([predict(batch) for batch in batches])
-    difference = float(np.abs(outputs - expected).max())
     tolerance = TOLERANCE * max(1.0, np.abs(expected).max())
-    if exact and not difference <= tolerance:
+    finish = _softmax if kind == "keras" else np.asarray
+    if kind == "keras":  # a softmax's outputs differ by no more than its logits
+        tolerance = min(tolerance, 0.1)
+    wanted = finish(expected)
+    difference = float(np.abs(outputs - wanted).max())
+    if kind != "tflite-int8" and not difference <= tolerance:
+        rounded = finish(compute_logits(network, images, np.float32))
+        if not np.abs(rounded - wanted).max() <= tolerance:
+            raise UserError(
+                "the network's outputs cannot be computed in float32, as in every "
+                "export: its weights are too large or too different in size"
+            )
         raise RuntimeError(
             f"the export's outputs differ by {difference:.2g}, expected at most "
             f"{tolerance:.2g}"
@@ -130,8 +145,13 @@ def _compare(
     return Export(files, difference, outputs.argmax(1), "")
 
 
+def paths_of(kind: str, target: Path) -> list[Path]:
+    """Returns the paths of an export's files; `target` is without suffix."""
+    return [target.with_name(target.name + suffix) for suffix in FORMATS[kind]]
+
+
 def write_export(files: Mapping[str, bytes], target: Path) -> list[Path]:
-    """Writes an export's files, all of them whole or none.
+    """Writes an export's files whole; if one cannot be written, none has its name.
 
     Args:
         files: Contents by suffix.
@@ -150,5 +170,6 @@ def write_export(files: Mapping[str, bytes], target: Path) -> list[Path]:
         for path, content in zip(paths, files.values(), strict=True):
             file = stack.enter_context(whole_file(path))
             file.write(content)
-            file.flush()  # a full disk is met before any file has its name
+            file.flush()
+            os.fsync(file.fileno())  # a full disk is met before any has its name
     return paths

@@ -149,16 +149,19 @@ def check_equivalence(
     return largest
 
 
-def compute_logits(network: CompactNetwork, images: np.ndarray) -> np.ndarray:
-    """Computes logits in float64.
+def compute_logits(
+    network: CompactNetwork, images: np.ndarray, dtype: type[np.floating] = np.float64
+) -> np.ndarray:
+    """Computes logits.
 
     Args:
         network: The network.
         images: (N, 32, 32, 3), pixels / 255, any dtype.
+        dtype: What they are computed in: float64 or float32.
 
     Returns:
-        (N, 10) float64.
+        (N, 10), of that dtype.
     """
     batches = [images[start : start + BATCH] for start in range(0, len(images), BATCH)]
-    outputs = [logits(network, tf.constant(batch, tf.float64)) for batch in batches]
+    outputs = [logits(network, tf.constant(batch, dtype)) for batch in batches]
     return np.concatenate([output.numpy() for output in outputs])

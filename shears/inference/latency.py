@@ -35,7 +35,7 @@ RUNTIMES = (KERAS, FUNCTION, ONNX, LITERT, C)
 SUFFIXES = {KERAS: "keras", FUNCTION: "npz", ONNX: "onnx", LITERT: "tflite", C: "so"}
 #: With more nonzeros than this, C code is long and slow: it is not made.
 MOST_IN_C = 320_000
-LONGEST = 3600  # seconds for one process
+LONGEST = 3600  # seconds for one process, and for each 100 turns
 
 
 class Contender(NamedTuple):
@@ -196,6 +196,7 @@ def run_process(
 
     Raises:
         RuntimeError: The process fails.
+        UserError: It takes too long.
     """
     request = {
         "folder": str(folder),
@@ -207,14 +208,23 @@ def run_process(
     numbers = ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "VECLIB_MAXIMUM_THREADS")
     environment = os.environ | {name: str(threads) for name in numbers}
     environment["PYTHONPATH"] = os.pathsep.join(filter(None, sys.path))
-    process = subprocess.run(
-        [sys.executable, "-m", "shears.inference.latency", json.dumps(request)],
-        capture_output=True,
-        encoding="utf-8",
-        errors="replace",
-        env=environment,
-        timeout=LONGEST,
-    )
+    longest = LONGEST * max(1.0, runs / 100)
+    module = "shears.inference.latency"
+    try:
+        process = subprocess.run(
+            # -P: a file random.py in the current folder is not for us.
+            [sys.executable, "-P", "-m", module, json.dumps(request)],
+            capture_output=True,
+            encoding="utf-8",
+            errors="replace",
+            env=environment,
+            timeout=longest,
+        )
+    except subprocess.TimeoutExpired:
+        raise UserError(
+            f"{runs} turns of each network took more than {longest:,.0f} seconds: give "
+            "fewer (--runs, latency: runs)"
+        ) from None
     if process.returncode:
         code, said = process.returncode, process.stderr[-2000:]
         raise RuntimeError(f"the process that measures ended with {code}: {said}")

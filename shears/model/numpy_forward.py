@@ -3,7 +3,8 @@
 A convolution is one matrix product for a block of images. Channels come first, so the
 product's output is the next layer's input, and the rows of the product's right factor
 are shifted planes of it (im2col). Rows that only meet zeros of the kernel are left out,
-and so are units that no output depends on: a pruned network is computed faster.
+and so are units that no output depends on: a pruned network is computed faster. Where
+float32 might overflow, nothing is left out, because infinity times zero is no zero.
 """
 
 from collections.abc import Callable
@@ -18,13 +19,27 @@ BLOCK = 8
 _DENSE = 4  # index of the dense hidden layer
 
 
-def _kernels(parameters: Parameters) -> tuple[list[np.ndarray], list[np.ndarray]]:
-    """Returns kernels and biases without the units that the next layer does not use."""
+def _may_overflow(parameters: Parameters) -> bool:
+    """Returns whether a hidden unit of some image might be infinite in float32."""
+    largest = 1.0  # of the inputs
+    for i in HIDDEN:
+        kernel = np.abs(parameters.kernels[i].astype(np.float64))
+        sums = kernel.reshape(-1, kernel.shape[-1]).sum(0)
+        largest = float((sums * largest + np.abs(parameters.biases[i])).max())
+        if largest > 1e38:  # float32 goes to 3.4e38, but sums are rounded
+            return True
+    return False
+
+
+def _kernels(
+    parameters: Parameters, *, whole: bool
+) -> tuple[list[np.ndarray], list[np.ndarray]]:
+    """Returns kernels and biases, if not whole without units that no layer uses."""
     kernels, biases = [], []
     inputs = np.ones(INPUT_SHAPE[-1], bool)
     for i, layer in enumerate(LAYERS):
         units = np.ones(layer.kernel[-1], bool)
-        if i in HIDDEN:
+        if i in HIDDEN and not whole:
             units = np.any(parameters.outgoing(i), (0, 2))
         positions = 36 if i == _DENSE else int(np.prod(layer.kernel[:-2]))
         kernel = parameters.kernels[i].reshape(positions, -1, layer.kernel[-1])
@@ -35,7 +50,7 @@ def _kernels(parameters: Parameters) -> tuple[list[np.ndarray], list[np.ndarray]
 
 
 def _convolve(
-    x: np.ndarray, kernel: np.ndarray, bias: np.ndarray, padding: str
+    x: np.ndarray, kernel: np.ndarray, bias: np.ndarray, padding: str, *, whole: bool
 ) -> np.ndarray:
     """Computes relu(x * kernel + bias).
 
@@ -44,6 +59,7 @@ def _convolve(
         kernel: (9, inputs, units).
         bias: (units,).
         padding: "SAME" or "VALID".
+        whole: Whether rows of zeros are used, too.
 
     Returns:
         (units, B, height, width), or 2 rows and columns fewer if `padding` is "VALID".
@@ -52,14 +68,14 @@ def _convolve(
         x = np.pad(x, ((0, 0), (0, 0), (1, 1), (1, 1)))
     _, images, height, width = x.shape
     height, width = height - 2, width - 2
-    used = kernel.any(2)  # (9, inputs)
+    used = np.ones(kernel.shape[:2], bool) if whole else kernel.any(2)  # (9, inputs)
     columns = np.empty((int(used.sum()), images, height, width), x.dtype)
     for row, (position, channel) in enumerate(np.argwhere(used)):
         top, left = divmod(int(position), 3)
         columns[row] = x[channel, :, top : top + height, left : left + width]
     y = kernel[used].T @ columns.reshape(len(columns), images * height * width)
     y += bias[:, None]
-    np.maximum(y, 0, out=y)
+    np.fmax(y, 0, out=y)  # as TensorFlow's layers do: 0 for NaN
     return y.reshape(len(bias), images, height, width)
 
 
@@ -88,7 +104,8 @@ def logits(
     Returns:
         (N, 10) float32; infinite or NaN where float32 overflows.
     """
-    kernels, biases = _kernels(parameters)
+    whole = _may_overflow(parameters)
+    kernels, biases = _kernels(parameters, whole=whole)
     outputs = np.empty((len(images), CLASSES), np.float32)
     with np.errstate(over="ignore", invalid="ignore", under="ignore"):
         for start in range(0, len(images), BLOCK):
@@ -96,7 +113,8 @@ def logits(
             block = images[start : start + BLOCK].transpose(3, 0, 1, 2)
             x = block.astype(np.float32) / np.float32(255)  # (3, B, 32, 32)
             for i in range(_DENSE):
-                x = _convolve(x, kernels[i], biases[i], LAYERS[i].padding)
+                padding = LAYERS[i].padding
+                x = _convolve(x, kernels[i], biases[i], padding, whole=whole)
                 if i % 2:
                     x = _pool(x)
             x = x.reshape(*x.shape[:2], 36).transpose(1, 2, 0)  # (B, 36, C)
@@ -105,7 +123,7 @@ def logits(
                 rows = kernel.shape[0] * kernel.shape[1]
                 x = x @ kernel.reshape(rows, len(bias)) + bias
                 if kernel is not kernels[-1]:
-                    np.maximum(x, 0, out=x)
+                    np.fmax(x, 0, out=x)
             outputs[start : start + BLOCK] = x
     return outputs
 

@@ -269,7 +269,7 @@ def describe_walls(walls: Sequence[str]) -> list[str]:
         "its Python needs files that are not Python's",
         "the notebook had no network"
         if network
-        else "the notebook had the network: this system has no seccomp filter for it",
+        else "the notebook had network access: this system has no seccomp filter",
     ]
 
 

@@ -231,7 +231,7 @@ def _client(
 def _no_kernel(error: Exception) -> UserError:
     return UserError(
         f"a notebook cannot be run here: {brief(error)}; its files and sockets are in "
-        "TMPDIR (or /tmp), which must have space and a short name"
+        "TMPDIR (or /tmp), which needs free space and a short path"
     )
 
 

@@ -202,7 +202,7 @@ def _problem(results: list[CellResult], stopped: str | None) -> str | None:
         if result.error:
             return result.error
         if not result.finished:
-            return f"not run to its end: {stopped or 'the kernel ended'}"
+            return f"it did not finish: {stopped or 'the kernel ended'}"
     return None
 
 

@@ -66,7 +66,7 @@ class MaskSettings(Settings):
     """Fraction of the round's steps after which sparsity is reached; 0 is one-shot."""
 
     update_count: Annotated[int, Field(ge=1, le=1000)] = 40
-    """Number of mask updates up to end_step; drop_fraction and dynamic add more."""
+    """Mask updates after the first, up to end_step; drop_fraction, dynamic add more."""
 
     drop_fraction: Fraction = 0.0
     """Fraction of kept weights dropped so that others grow (RigL); falls to 0."""
@@ -201,7 +201,8 @@ def drop_and_grow(
     """Drops kept weights and grows pruned ones instead, kernel by kernel (RigL).
 
     The least salient kept weights are dropped; the pruned weights with the largest
-    gradient grow (Evci et al. 2020, section 3, "update connections").
+    gradient grow (Evci et al. 2020, section 3, "update connections"). Unlike there, a
+    weight that was just dropped does not grow back in the same update.
 
     Args:
         mask: float32 of 0 and 1.

@@ -39,7 +39,7 @@ def schedule_masks(
         steps: Steps of the round.
         end_step: Fraction of the round's steps after which the last zeros are pruned;
             0 prunes all of them before the first step (one-shot).
-        update_count: Number of mask updates up to there.
+        update_count: Number of mask updates after the first, up to there.
         drop_fraction: Fraction of the kept weights that the first update drops. It
             falls as half a cosine, to 0 at `GROWTH_END` (RigL; Evci et al. 2020,
             section 3); updates continue until then.

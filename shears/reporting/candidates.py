@@ -5,7 +5,11 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import numpy as np
+
+from shears.evaluation.analysis import frontier
 from shears.reporting import charts
+from shears.runtime.files import read_csv
 
 
 class Candidate(NamedTuple):
@@ -64,6 +68,20 @@ class Candidate(NamedTuple):
             f"The baseline {self.method} was imported from {about['file']} "
             f"({about['layout']}, written by Keras {about['writer']}), not trained"
         )
+
+    def read_predictions(self) -> tuple[np.ndarray, np.ndarray]:
+        """Reads labels and predictions of the test images, (N,) uint8 each.
+
+        Raises:
+            FileNotFoundError: They were not kept.
+            UserError: The file is damaged.
+        """
+        rows = read_csv(self.predictions)
+        labels, predictions = (
+            np.array([row[key] for row in rows], np.uint8)
+            for key in ("label", "prediction")
+        )
+        return labels, predictions
 
     @property
     def chain(self) -> str:
@@ -127,6 +145,15 @@ def score_rows(candidates: Sequence[Candidate], chosen: str) -> list[dict[str, A
         }
         for c in candidates
     ]
+
+
+def draw_frontier(rows: charts.Rows) -> charts.Chart:
+    """Draws the rows of `score_rows` with the frontier of each split."""
+    best = {
+        split: frontier([(row["sparsity"], row[split]) for row in rows])
+        for split in ("test", "validation")
+    }
+    return charts.draw_plane(rows, best)
 
 
 def history_rows(

@@ -5,6 +5,7 @@ as files they are light. Colours are those of Okabe and Ito (2008), which colour
 people can tell apart; amounts use viridis and cividis.
 """
 
+import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -319,6 +320,7 @@ def draw_histories(rows: Rows, cuts: Rows, note: str = "") -> Chart:
             }
             for row in rows
             for key in keys
+            if not math.isnan(row[key])  # a refit has no validation images
         ]
         colour = alt.Color(
             "of:N",

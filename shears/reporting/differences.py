@@ -2,7 +2,6 @@
 
 import math
 from collections.abc import Iterator, Mapping
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -10,7 +9,6 @@ import numpy as np
 from shears.evaluation.paired import compare
 from shears.reporting.candidates import Candidate
 from shears.reporting.runs import Run
-from shears.runtime.files import read_csv
 
 
 class Difference(NamedTuple):
@@ -58,18 +56,6 @@ def paired_difference(first: np.ndarray, second: np.ndarray) -> Difference:
     return Difference(found.mean, found.standard_error, True)
 
 
-def _read_predictions(path: str | Path) -> tuple[np.ndarray, np.ndarray] | None:
-    """Reads labels and predictions, (N,) each; None if they are not there."""
-    try:
-        rows = read_csv(path)
-    except FileNotFoundError:
-        return None
-    labels, predictions = (
-        np.array([row[key] for row in rows]) for key in ("label", "prediction")
-    )
-    return labels, predictions
-
-
 def test_difference(first: Candidate, second: Candidate) -> Difference | None:
     """Subtracts test accuracies; None if the test images are not the same.
 
@@ -80,8 +66,9 @@ def test_difference(first: Candidate, second: Candidate) -> Difference | None:
     """
     if first.test["images"] != second.test["images"]:
         return None
-    one, other = map(_read_predictions, (first.predictions, second.predictions))
-    if one is None or other is None:
+    try:
+        one, other = first.read_predictions(), second.read_predictions()
+    except FileNotFoundError:
         return binomial_difference(first.test, second.test)
     if not np.array_equal(one[0], other[0]):
         return None

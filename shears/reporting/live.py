@@ -14,10 +14,15 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from shears.evaluation.analysis import frontier
 from shears.model.parameters import Parameters
 from shears.reporting import charts
-from shears.reporting.candidates import Candidate, history_rows, score_rows, title
+from shears.reporting.candidates import (
+    Candidate,
+    draw_frontier,
+    history_rows,
+    score_rows,
+    title,
+)
 from shears.reporting.network_picture import describe_network
 from shears.reporting.page import render_page, render_part
 from shears.reporting.runs import (
@@ -28,7 +33,8 @@ from shears.reporting.runs import (
     settings_of,
 )
 from shears.runtime.errors import UserError
-from shears.runtime.files import read_csv
+from shears.runtime.files import open_regular, read_csv
+from shears.runtime.job_record import record_path
 from shears.weight_files.canonical import read_weights
 
 SHOWN = 3  #: chains with curves; more would be slow to draw
@@ -61,6 +67,11 @@ class Stage(NamedTuple):
     changed: float
 
     @property
+    def candidate(self) -> Candidate:
+        """It as a candidate without scores, or the candidate that it is a refit of."""
+        return Candidate(self.name.removeprefix("refit/"), {}, {}, {}, self.history)
+
+    @property
     def text(self) -> str:
         """How far it is, for readers."""
         if self.done:
@@ -83,7 +94,7 @@ def read_checkpoint(path: Path) -> list[dict[str, float]]:
         No rows if it is missing, not whole or not a checkpoint.
     """
     try:
-        with np.load(path) as file:
+        with open_regular(path) as opened, np.load(opened) as file:
             return json.loads(str(file["about"]))["history"]
     except MemoryError:
         raise
@@ -91,16 +102,17 @@ def read_checkpoint(path: Path) -> list[dict[str, float]]:
         return []
 
 
-def _teachers(base: Path) -> list[str]:
-    """Lists the names of the teachers that were begun."""
-    begun = (base / "results/teacher").glob("seed_*")
-    return sorted(f"teacher/{path.name}" for path in begun if path.is_dir())
+def _list_names(results: Path) -> tuple[list[str], list[str]]:
+    """Lists the networks that were begun: teachers, and candidates or their refits."""
+    begun = results.glob("teacher/seed_*")
+    teachers = sorted(f"teacher/{path.name}" for path in begun if path.is_dir())
+    return teachers, find_candidates(results)
 
 
-def _read_stage(base: Path, name: str) -> Stage | None:
-    """Reads a stage; None if it was never begun."""
+def _read_stage(base: Path, name: str, file: str) -> Stage | None:
+    """Reads a stage by its weights' file; None if it was never begun."""
     folder = base / "results" / name
-    output = folder / ("teacher.npz" if name in _teachers(base) else "weights.h5")
+    output = folder / file
     record = read_record(output)
     recipe = settings_of(record).get("recipe", {}) if record else {}
     epochs = int(recipe.get("epochs", 0))
@@ -113,14 +125,18 @@ def _read_stage(base: Path, name: str) -> Stage | None:
     checkpoint = base / "checkpoints" / f"{name}.npz"
     if not record and not checkpoint.is_file():
         return None
-    changed = checkpoint.stat().st_mtime if checkpoint.is_file() else 0.0
+    written = (checkpoint, record_path(output))
+    changed = max(path.stat().st_mtime for path in written if path.is_file())
     return Stage(name, False, read_checkpoint(checkpoint), epochs, changed)
 
 
 def read_stages(base: Path) -> list[Stage]:
-    """Lists the networks of a run that were begun, the teachers first."""
-    names = [*_teachers(base), *find_candidates(base / "results")]
-    found = (_read_stage(base, name) for name in names)
+    """Lists the networks of a run that were begun, the teachers first, refits last."""
+    found = []
+    for prefix in ("", "refit/"):
+        teachers, candidates = _list_names(base / "results" / prefix)
+        found += [_read_stage(base, prefix + name, "teacher.npz") for name in teachers]
+        found += [_read_stage(base, prefix + name, "weights.h5") for name in candidates]
     return [stage for stage in found if stage]
 
 
@@ -139,7 +155,13 @@ def signature(base: Path) -> tuple[tuple[str, int], ...]:
 
 
 def is_finished(base: Path) -> bool:
-    """Whether the report is there, and nothing was trained or begun since."""
+    """Whether the report is there, and nothing was trained or begun since.
+
+    A stage that was interrupted before, and is not in the report, does not count.
+
+    Raises:
+        UserError: A file of the run is damaged.
+    """
     try:
         written = (base / "results/report.html").stat().st_mtime
     except OSError:
@@ -149,7 +171,9 @@ def is_finished(base: Path) -> bool:
         for path in (base / "checkpoints").glob("**/*.npz")
         if path.stat().st_mtime > written
     )
-    return not any(newer) and all(stage.done for stage in read_stages(base))
+    return not any(newer) and all(
+        stage.done or stage.changed <= written for stage in read_stages(base)
+    )
 
 
 @lru_cache(maxsize=32)
@@ -165,19 +189,9 @@ def _draw_network(results: Path, chain: Sequence[str]) -> dict[str, Any] | None:
         path = results / name / "weights.h5"
         if not path.is_file():
             break
-        names.append(Candidate(name, {}, {}, {}, ()).stage)
+        names.append(Candidate(name.removeprefix("refit/"), {}, {}, {}, ()).stage)
         networks.append(_read_weights(path, path.stat().st_mtime_ns))
     return describe_network(names, networks) if names else None
-
-
-def _draw_scores(candidates: Sequence[Candidate]) -> charts.Chart:
-    """Draws the candidates that are scored so far."""
-    rows = score_rows(candidates, "")
-    best = {
-        split: frontier([(row["sparsity"], row[split]) for row in rows])
-        for split in ("test", "validation")
-    }
-    return charts.draw_plane(rows, best)
 
 
 def describe_run(base: Path) -> dict[str, Any]:
@@ -199,11 +213,7 @@ def describe_run(base: Path) -> dict[str, Any]:
             break
     panels: list[charts.Chart] = []
     for i, (name, chain) in enumerate(chains.items()):
-        own = [
-            Candidate(one, {}, {}, {}, known[one].history)
-            for one in chain
-            if one in known
-        ]
+        own = [known[one].candidate for one in chain if one in known]
         rows, cuts = history_rows(own)
         if rows:
             drawn = charts.draw_histories(rows, cuts)
@@ -219,7 +229,7 @@ def describe_run(base: Path) -> dict[str, Any]:
     scored = [read_candidate(results, stage.name) for stage in stages if stage.done]
     candidates = [candidate for candidate in scored if candidate]
     if candidates:
-        panels.insert(0, _draw_scores(candidates))
+        panels.insert(0, draw_frontier(score_rows(candidates, "")))
     first = next(iter(chains.values()), [])
     return {
         "stages": stages,
@@ -258,14 +268,12 @@ class Watched:
         try:
             about = describe_run(self.base)
             body = render_part("live_body.html.j2", problem="", name=name, **about)
-            specs = about["specs"]
+            specs, finished = about["specs"], is_finished(self.base)
         except (UserError, OSError) as error:  # also a file that is just replaced
             problem = str(error)
-            body, specs = (
-                render_part("live_body.html.j2", problem=problem, name=name),
-                {},
-            )
-        state = {"body": body, "specs": specs, "finished": is_finished(self.base)}
+            body = render_part("live_body.html.j2", problem=problem, name=name)
+            specs, finished = {}, False
+        state = {"body": body, "specs": specs, "finished": finished}
         version = hashlib.sha256(json.dumps(state).encode()).hexdigest()[:16]
         return {**state, "version": version}
 

@@ -86,7 +86,10 @@ def _shape(kernel: tuple[int, ...]) -> str:
 
 def _kept(kept: int, weights: int, live: np.ndarray | None) -> str:
     """Says how many weights and units of a layer are left."""
-    share = "100" if kept == weights else f"{100 * kept / weights:.2g}"
+    percent = 100 * kept / weights  # two digits, but never 100 of what is not whole
+    share = f"{percent:.2g}" if percent < 99.5 else f"{min(percent, 99.99):.2f}"
+    if kept == weights:
+        share = "100"
     text = f"{kept:,} of {weights:,} weights kept ({share} %)"
     return text if live is None else f"{text}, {live.sum()} of {len(live)} units"
 

@@ -18,13 +18,13 @@ from shears.evaluation.analysis import (
     count_confusions,
     count_values,
     expect_score,
-    frontier,
 )
 from shears.model.architecture import LAYERS
 from shears.pruning.dead_units import find_dead_units
 from shears.reporting import charts, network_charts
 from shears.reporting.candidates import (
     Candidate,
+    draw_frontier,
     history_rows,
     mean_scores,
     over_seeds,
@@ -36,7 +36,6 @@ from shears.reporting.network_picture import describe_network
 from shears.reporting.page import render_page
 from shears.reporting.stages import draw_stages, read_costs, read_graph
 from shears.runtime.files import (
-    read_csv,
     read_json,
     verify,
     whole_file,
@@ -82,16 +81,6 @@ def _embed_file(path: str | Path) -> str:
     return _embed(Path(path).read_bytes(), "svg+xml")
 
 
-def _read_predictions(candidate: Candidate) -> tuple[np.ndarray, np.ndarray]:
-    """Reads labels and predictions."""
-    rows = read_csv(candidate.predictions)
-    labels, predictions = (
-        np.array([row[key] for row in rows], np.uint8)
-        for key in ("label", "prediction")
-    )
-    return labels, predictions
-
-
 def _examine(
     chain: Sequence[Candidate], dataset: str | Path, classes: Sequence[str]
 ) -> tuple[list[charts.Chart], dict[str, Any], dict[str, bytes]]:
@@ -102,7 +91,7 @@ def _examine(
     """
     weights = [read_weights(candidate.weights) for candidate in chain]
     stages = [candidate.stage for candidate in chain]
-    before, after = _read_predictions(chain[0]), _read_predictions(chain[-1])
+    before, after = chain[0].read_predictions(), chain[-1].read_predictions()
     labels = after[0]
     changes = compare_predictions(labels, before[1], after[1])
     matrix = count_confusions(labels, after[1])
@@ -230,13 +219,7 @@ def write_report(
     network_panels, values, pictures = _examine(chain, dataset, classes)
     panels = [
         mean_scores(candidates),
-        charts.draw_plane(
-            rows,
-            {
-                split: frontier([(row["sparsity"], row[split]) for row in rows])
-                for split in ("test", "validation")
-            },
-        ),
+        draw_frontier(rows),
         charts.draw_choice(rows),
         *([charts.draw_histories(history, cuts, note)] if history else []),
         network_charts.draw_densities(

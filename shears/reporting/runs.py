@@ -1,6 +1,8 @@
 """Reads the results of any run, finished or not."""
 
 import ast
+import os
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -9,10 +11,12 @@ from pydantic import ValidationError
 
 from shears.reporting.candidates import Candidate, title
 from shears.runtime.errors import UserError
-from shears.runtime.files import read_csv, read_json
-from shears.runtime.job_record import JobRecord
+from shears.runtime.files import open_regular, read_csv, read_json
+from shears.runtime.job_record import JobRecord, record_path
 
 PLACES = ("*/seed_*", "*/seed_*/round_*")  #: folders of candidates
+_BASELINE = re.compile(r"(?:^|/)((?:refit/)?[^/]+/seed_\d+)/weights\.h5$")
+_NAME = re.compile(r"[^/]+/seed_\d+(/round_\d+)?", re.ASCII)
 SHOWN = 5  #: names in a sentence
 
 
@@ -53,11 +57,12 @@ def find_results(path: str | Path) -> Path:
         UserError: There is none.
     """
     path = Path(path)
-    if not path.is_dir():
-        actual = "a file" if path.exists() else "no such folder"
+    # Path's methods raise for a name that is too long, and for a closed folder.
+    if not os.path.isdir(path):
+        actual = "a file" if os.path.exists(path) else "no such folder"
         raise UserError(f"{path}: found {actual}, expected the results of a run")
     for folder in (path / "results", path):
-        if (folder / "report.html").is_file() or any(
+        if os.path.isfile(folder / "report.html") or any(
             found for place in (*PLACES, "teacher") for found in folder.glob(place)
         ):
             return folder
@@ -74,27 +79,23 @@ def find_candidates(results: str | Path) -> list[str]:
         path.relative_to(results).as_posix()
         for place in PLACES
         for path in results.glob(place)
-        if (path / "weights.h5").is_file() or (path / ".weights.h5.job.json").is_file()
+        if (path / "weights.h5").is_file() or record_path(path / "weights.h5").is_file()
     }
 
     def order(name: str) -> tuple[bool, str, int, int]:
         candidate = Candidate(name, {}, {}, {}, ())
         return bool(candidate.round), candidate.method, candidate.seed, candidate.round
 
-    return sorted((name for name in names if _is_numbered(name)), key=order)
-
-
-def _is_numbered(name: str) -> bool:
-    """Whether seed and round are numbers; other folders are not ours."""
-    return all(part.rpartition("_")[2].isdecimal() for part in name.split("/")[1:])
+    # Other folders, such as somebody's copy round_1_old, are not ours.
+    return sorted((name for name in names if _NAME.fullmatch(name)), key=order)
 
 
 def read_record(output: Path) -> JobRecord | None:
     """Reads the record of the job whose first output this is; None if there is none."""
     try:
-        path = output.with_name(f".{output.name}.job.json")
-        return JobRecord.model_validate_json(path.read_bytes())
-    except (OSError, ValidationError):
+        with open_regular(record_path(output)) as file:
+            return JobRecord.model_validate_json(file.read())
+    except (OSError, UserError, ValidationError):
         return None
 
 
@@ -111,16 +112,16 @@ def settings_of(record: JobRecord) -> dict[str, Any]:
 
 
 def chain_of(results: Path, name: str) -> list[str]:
-    """Lists the stages that lead to a candidate: its baseline, and its rounds."""
+    """Lists the stages that lead to a candidate or its refit: baseline and rounds."""
     chain, _, number = name.partition("/round_")
     if not number:
         return [name]
     rounds = [f"{chain}/round_{n}" for n in range(1, int(number) + 1)]
     record = read_record(results / rounds[0] / "weights.h5")
     for path in record.inputs if record else ():
-        parts = Path(path).parts
-        if parts[-1] == "weights.h5" and len(parts) > 2:
-            return ["/".join(parts[-3:-1]), *rounds]
+        # A round of another method, whose masks it takes, is an input, too.
+        if found := _BASELINE.search(Path(path).as_posix()):
+            return [found[1], *rounds]
     return rounds
 
 

@@ -23,7 +23,7 @@ sha256 {sha256}
 manifest.json holds the same facts for programs; do not upload it.
 """
 REFIT = """\
-It was trained on all {images:,} images. It takes the place of a candidate that was
+It was trained on {images:,} images. It takes the place of a candidate that was
 chosen by a run which kept {validation:,} of them for validation. No images were left to
 validate it on, so nothing but its test score is known of its own accuracy.
 """

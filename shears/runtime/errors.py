@@ -26,6 +26,13 @@ class RefusedFile(UserError):
     """A user's file is refused; the command line's exit code is 2."""
 
 
+class MachineError(UserError):
+    """A file could not be read, which is not its fault: a full disk, for example.
+
+    Nobody refuses the file for it or takes points away.
+    """
+
+
 def printable(text: str) -> str:
     """Replaces characters that a terminal might obey by escape sequences.
 
@@ -59,7 +66,10 @@ def show_value(value: object) -> str:
         return {None: "null", True: "true", False: "false"}[value]
     if isinstance(value, date):
         return str(value)
-    text = reprlib.repr(value)  # looks at a few items only, however large the value
+    try:
+        text = reprlib.repr(value)  # looks at a few items only, however large the value
+    except ValueError:  # Python prints no whole number of thousands of digits
+        return "a number of thousands of digits"
     return text if len(text) <= 60 else f"{text[:57]}..."
 
 
@@ -73,14 +83,19 @@ def unknown_name(key: str, name: str, kind: str, known: Iterable[str]) -> UserEr
 
 @contextmanager
 def plain_errors() -> Iterator[None]:
-    """Ends the program with a UserError's text alone, where no log is open yet.
+    """Ends the program with an error's text alone, where no log is open yet.
 
-    Ctrl-C ends it with a word, too.
+    The errors are UserError, that of a file which cannot be read or written, and
+    Ctrl-C.
     """
     try:
         yield
     except UserError as error:
         sys.exit(f"error: {error}")
+    except OSError as error:
+        if error.filename is None:  # a bug rather than the user's file
+            raise
+        sys.exit(f"error: {printable(str(error.filename))}: {error.strerror}")
     except KeyboardInterrupt:
         sys.exit("Interrupted.")
 

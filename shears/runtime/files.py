@@ -230,6 +230,11 @@ def damaged(path: str | Path, reason: object) -> UserError:
     )
 
 
+def _read_text(path: Path) -> str:
+    with open_regular(path) as file:
+        return file.read().decode("utf-8", "replace")
+
+
 def verify(path: str | Path) -> None:
     """Compares a file to the checksum beside it, if there is one.
 
@@ -240,7 +245,7 @@ def verify(path: str | Path) -> None:
     path = Path(path)
     seal = _seal(path)
     try:
-        expected, *_ = [*seal.read_text(encoding="utf-8", errors="replace").split(), ""]
+        expected, *_ = [*_read_text(seal).split(), ""]
     except FileNotFoundError:
         return
     if not re.fullmatch("[0-9a-f]{64}", expected):
@@ -257,8 +262,8 @@ def verify(path: str | Path) -> None:
 def known_checksum(path: str | Path) -> str:
     """Returns the sha256 beside a file, or computes it if there is none."""
     try:
-        return _seal(Path(path)).read_text(encoding="utf-8").split()[0]
-    except (OSError, ValueError, IndexError):
+        return _read_text(_seal(Path(path))).split()[0]
+    except (OSError, UserError, IndexError):
         return checksum(path)
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from shears.runtime.errors import UserError, brief
-from shears.runtime.files import known_checksum, whole_file
+from shears.runtime.files import known_checksum, open_regular, whole_file
 
 
 class JobRecord(BaseModel):
@@ -33,7 +33,7 @@ class JobRecord(BaseModel):
     outputs: list[str]
 
 
-def _path(output: str | Path) -> Path:
+def record_path(output: str | Path) -> Path:
     """Returns the path of the record of a job with this first output."""
     output = Path(output)
     return output.with_name(f".{output.name}.job.json")
@@ -65,7 +65,7 @@ def write_record(
         inputs={str(path): known_checksum(path) for path in sorted(inputs)},
         outputs=list(map(str, outputs)),
     )
-    with whole_file(_path(record.outputs[0])) as file:
+    with whole_file(record_path(record.outputs[0])) as file:
         file.write(f"{record.model_dump_json(indent=2)}\n".encode())
 
 
@@ -84,7 +84,8 @@ def find_records(folder: str | Path) -> Iterator[JobRecord]:
         raise UserError(f"{folder}: {error.strerror}") from None
     for path in paths:
         try:
-            record = JobRecord.model_validate_json(path.read_bytes())
+            with open_regular(path) as file:
+                record = JobRecord.model_validate_json(file.read())
         except OSError as error:
             raise UserError(f"{path}: {error.strerror}") from None
         except ValidationError as error:

@@ -44,7 +44,7 @@ def look_at_lock(folder: str | Path) -> LockState:
     """Finds out which run uses a folder, or used it last; changes nothing."""
     try:
         path = Path(folder) / ".shears.lock"
-        with open(path, encoding="utf-8", opener=no_link) as file:
+        with open(path, encoding="utf-8", errors="replace", opener=no_link) as file:
             return LockState(file.read(), not _acquire(file, fcntl.LOCK_SH))
     except OSError:  # no lock file, or a file system without locks
         return LockState()
@@ -68,7 +68,7 @@ def hold_lock(folder: str | Path, before: LockState) -> None:
     run = f"process {os.getpid()} on {platform.node()}"
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        file = open(path, "a+", encoding="utf-8", opener=no_link)
+        file = open(path, "a+", encoding="utf-8", errors="replace", opener=no_link)
         acquired = _acquire_patiently(file)
         file.seek(0)
         last = file.read()

@@ -60,6 +60,17 @@ def expand_of(key: str, text: str) -> str:
         raise UserError(f"{key}: {error}") from None
 
 
+def tidy(path: str) -> Path:
+    """Takes ``.``, ``..`` and double slashes out of a path.
+
+    ``link/..`` is not the folder that the link is in, so such a path becomes the whole
+    one that it leads to.
+    """
+    short = os.path.normpath(path)
+    leads_to = os.path.realpath(path)
+    return Path(short if os.path.realpath(short) == leads_to else leads_to)
+
+
 def check_file(key: str, path: Path, kind: str) -> None:
     """Checks that a file that the configuration names is there.
 

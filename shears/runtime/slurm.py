@@ -44,7 +44,10 @@ def check_slurm(
             "run on a machine that submits to Slurm, or without --workflow-profile"
         )
     _ask("sbatch", "--version")
-    user = getpass.getuser()
+    try:
+        user = getpass.getuser()
+    except (KeyError, OSError):  # a container's user may have no name
+        user = str(os.geteuid())
     if status_command == "squeue":
         _ask("squeue", "--noheader", f"--user={user}")
     else:

@@ -6,6 +6,7 @@ and otherwise neither open files nor start programs nor use the network
 or one line that says why there is none.
 """
 
+import contextlib
 import importlib
 import json
 import os
@@ -16,11 +17,11 @@ import struct
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple, Protocol
 
-from shears.runtime.errors import UserError
+from shears.runtime.errors import MachineError, UserError
 from shears.runtime.kernel_walls import raise_kernel_walls
 
 ANSWER, REFUSAL = b"+", b"-"  # the first byte of what the process writes
@@ -109,9 +110,13 @@ class Copies:
 
     def __init__(self, module: str) -> None:
         """Starts the original, which imports a module."""
+        self._module = module
+        self._begin()
+
+    def _begin(self) -> None:
         self._socket, theirs = socket.socketpair()
         with theirs:
-            arguments = {"descriptor": theirs.fileno(), "module": module}
+            arguments = {"descriptor": theirs.fileno(), "module": self._module}
             self._original = _start(
                 "copy_itself", arguments, theirs.fileno(), subprocess.DEVNULL
             )
@@ -128,7 +133,17 @@ class Copies:
     def start(
         self, function: str, file: BinaryIO, limits: Limits, output: BinaryIO
     ) -> Process:
-        """Starts a copy; see `Start`."""
+        """Starts a copy; see `Start`. A new original replaces one that was killed."""
+        try:
+            return self._ask(function, file, limits, output)
+        except (BrokenPipeError, ConnectionResetError, MachineError):
+            self.__exit__()
+            self._begin()
+            return self._ask(function, file, limits, output)
+
+    def _ask(
+        self, function: str, file: BinaryIO, limits: Limits, output: BinaryIO
+    ) -> Process:
         request = json.dumps([function, limits]).encode()
         socket.send_fds(self._socket, [request], [file.fileno(), output.fileno()])
         return _Copy(self._socket, _receive(self._socket))
@@ -184,7 +199,7 @@ def _receive(original: socket.socket) -> int:
     """Receives a number from the original."""
     content = original.recv(_NUMBER.size, socket.MSG_WAITALL)
     if len(content) < _NUMBER.size:
-        raise RuntimeError("the process that starts readers of files has ended")
+        raise MachineError("the process that starts readers of files was killed")
     return _NUMBER.unpack(content)[0]
 
 
@@ -208,13 +223,23 @@ def call(
     Raises:
         UserError: The function raised one, or the process came to a limit or died. The
             error does not name the file.
+        MachineError: No process can be started, or its answer cannot be written.
     """
-    with tempfile.TemporaryFile() as written:
-        process = start(function, file, limits, written)
+    limits = _within_ours(limits)
+    with _temporary_file() as written:
+        try:
+            process = start(function, file, limits, written)
+        except OSError as error:
+            raise MachineError(
+                f"no process can be started to read it: {error.strerror or error}"
+            ) from None
         try:
             code = process.wait(limits.wall)
         except BaseException as error:  # Ctrl-C does not reach its session
-            os.killpg(process.pid, signal.SIGKILL)
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
+            if isinstance(error, MachineError):
+                raise
             process.wait()
             if isinstance(error, subprocess.TimeoutExpired):
                 raise UserError(
@@ -224,11 +249,58 @@ def call(
             raise
         written.seek(0)
         kind, content = written.read(1), written.read(limits.answer)
+        if code:
+            _check_room(written, limits.answer)
     if code == 0 and kind == ANSWER:
         return content
     if code == 0 and kind == REFUSAL:
         raise UserError(content.decode(errors="replace"))
     raise UserError(_describe_end(code, limits))
+
+
+@contextlib.contextmanager
+def _temporary_file() -> Iterator[BinaryIO]:
+    """Opens a temporary file for an answer."""
+    try:
+        opened = tempfile.TemporaryFile()
+    except OSError as error:
+        raise MachineError(
+            f"{error.strerror or error}; TMPDIR names a folder for temporary files"
+        ) from None
+    with opened:
+        yield opened
+
+
+def _check_room(file: BinaryIO, size: int) -> None:
+    """Checks that an answer of this size fits, or the process may have died of it.
+
+    Raises:
+        MachineError: It does not.
+    """
+    try:
+        file.seek(0)
+        file.write(bytes(size))
+        file.flush()
+    except OSError as error:
+        with contextlib.suppress(OSError):
+            file.truncate(0)  # or closing the file would try to write the rest
+        raise MachineError(
+            f"its contents could not be written to {tempfile.gettempdir()}: "
+            f"{error.strerror}; TMPDIR names another folder"
+        ) from None
+
+
+def _within_ours(limits: Limits) -> Limits:
+    """Lowers limits to those that this process has itself and cannot pass."""
+
+    def lower(value: int, kind: int) -> int:
+        hard = resource.getrlimit(kind)[1]
+        return value if hard == resource.RLIM_INFINITY else min(value, hard - 1)
+
+    return limits._replace(
+        processor=lower(limits.processor, resource.RLIMIT_CPU),
+        answer=lower(limits.answer, resource.RLIMIT_FSIZE),
+    )
 
 
 def _describe_end(code: int, limits: Limits) -> str:
@@ -237,6 +309,11 @@ def _describe_end(code: int, limits: Limits) -> str:
         return (
             f"reading it took more than {limits.processor} seconds of processor time: "
             "no writer makes such a file"
+        )
+    if -code == signal.SIGKILL:
+        return (
+            "the process that reads it was killed (SIGKILL), most often for lack of "
+            "memory: try again with more of it"
         )
     name = signal.Signals(-code).name if code < 0 else f"exit code {code}"
     return (
@@ -281,4 +358,6 @@ def _limit_resources(limits: Limits) -> None:
     if status.exists():  # elsewhere a limit of the address space has no effect
         taken = int(status.read_text(encoding="ascii").split()[0])
         taken *= resource.getpagesize()
-        resource.setrlimit(resource.RLIMIT_AS, (taken + limits.memory,) * 2)
+        most, hard = taken + limits.memory, resource.getrlimit(resource.RLIMIT_AS)[1]
+        if hard == resource.RLIM_INFINITY or most < hard:
+            resource.setrlimit(resource.RLIMIT_AS, (most, most))

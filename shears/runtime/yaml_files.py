@@ -12,6 +12,7 @@ from shears.runtime.errors import UserError, brief, show_value
 
 MOST_VALUES = 100_000  #: in a file; the longest sweep needs a few thousand
 DEEPEST = 100  #: levels of mappings and lists; a configuration has five
+LONGEST_NUMBER = 1024  #: bits of a whole number; Python cannot print much longer ones
 TEMPLATE = "__use_yte__"  # a key that makes Snakemake evaluate the values (YTE)
 #: Types that no key has.
 NO_VALUES = {f"tag:yaml.org,2002:{kind}" for kind in ("set", "omap", "pairs", "binary")}
@@ -36,7 +37,10 @@ class _Loader(yaml.SafeLoader):
         try:
             if node.tag in NO_VALUES:
                 self.construct_undefined(node)
-            return super().construct_object(node, deep)
+            value = super().construct_object(node, deep)
+            if isinstance(value, int) and value.bit_length() > LONGEST_NUMBER:
+                raise ValueError(f"more than {LONGEST_NUMBER} bits")
+            return value
         except (yaml.YAMLError, RecursionError):
             raise
         except Exception as error:  # PyYAML lets any error of Python's pass

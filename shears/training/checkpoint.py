@@ -11,8 +11,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from shears.runtime.errors import brief
-from shears.runtime.files import checksum, whole_file
+from shears.runtime.errors import UserError, brief
+from shears.runtime.files import checksum, open_regular, whole_file
 
 log = logging.getLogger(__name__)
 
@@ -72,7 +72,7 @@ def epochs_done(path: str | Path, settings: Mapping[str, Any], code: str) -> int
         starts over.
     """
     try:
-        with np.load(path) as file:
+        with open_regular(path) as opened, np.load(opened) as file:
             about = json.loads(str(file["about"]))
         fits = about["key"].startswith(settings_digest(settings, code) + "-")
         return len(about["history"]) if fits else 0
@@ -112,9 +112,11 @@ class Checkpoint:
         Raises:
             OSError: It cannot be read. Starting over would then overwrite it, though it
                 may be whole.
+            UserError: It is no regular file.
         """
         try:
-            content = self.path.read_bytes()
+            with open_regular(self.path) as opened:
+                content = opened.read()
         except FileNotFoundError:
             return None
         try:
@@ -163,11 +165,11 @@ def remove_finished(paths: Iterable[str | Path], root: str | Path) -> None:
     root = Path(root)
     for path in map(Path, paths):
         try:
-            with np.load(path) as file:
+            with open_regular(path) as opened, np.load(opened) as file:
                 finished = json.loads(str(file["about"]))["finished"]
         except FileNotFoundError:
             continue
-        except (MemoryError, OSError):
+        except (MemoryError, OSError, UserError):
             finished = False  # unreadable now, which proves nothing
         except Exception:
             finished = True  # damaged, so useless

@@ -71,10 +71,10 @@ class Recipe(Settings):
     """Dropout rates after the two poolings and the dense layer."""
 
     flip: bool = False
-    """Whether half of the images are mirrored left to right."""
+    """Whether half of the images are mirrored; with a teacher, views: flip decides."""
 
     crop: Crop = 0
-    """Largest shift of an image in pixels; edges are reflected."""
+    """Largest shift in pixels, edges reflected; with a teacher, views: crop decides."""
 
     normalise: bool = False
     """Whether pixels are normalised; this is folded into the first layer at the end."""
@@ -93,6 +93,9 @@ class Recipe(Settings):
 
     views: Annotated[int, Field(ge=0, le=1000)] = 0
     """Views of each image that are used of those a teacher has; 0 for all."""
+
+
+LONGEST_CHAIN = 100  #: recipes, each of which extends the next
 
 
 def extend_recipes(recipes: Mapping[Any, Any]) -> dict[Any, Any]:
@@ -117,6 +120,11 @@ def extend_recipes(recipes: Mapping[Any, Any]) -> dict[Any, Any]:
             raise UserError(
                 f"{key}: found {show_value(base)}, expected a recipe that does not "
                 "itself extend this one"
+            )
+        if len(passed) == LONGEST_CHAIN:
+            raise UserError(
+                f"{key}: found a chain of more than {LONGEST_CHAIN} recipes, expected "
+                "fewer"
             )
         filled = fill(base, (*passed, name))
         return {**filled, **recipe} if isinstance(filled, Mapping) else recipe

@@ -81,7 +81,7 @@ def measure(
     }
     try:
         run = subprocess.run(
-            [sys.executable, "-m", "shears.training.step_time"],
+            [sys.executable, "-P", "-m", "shears.training.step_time"],
             input=json.dumps(request),
             env={**os.environ, "PYTHONPATH": os.pathsep.join(paths)},
             capture_output=True,
@@ -99,37 +99,3 @@ def measure(
             f"the training step could not be measured: {brief(printed)}"
         ) from error
     return answer["start"], [StepTime(*each) for each in answer["times"]]
-
-
-def seconds_per_image(
-    recipe: Recipe,
-    *,
-    batch_norm: bool,
-    precision: str,
-    threads: int,
-    width: float | None = None,
-    distilled: bool = False,
-) -> float:
-    """Measures how long training takes for an image, in about a second of real steps.
-
-    With TensorFlow's start and compiling it takes 5 to 15 seconds.
-
-    Args:
-        recipe: How weights are trained.
-        batch_norm: Whether hidden layers have batch norm, whatever the recipe says.
-        precision: "float32", "bfloat16" or "auto".
-        threads: CPU threads to compute with.
-        width: The teacher's width, if it is the teacher that is trained.
-        distilled: Whether the loss has a teacher's soft targets.
-
-    Returns:
-        Seconds. An epoch is longer, because it ends with an evaluation of validation
-        images.
-
-    Raises:
-        UserError: The measurement failed.
-    """
-    recipe = recipe.model_copy(update={"batch_norm": batch_norm})
-    step = Step(recipe, precision, width, distilled)
-    _, [found] = measure([step], threads=threads)
-    return found.per_image

@@ -300,13 +300,14 @@ def read_weights_file(
     Raises:
         UserError: It cannot be read, does not hold exactly the fixed network's weights,
             or reading it came to a limit. The error names it.
+        MachineError: It cannot be read here and now, which is not its fault.
     """
     try:
         with open_regular(path, f"{EXPECTED}: {ADVICE}") as file:
             try:
                 return _parse(call(f"{__name__}:answer", file, limits, start))
             except UserError as error:
-                raise UserError(f"{path}: {error}") from error
+                raise type(error)(f"{path}: {error}") from error
     except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
         raise UserError(
             f"{path}: reading it gave no network: it is damaged or made to do harm"

@@ -1,6 +1,7 @@
 """How far a job is and why it failed, read from the log that training writes."""
 
 import logging
+import math
 import os
 import time
 
@@ -44,6 +45,14 @@ def test_the_lines_that_training_writes_are_read(log):
     )
     assert progress.left == 30 / 3 * 21
     assert progress.written == log.stat().st_mtime
+
+
+def test_a_refit_which_has_no_validation_images_has_progress(log):
+    write(log, progress_line({**ROW, "validation_accuracy": math.nan}, 24))
+    progress = read_progress(log, time.time())
+    assert progress[:3] == ("epoch", 3, 24)
+    assert progress.facts == ("2,046 images/s", "sparsity 0.9712")
+    assert progress.left == 30 / 3 * 21
 
 
 def test_a_resumed_job_and_views_have_progress(log):

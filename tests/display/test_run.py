@@ -57,6 +57,13 @@ def test_the_epochs_that_were_measured_say_when_a_training_ends(run, tmp_path):
     assert run.seconds_left(now) == pytest.approx(240 + 800 + 120, rel=0.01)
 
 
+def test_nobody_knows_while_a_job_runs_that_was_not_planned(run):
+    run.start(7, "refit_round", "refitting", "none.log")
+    assert run.seconds_left(time.time()) is None
+    run.finish(7)
+    assert run.seconds_left(time.time()) == 330
+
+
 def test_a_job_that_overruns_is_not_expected_to_end_at_once(run):
     job = run.start(3, "score_report", "report", "none.log")
     job.began -= 600

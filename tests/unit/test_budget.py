@@ -20,7 +20,7 @@ from shears.budget import (
 from shears.config import parse_configuration
 from shears.plan import plan
 from shears.runtime.errors import UserError
-from shears.runtime.files import read_json
+from shears.runtime.files import forget_checksum, read_json
 from shears.training.speed import StepTime
 from tests.configurations import CONFIG, check_all, merge
 
@@ -155,6 +155,44 @@ def test_a_refit_and_more_seeds_cost_more():
     assert before(refit=True) == pytest.approx(2.1 * once, rel=0.1)
     assert before(seeds=[0, 1]) > 1.5 * once
     assert math.isfinite(before(run=[]))
+
+
+def test_a_factor_for_other_settings_is_kept_but_not_said_to_fit(tmp_path):
+    file = tmp_path / "budget.json"
+    config = {**copy.deepcopy(CONFIG), "budget": "30min"}
+    slow = measuring(1e-3)[0]
+    keep_to_budget(check_all(config), file, threads=2, measuring=slow)
+    more = check_all({**config, "seeds": [0, 1, 2, 3]})
+    after = keep_to_budget(more, file, threads=2, measuring=None)
+    said = describe(more, after, file)
+    assert "fit" not in said and "as decided for other settings" in said
+    assert "lamp 1" in said
+    # A factor that was set by hand is taken, too.
+    file.write_text('{"30min": 0.5}', encoding="utf-8")
+    forget_checksum(file)
+    after = keep_to_budget(more, file, threads=2, measuring=None)
+    assert "scaled for 30min by 0.5" in describe(more, after, file)
+
+
+def test_the_logits_of_a_baseline_that_teaches_take_time():
+    def fixed(**pruning) -> float:
+        config = merge(CONFIG, {"budget": "1h", "pruning": pruning, "seeds": [0, 1]})
+        found = decide(check_all(config), threads=2, measuring=measuring(1e-3)[0])
+        return found["seconds"]["fixed"]
+
+    config = parse_configuration(copy.deepcopy(CONFIG))
+    saved = config.views.count * plan(config).training_images
+    more = fixed(teacher="own") - fixed(teacher="none")
+    assert more == pytest.approx(2 * saved * 1e-3 / 3)
+
+
+@pytest.mark.parametrize("content", ["[]", "3"])
+def test_a_file_without_decisions_is_refused(tmp_path, content):
+    planned = check_all({**copy.deepcopy(CONFIG), "budget": "1h"})
+    file = tmp_path / "budget.json"
+    file.write_text(content, encoding="utf-8")
+    with pytest.raises(UserError, match="budget.json: found .*, expected a decision"):
+        keep_to_budget(planned, file, threads=2)
 
 
 @pytest.mark.parametrize("factor", [2, -1, "much"])

@@ -65,6 +65,18 @@ def test_whole_numbers_become_fractions_where_those_are_meant():
     assert rate == 1 and isinstance(rate, float)
 
 
+def test_a_chain_of_recipes_has_an_end():
+    def chain(length):
+        recipes = {f"r{i}": {"extends": f"r{i + 1}"} for i in range(length)}
+        return merge(
+            CONFIG, {"recipes": {**recipes, f"r{length}": {"extends": "strong"}}}
+        )
+
+    check_all(chain(50))
+    with pytest.raises(UserError, match="extends: found a chain of more than 100"):
+        check_all(chain(1200))
+
+
 def test_a_recipe_takes_the_keys_that_it_leaves_out_from_the_one_it_extends():
     recipes = {
         "coldest": {"extends": "cold", "epochs": 3},

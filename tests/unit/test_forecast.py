@@ -1,5 +1,7 @@
 """How long jobs will take and how much disk they need."""
 
+from dataclasses import replace
+
 import pytest
 
 from shears import forecast
@@ -101,6 +103,22 @@ def test_jobs_share_the_machine_by_their_threads():
     assert together(works, [10, 6, 6], cores=8, gpus=1)[0] == [1, 0.125, 0.125]
 
 
+def test_jobs_that_wait_for_each_other_leave_cores_idle():
+    works = [Work("score_candidate", 1)] * 3
+    chain = together(works, [10, 20, 30], cores=64, after=[set(), {0}, {1}])
+    assert chain[1] == pytest.approx(60)
+    assert chain[0] == pytest.approx([1, 1, 1])
+    fork = together(works, [10, 20, 30], cores=64, after=[set(), {0}, {0}])
+    assert fork[1] == pytest.approx(40)
+    assert together(works, [10, 20, 30], cores=1, after=[(), {0}, {0}])[1] == 60
+
+
+def test_each_number_of_threads_is_measured(measured):
+    jobs = [work(), replace(work(), threads=1), replace(work("prune_round"), threads=1)]
+    assert len(forecast.forecast(jobs).seconds) == 3
+    assert measured == [(1, 1), (1, 2)]
+
+
 def test_the_disk_holds_what_a_run_writes():
     def needed(*names, **how):
         works = [Work(name, 1) for name in names]
@@ -110,6 +128,20 @@ def test_the_disk_holds_what_a_run_writes():
     assert 184_000_000 < needed("prepare_dataset") < 186_000_000  # 184,385,856 found
     assert 29e6 < needed("prune_round") < 32e6  # a checkpoint of 25 MB, and results
     assert needed(downloads=1) == 170_052_171
+
+
+def test_a_refit_takes_what_the_jobs_take_that_it_repeats():
+    def expect(*names):
+        works = [Work(name, 2) for name in names]
+        disk = disk_needed(works, data="cifar10", downloads=False)
+        return disk, forecast.forecast(works).seconds
+
+    assert expect("refit_dataset", "refit_round", "refit_score") == (
+        expect("prepare_dataset", "prune_round", "score_candidate")
+    )
+    assert name_jobs(["refit_teacher", "refit_round", "score_report"]) == (
+        "the report, the refit of the chosen network"
+    )
 
 
 def test_logits_in_several_files_take_what_they_would_in_one():

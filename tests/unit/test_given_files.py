@@ -1,4 +1,5 @@
 import argparse
+import gzip
 
 import numpy as np
 import pytest
@@ -106,6 +107,13 @@ def test_of_an_archive_the_split_is_taken(monkeypatch, tmp_path):
     monkeypatch.setattr("shears.given_files.read_archive", lambda _: ("train", "test"))
     for split in ("train", "test"):
         assert read_images_of(str(tmp_path), split, given=True) == split
+
+
+def test_an_archive_is_known_by_its_contents_whatever_its_name(monkeypatch, tmp_path):
+    monkeypatch.setattr("shears.given_files.read_archive", lambda _: ("train", "test"))
+    path = tmp_path / "data.h5"
+    path.write_bytes(gzip.compress(b"an archive"))
+    assert read_images_of(str(path), given=True) == "test"
 
 
 @pytest.mark.parametrize("split", ["train", "test"])

@@ -1,4 +1,5 @@
 import json
+import lzma
 import os
 import subprocess
 import sys
@@ -174,6 +175,29 @@ def test_a_keras_file_is_written_and_can_be_opened(run, folder):
     code, _, err = run("export", folder / "my.net.h5", "--format=keras")
     assert (code, err) == (0, "")
     assert files() == ["my.net.keras"]
+
+
+def test_an_export_never_overwrites_the_network_itself(run):
+    packed = ROOT / "tests/data/keras_files/keras-3.15.sequential.save.keras.xz"
+    before = lzma.decompress(packed.read_bytes())
+    Path("net.keras").write_bytes(before)
+    for output in ((), ("--output=net.keras",), ("--output", Path.cwd() / "net")):
+        code, out, err = run("export", "net.keras", "--format=keras", *output)
+        assert (code, out, err.count("\n")) == (1, "", 1)
+        assert "net.keras: is the file itself; --output names" in err
+        assert Path("net.keras").read_bytes() == before
+    assert files() == ["net.keras"]
+
+
+@pytest.mark.parametrize("command", [("export", "--format=onnx"), ("latency",)])
+def test_a_full_temporary_folder_is_a_line(run, folder, monkeypatch, command):
+    def full(*_, **__):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("shears.inference.comparison.compact_and_check", full)
+    code, out, err = run(command[0], folder / "my.net.h5", *command[1:])
+    assert (code, out, err.count("\n")) == (1, "", 1)
+    assert "No space left on device; TMPDIR names the folder" in err
 
 
 def test_an_output_that_cannot_be_written_is_a_line(run, folder):

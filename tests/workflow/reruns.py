@@ -315,6 +315,7 @@ MODULES = {
     "cli": NOTHING,
     "config": NOTHING,
     "data/__init__": DATA,
+    "data/archives": DATA,
     "data/augmentation": TRAINING,
     "data/batch_pickle": DATA,
     "data/cifar10": DATA,

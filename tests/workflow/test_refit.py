@@ -40,6 +40,7 @@ def test_a_refit_is_resumed_inherits_the_place_and_cannot_change_the_choice(tmp_
     again = snakemake(project)
     assert again.returncode == 0, again.stdout[-3000:]
     assert "resuming after epoch 1/2" in again.stdout
+    assert "the refit of the chosen network" in again.stdout
     assert jobs(project) == {}
 
     results = project / "results"

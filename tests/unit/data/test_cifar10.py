@@ -251,7 +251,31 @@ BAD = {
         lambda w, m, g, d: gzipped(
             extended(header("a", tarfile.GNUTYPE_SPARSE)), d / "a"
         ),
-        "not a whole tar.gz (index out of range)",
+        "found a sparse member, expected CIFAR-10's",
+    ),
+    **{
+        f"a sparse member in a pax header ({key})": (
+            lambda w, m, g, d, line=line: gzipped(
+                header("x", tarfile.XHDTYPE, size=len(line))
+                + line.ljust(512, b"\0")
+                + header("a", size=100 << 20)
+                + b"1" * (100 << 20),
+                d / "a",
+            ),
+            "found a sparse member, expected CIFAR-10's",
+        )
+        for key, line in {
+            "0.0": b"20 GNU.sparse.size=1\n",
+            "0.1": b"20 GNU.sparse.map=11\n",
+            "1.0": b"22 GNU.sparse.major=1\n22 GNU.sparse.minor=0\n",
+        }.items()
+    },
+    "a pax header of digits, which takes hours to read": (
+        lambda w, m, g, d: gzipped(
+            header("x", tarfile.XHDTYPE, size=10_000_000) + b"1" * 10_000_384,
+            d / "a",
+        ),
+        "found a header of 10,000,000 bytes, expected CIFAR-10's",
     ),
     "a name that a terminal would obey": (
         lambda w, m, g, d: w([("\x1b[2J\x1b[Hscore 1.00000\n\x1b[8m", b"x")]),
@@ -262,7 +286,7 @@ BAD = {
             header("x", tarfile.XHDTYPE, size=8 << 30) + bytes(300 << 20),
             d / "a",
         ),
-        "unpacks to more than 268,435,456",
+        "found a header of 8,589,934,592 bytes",
     ),
 }
 

@@ -36,6 +36,16 @@ def test_a_wrong_file_is_not_called_damaged(tmp_path, kind):
     assert not re.search("damaged|delete", str(caught.value))
 
 
+@pytest.mark.parametrize("rows", [0, 10**9])
+def test_no_more_images_are_read_than_a_data_set_has(tmp_path, rows):
+    path = tmp_path / "a.h5"
+    with h5py.File(path, "w") as file:
+        for name, shape in {"images": (rows, 32, 32, 3), "labels": (rows,)}.items():
+            file.create_dataset(f"test/{name}", shape, np.uint8, chunks=True)
+    with refused(path, f"not a prepared data set (its test split: {rows:,} images"):
+        read_split(path, "test")
+
+
 def test_a_file_that_is_being_written_is_not_called_damaged(tmp_path):
     path = tmp_path / "dataset.h5"
     write_dataset(path, {"test": DATA})

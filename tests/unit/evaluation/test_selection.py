@@ -56,6 +56,7 @@ def test_the_fewest_multiply_adds_above_an_accuracy_are_chosen():
     choice = choose_fast(0)
     assert choice["candidate"] == "d"  # of equal ones the better score's
     assert choice["refused"] == ["c"]
+    assert choice["objective"] == "multiply_adds"
     assert choice["reason"] == (
         "fewest multiply-adds (200 for an image) of 3 candidates with a validation "
         "accuracy above 0.6702"

@@ -8,6 +8,7 @@ import pytest
 from shears import inference_cli
 from shears.inference import checked_export
 from shears.inference.checked_export import FORMATS, export_and_check, write_export
+from shears.inference.compact_network import CompactNetwork
 from shears.inference.compaction import BATCH, compute_logits
 from shears.runtime.errors import UserError
 from tests.unit.inference.c_programs import (
@@ -69,6 +70,32 @@ def test_outputs_that_are_no_numbers_are_refused(wrong, monkeypatch):
     monkeypatch.setattr(checked_export, "open_onnx", broken)
     with pytest.raises(RuntimeError, match="outputs differ by"):
         export("onnx")
+
+
+def scaled(factor: float) -> CompactNetwork:
+    """The network with a last layer that is larger by a factor."""
+    kernels, biases = list(NETWORK.kernels), list(NETWORK.biases)
+    kernels[-1] = np.float32(factor) * kernels[-1]
+    biases[-1] = np.float32(factor) * biases[-1]
+    return NETWORK._replace(kernels=tuple(kernels), biases=tuple(biases))
+
+
+@pytest.mark.parametrize("kind", WITH_C)
+def test_large_logits_may_differ_by_as_much_as_float32_rounds(kind):
+    network = scaled(3000 / np.abs(compute_logits(NETWORK, IMAGES)).max())
+    made = export(kind, network)
+    np.testing.assert_array_equal(
+        made.predictions, compute_logits(network, IMAGES).argmax(1)
+    )
+
+
+@pytest.mark.parametrize("kind", ["onnx", "keras"])
+def test_a_network_that_overflows_in_float32_is_a_line(kind):
+    first, second, *others = NETWORK.kernels
+    factor = np.float32(1e25)
+    network = NETWORK._replace(kernels=(factor * first, factor * second, *others))
+    with pytest.raises(UserError, match="cannot be computed in float32"):
+        export(kind, network)
 
 
 def test_int8_rounds_and_is_not_refused():
@@ -164,3 +191,21 @@ def test_a_full_disk_leaves_nothing(tmp_path, monkeypatch):
         write_export({".c": b"code", ".h": b"header"}, tmp_path / "x")
     assert re.search(r"/x\.[ch]$", error.value.filename)
     assert os.listdir(tmp_path) == []
+
+
+def test_a_disk_that_fills_up_later_leaves_the_files_that_were_there(
+    tmp_path, monkeypatch
+):
+    write_export({".c": b"old", ".h": b"old"}, tmp_path / "x")
+    genuine, done = os.fsync, []
+
+    def full_at_the_second(descriptor):
+        if done:
+            raise OSError(28, "No space left on device")
+        done.append(genuine(descriptor))
+
+    monkeypatch.setattr("shears.runtime.files.os.fsync", full_at_the_second)
+    with pytest.raises(OSError, match="No space left"):
+        write_export({".c": b"code", ".h": b"header"}, tmp_path / "x")
+    assert {path.read_bytes() for path in tmp_path.iterdir()} == {b"old"}
+    assert len(os.listdir(tmp_path)) == 2

@@ -29,6 +29,7 @@ from shears.inference.latency import (
     time_calls,
 )
 from shears.inference.peak import peak_memory
+from shears.runtime.errors import UserError
 from tests.unit.inference.c_programs import (
     assert_equal_logits,
     needs_compiler,
@@ -182,6 +183,21 @@ def test_the_failure_of_the_process_is_told_with_its_message(tmp_path):
         run_process(tmp_path, [], 1, [1], 1)
     assert "images.npy" in str(error.value)
     assert "FileNotFoundError" in str(error.value)
+
+
+def test_too_many_turns_are_a_line(tmp_path, monkeypatch):
+    monkeypatch.setattr(latency, "LONGEST", 0.01)
+    with pytest.raises(UserError, match="50 turns of each .* give fewer .--runs"):
+        run_process(tmp_path, [], 1, [1], 50)
+
+
+@pytest.mark.slow
+def test_the_modules_of_the_current_folder_are_not_imported(tmp_path, monkeypatch):
+    (tmp_path / "gzip.py").write_text("raise SystemExit('mine')", encoding="utf-8")
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(RuntimeError) as error:
+        run_process(tmp_path, [], 1, [1], 1)
+    assert "mine" not in str(error.value) and "images.npy" in str(error.value)
 
 
 @pytest.mark.slow

@@ -61,6 +61,17 @@ def test_weights_of_extreme_sizes_are_predicted_as_by_the_scorer(size, units):
     np.testing.assert_array_equal(predictions(logits(parameters, images)), expected)
 
 
+@pytest.mark.parametrize("layer", [3, 4])
+def test_a_unit_that_overflows_counts_though_nothing_uses_it(layer):
+    parameters = make_parameters(0)
+    parameters.kernels[layer][..., 7] = 3e38
+    parameters.outgoing(layer)[:, 7] = 0
+    images = draw_images(0, 4)
+    split = Split(images, np.zeros(4, np.uint8))
+    _, expected = GradedNetwork.from_parameters(parameters).score(split)
+    np.testing.assert_array_equal(predictions(logits(parameters, images)), expected)
+
+
 def test_progress_may_end_the_computation():
     seen = []
 

@@ -120,7 +120,7 @@ def test_a_notebook_that_stops_has_the_points_that_it_reached(tmp_path):
     by_id(content, "AdaGrad")["source"] = "import os\nos._exit(0)\n" + text
     graded = grade(content, tmp_path)
     assert [t.points for t in graded.tests] == [5, 5, 5, 0, 0]
-    assert "not run to its end: its process ended" in str(graded.tests[3].problem)
+    assert "it did not finish: its process ended" in str(graded.tests[3].problem)
 
 
 def checked(**problems: str) -> Checked:

@@ -1,3 +1,5 @@
+import json
+import math
 import os
 
 import numpy as np
@@ -91,3 +93,43 @@ def test_a_finished_run_is_its_report_until_training_goes_on(tmp_path):
     begin(tmp_path, "lamp/seed_0/round_3")
     assert not is_finished(tmp_path)
     assert b"lamp, seed 0, round 3" in watched.page()
+
+
+def test_a_stage_that_the_report_was_made_without_does_not_keep_it_back(tmp_path):
+    begin(tmp_path, "erk/seed_0/round_1")
+    results = write_run(tmp_path)
+    record = results / "erk/seed_0/round_1/.weights.h5.job.json"
+    os.utime(record, (1000, 1000))
+    assert is_finished(tmp_path)
+    os.utime(record)
+    os.utime(results / "report.html", (2000, 2000))
+    assert not is_finished(tmp_path)
+
+
+def test_a_damaged_file_of_a_finished_run_is_said_on_the_page(tmp_path):
+    results = write_run(tmp_path)
+    (results / "dense/seed_0/history.csv").write_bytes(b"no\n1,2\n")
+    state = Watched(tmp_path).state()
+    assert "history.csv: damaged" in state["body"] and not state["finished"]
+
+
+def test_a_refit_is_shown_without_validation_accuracy(base):
+    unknown = {"validation_accuracy": math.nan, "validation_loss": math.nan}
+    rows = [{**row, **unknown} for row in history(2, 0.9)]
+    finish(base, "refit/dense/seed_0", 90, 0.0, scored=False)
+    dense = base / "results/refit/dense/seed_0/weights.h5"
+    (base / "results/refit/teacher/seed_0").mkdir(parents=True)
+    save_checkpoint(base, "refit/teacher/seed_0", rows)
+    begin(base, "refit/lamp/seed_0/round_1", [dense], epochs=6)
+    save_checkpoint(base, "refit/lamp/seed_0/round_1", rows)
+    about = describe_run(base)
+    assert [stage.name for stage in about["stages"]][2:] == [
+        "refit/teacher/seed_0",
+        "refit/dense/seed_0",
+        "refit/lamp/seed_0/round_1",
+    ]
+    titles = [chart.title for chart in about["charts"].values()]
+    assert "Learning curves: refit, lamp, seed 0" in titles
+    state = Watched(base).state()
+    json.dumps(state, allow_nan=False)
+    assert "nan" not in state["body"]

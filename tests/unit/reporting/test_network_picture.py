@@ -54,6 +54,18 @@ def test_the_areas_add_up_to_what_each_layer_keeps():
             assert ((grid / 255.0) ** 2).mean() == pytest.approx(kept, abs=0.006)
 
 
+def test_what_is_not_whole_is_never_called_100_per_cent():
+    network = whole()
+    network.kernels[0][0, 0, 0, :3] = 0
+    network.kernels[4][0, 0] = 0
+    texts = [
+        layer["texts"][0]
+        for layer in describe_network(["x"], [network])["data"]["layers"]
+    ]
+    assert texts[0].startswith("861 of 864 weights kept (99.65 %)")
+    assert "(99.99 %)" in texts[4]
+
+
 def test_units_and_inputs_that_keep_most_come_first():
     network = whole()
     network.kernels[0][..., 3:] = 0  # three filters are left

@@ -292,8 +292,16 @@ def test_part_a_has_a_section_if_it_was_run(text, folder, tmp_path):
 def test_texts_are_escaped_and_refused_candidates_are_named(text):
     assert "&lt;b&gt;cpu&lt;/b&gt;" in text
     assert "<b>cpu</b>" not in text
-    assert "<details open><summary>Refused because accuracy is not safely" in text
+    assert "<details open><summary>Refused because validation accuracy is" in text
     assert "<p>lamp, seed 0, round 2.</p>" in text
+
+
+@pytest.mark.parametrize("objective", ["score", "multiply_adds"])
+def test_the_reasons_of_the_choice_are_its_own(folder, without_files, objective):
+    text = " ".join(Page(render(folder, objective=objective)).text)
+    text = " ".join(text.split())
+    assert "Refused because validation accuracy is not above 0.7125: 1 of 2" in text
+    assert ("optimistic" in text) == (objective == "score")
 
 
 def test_hundreds_of_candidates_are_grouped_and_fit_a_page(folder, without_files):

@@ -94,6 +94,23 @@ def test_a_chain_begins_with_the_baseline_in_the_record(tmp_path):
     assert chain_of(results, "new/seed_0/round_1") == ["new/seed_0/round_1"]
 
 
+def test_a_chain_does_not_begin_with_the_method_whose_masks_it_takes(tmp_path):
+    dense = finish(tmp_path, "mine/seed_0", 90, 0.0)
+    source = finish(tmp_path, "lamp/seed_0/round_1", 90, 0.8, inputs=[dense])
+    first = "from_scratch/seed_0/round_1"
+    finish(tmp_path, first, 90, 0.8, inputs=[source, dense])
+    assert chain_of(tmp_path / "results", first) == ["mine/seed_0", first]
+
+
+@pytest.mark.parametrize("name", ["seed_0_old_2", "seed_x_1", "seed_0/round_1_copy_2"])
+def test_a_copy_of_a_candidate_is_not_one(tmp_path, name):
+    results = write_run(tmp_path)
+    copy = results / "lamp" / name
+    copy.mkdir(parents=True)
+    shutil.copy(results / "dense/seed_0/weights.h5", copy)
+    assert len(read_run(results, "a").candidates) == 3
+
+
 def test_runs_are_named_by_as_little_as_tells_them_apart(tmp_path):
     def names(*paths):
         return name_runs([tmp_path / path for path in paths])

@@ -35,7 +35,7 @@ def test_a_refit_is_declared_and_keeps_the_choices_validation_results(tmp_path, 
     pack(manifest, [target], tmp_path / "a.zip")
     with zipfile.ZipFile(tmp_path / "a.zip") as archive:
         text = archive.read("README.txt").decode()
-    assert ("trained on all 50,000 images" in text) == (refit is not None)
+    assert ("trained on 50,000 images" in text) == (refit is not None)
     assert ("kept 5,000 of them for validation" in text) == (refit is not None)
 
 

@@ -16,6 +16,7 @@ from shears.runtime.errors import UserError
 from shears.runtime.files import (
     check_writable,
     checksum,
+    known_checksum,
     open_regular,
     read_csv,
     read_json,
@@ -101,6 +102,18 @@ def test_a_fifo_in_place_of_a_file_is_refused_at_once(tmp_path, read):
     os.mkfifo(tmp_path / "a")
     with refused(tmp_path / "a", "found a FIFO, expected a file"):
         read(tmp_path / "a")
+
+
+@pytest.mark.parametrize("read", [verify, known_checksum])
+def test_a_fifo_in_place_of_a_checksum_does_not_hang(tmp_path, read):
+    write_bytes(tmp_path / "a", b"new")
+    (tmp_path / ".a.sha256").unlink()
+    os.mkfifo(tmp_path / ".a.sha256")
+    if read is known_checksum:
+        assert read(tmp_path / "a") == checksum(tmp_path / "a")
+    else:
+        with refused(tmp_path / ".a.sha256", "found a FIFO, expected a file"):
+            read(tmp_path / "a")
 
 
 def test_only_regular_files_are_opened(tmp_path, precious):

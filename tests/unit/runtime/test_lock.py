@@ -96,6 +96,13 @@ def test_a_run_planned_while_another_was_running_is_refused(tmp_path, when):
     hold_lock(tmp_path, look_at_lock(tmp_path))
 
 
+def test_a_lock_file_of_any_bytes_is_read(tmp_path):
+    (tmp_path / ".shears.lock").write_bytes(b"\xff\xfe\x80")
+    before = look_at_lock(tmp_path)
+    assert not before.held
+    hold_lock(tmp_path, before)
+
+
 def test_looking_creates_no_file_and_keeps_no_lock(tmp_path):
     assert look_at_lock(tmp_path / "none") == LockState()
     assert not any(tmp_path.iterdir())

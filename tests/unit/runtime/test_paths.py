@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from shears.runtime.errors import UserError
-from shears.runtime.paths import check_file, expand, expand_of
+from shears.runtime.paths import check_file, expand, expand_of, tidy
 from tests import ROOT
 
 
@@ -58,6 +58,15 @@ def test_what_is_not_set_is_refused(given, message):
     assert str(caught.value).startswith("--data: found ")
     assert message in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+def test_a_tidy_path_leads_to_the_same_place(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    Path("real/sub").mkdir(parents=True)
+    Path("link").symlink_to("real/sub")
+    for given in (".//a/./b", "a/../b", "real/sub/../x", "../out", "/a//b", "."):
+        assert tidy(given) == Path(os.path.normpath(given))
+    assert tidy("link/../x.h5") == tmp_path.resolve() / "real/x.h5"
 
 
 def test_a_file_whose_name_looks_like_a_variable_is_found(tmp_path):

@@ -61,6 +61,11 @@ FILES = {
         "line 1, column 7: '2020-13-45' cannot be read as timestamp: month must be in",
     ),
     "a number of 5,000 digits": ("seed: " + "9" * 5000, "column 7: '99999999999"),
+    "a hexadecimal number of 5,000 digits": (
+        "seeds: [0x" + "f" * 5000 + "]",
+        "line 1, column 9: '0xff",
+    ),
+    "a number of 3,000 parts": ("gpus: 1" + ":1" * 3000, "cannot be read as int: more"),
     "a JSON number of 5,000 digits": (f'{{"seed": {"9" * 5000}}}', "cannot be read"),
     **{
         f"a value that is no {kind}": (

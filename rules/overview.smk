@@ -79,8 +79,8 @@ def tell_of_disk(works) -> None:
         tell(f"disk:  {in_bytes(needed)} needed, {in_bytes(free)} free")
     else:  # a run that overwrites its own files needs less, so it may begin
         tell(
-            f"disk:  warning: {in_bytes(needed)}, but only {in_bytes(free)} are free: "
-            "make room, or the run will stop"
+            f"disk:  warning: {in_bytes(needed)} needed, but only {in_bytes(free)} "
+            "free: make room, or the run will stop"
         )
 
 
@@ -128,7 +128,7 @@ def tell_of_run(jobs, needed) -> None:
     }
     text = ""
     if known:
-        later = CONFIG.refit and not any(work.name in REFITS for work in works)
+        later = CONFIG.refit and not any(job.name in REFITS for job in jobs)
         refit = " and the refit of the chosen network" if later else ""
         speeds = ", ".join(
             f"{kind} {speed:,.0f} images/s" for kind, speed in expected.speeds.items()

@@ -215,8 +215,11 @@ def estimate(
 
 def _describe_trainings(planned: Plan) -> dict[str, str]:
     """Describes what a plan trains, to know it again."""
-    rows = list_trainings(planned)
-    return {row.name: f"{row.epochs} epochs x {row.count + row.refit}" for row in rows}
+    about = (planned.training_images, planned.config.views.count)
+    return {
+        row.name: str((row.epochs, row.count + row.refit, *alike(row.step), *about))
+        for row in list_trainings(planned)
+    }
 
 
 def decide(

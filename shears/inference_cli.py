@@ -27,6 +27,8 @@ from shears.runtime.paths import expand_of
 FORMATS = ("c", "onnx", "tflite", "tflite-int8", "keras")
 CALIBRATION = 500  # training images that give int8 its ranges
 RUNS = 20
+#: What is wrong with a folder; None where a library cannot be loaded from it.
+NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, None)
 Answer = tuple[dict[str, Any], list[str]]
 
 
@@ -37,6 +39,8 @@ def _temporary_files() -> Iterator[None]:
     try:
         yield
     except OSError as error:
+        if error.errno not in NO_ROOM:
+            raise UserError(brief(error)) from None
         place = error.filename or tempfile.gettempdir()
         raise UserError(
             f"{place}: {error.strerror or brief(error)}; TMPDIR names the folder for "

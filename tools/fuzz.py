@@ -30,7 +30,7 @@ import h5py
 import numpy as np
 
 from shears.runtime import machine
-from shears.runtime.errors import UserError
+from shears.runtime.errors import MachineError, UserError
 from shears.runtime.output import checked_output
 from shears.runtime.walls import Limits, answer
 from shears.weight_files.reader import LIMITS, read_weights_file
@@ -231,6 +231,8 @@ def _read(path: Path) -> tuple[str, bytes]:
     """Reads a file as the scorer does: what became of it, and the weights."""
     try:
         contents = read_weights_file(path, start=Fork)
+    except MachineError as error:
+        return "died", str(error).encode()
     except UserError as error:
         text = str(error)
         if "\n" in text or not text.startswith(str(path)) or not text.isprintable():

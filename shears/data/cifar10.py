@@ -134,12 +134,9 @@ def _read_members(path: Path) -> Iterator[_Batch]:
                     yield _Batch(form, batch, where, split)
     except (UserError, MemoryError):
         raise
-    except (RecursionError, StrangeHeader) as error:
-        found = "hundreds of headers that belong to one member"
-        if isinstance(error, StrangeHeader):
-            found = str(error)
+    except StrangeHeader as error:
         raise UserError(
-            f"{path}: found {found}, expected CIFAR-10's binary or Python archive, or "
+            f"{path}: found {error}, expected CIFAR-10's binary or Python archive, or "
             "a folder that one is unpacked in"
         ) from None
     except Exception as error:  # tarfile raises nearly anything at a bad header

@@ -49,14 +49,13 @@ def read_split(path: str | Path, name: str) -> Split:
         with open_hdf5(path) as file:
             images, labels = file[f"{name}/images"], file[f"{name}/labels"]
             # Before they are read: a file of a kilobyte may claim to hold terabytes.
-            if not 0 < len(images) == len(labels) <= MOST_IMAGES:
-                raise ValueError(f"{len(images):,} images, {len(labels):,} labels")
-            split = Split(images[:], labels[:])
-        if split.images.shape != (len(split.labels), 32, 32, 3):
-            raise ValueError(f"images of shape {split.images.shape}")
-        if not split.images.dtype == split.labels.dtype == np.uint8:
-            raise ValueError(f"images of dtype {split.images.dtype}")
-        return split
+            if not 0 < len(labels) <= MOST_IMAGES or labels.ndim != 1:
+                raise ValueError(f"labels of shape {labels.shape}")
+            if images.shape != (len(labels), 32, 32, 3):
+                raise ValueError(f"images of shape {images.shape}")
+            if not images.dtype == labels.dtype == np.uint8:
+                raise ValueError(f"images of dtype {images.dtype}")
+            return Split(images[:], labels[:])
     except (MemoryError, OSError):  # the file's contents are not to blame
         raise
     except Exception as error:  # h5py raises almost anything on a wrong file

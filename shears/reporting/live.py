@@ -68,7 +68,7 @@ class Stage(NamedTuple):
 
     @property
     def candidate(self) -> Candidate:
-        """It as a candidate without scores, or the candidate that it is a refit of."""
+        """This stage as a candidate without scores; a refit as the one it repeats."""
         return Candidate(self.name.removeprefix("refit/"), {}, {}, {}, self.history)
 
     @property

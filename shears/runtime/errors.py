@@ -85,8 +85,7 @@ def unknown_name(key: str, name: str, kind: str, known: Iterable[str]) -> UserEr
 def plain_errors() -> Iterator[None]:
     """Ends the program with an error's text alone, where no log is open yet.
 
-    The errors are UserError, that of a file which cannot be read or written, and
-    Ctrl-C.
+    Handles UserError, an OSError that names a file, and Ctrl-C.
     """
     try:
         yield

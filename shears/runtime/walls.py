@@ -223,9 +223,10 @@ def call(
     Raises:
         UserError: The function raised one, or the process came to a limit or died. The
             error does not name the file.
-        MachineError: No process can be started, or its answer cannot be written.
+        MachineError: No process can be started, it was killed from outside, or its
+            answer cannot be written.
     """
-    limits = _within_ours(limits)
+    asked, limits = limits, _within_ours(limits)
     with _temporary_file() as written:
         try:
             process = start(function, file, limits, written)
@@ -250,11 +251,16 @@ def call(
         written.seek(0)
         kind, content = written.read(1), written.read(limits.answer)
         if code:
-            _check_room(written, limits.answer)
+            _check_room(written, asked.answer)
     if code == 0 and kind == ANSWER:
         return content
     if code == 0 and kind == REFUSAL:
         raise UserError(content.decode(errors="replace"))
+    if -code == signal.SIGKILL:
+        raise MachineError(
+            "the process that reads it was killed (SIGKILL), most often for lack of "
+            "memory: try again with more of it"
+        )
     raise UserError(_describe_end(code, limits))
 
 
@@ -267,23 +273,24 @@ def _temporary_file() -> Iterator[BinaryIO]:
         raise MachineError(
             f"{error.strerror or error}; TMPDIR names a folder for temporary files"
         ) from None
-    with opened:
+    try:
         yield opened
+    finally:
+        with contextlib.suppress(OSError):  # of what a full disk has no room for
+            opened.close()
 
 
 def _check_room(file: BinaryIO, size: int) -> None:
-    """Checks that an answer of this size fits, or the process may have died of it.
+    """Checks that there was room for an answer: without it, the process dies.
 
     Raises:
-        MachineError: It does not.
+        MachineError: There was not.
     """
     try:
         file.seek(0)
         file.write(bytes(size))
         file.flush()
     except OSError as error:
-        with contextlib.suppress(OSError):
-            file.truncate(0)  # or closing the file would try to write the rest
         raise MachineError(
             f"its contents could not be written to {tempfile.gettempdir()}: "
             f"{error.strerror}; TMPDIR names another folder"
@@ -309,11 +316,6 @@ def _describe_end(code: int, limits: Limits) -> str:
         return (
             f"reading it took more than {limits.processor} seconds of processor time: "
             "no writer makes such a file"
-        )
-    if -code == signal.SIGKILL:
-        return (
-            "the process that reads it was killed (SIGKILL), most often for lack of "
-            "memory: try again with more of it"
         )
     name = signal.Signals(-code).name if code < 0 else f"exit code {code}"
     return (

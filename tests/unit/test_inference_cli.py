@@ -194,6 +194,12 @@ def test_a_full_temporary_folder_is_a_line(run, folder, monkeypatch, command):
     def full(*_, **__):
         raise OSError(28, "No space left on device")
 
+    def forbidden(*_, **__):
+        raise OSError(12, "Cannot allocate memory")
+
+    monkeypatch.setattr("shears.inference.comparison.compact_and_check", forbidden)
+    code, out, err = run(command[0], folder / "my.net.h5", *command[1:])
+    assert (code, out, err) == (1, "", "error: [Errno 12] Cannot allocate memory\n")
     monkeypatch.setattr("shears.inference.comparison.compact_and_check", full)
     code, out, err = run(command[0], folder / "my.net.h5", *command[1:])
     assert (code, out, err.count("\n")) == (1, "", 1)

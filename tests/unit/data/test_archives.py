@@ -55,5 +55,5 @@ def test_a_long_name_is_read_and_a_long_header_is_not(tmp_path):
             with open_tar(path) as archive:
                 assert [len(member.name) for member in archive] == [1000]
         else:
-            with pytest.raises(StrangeHeader, match="a header of 70,"):
+            with pytest.raises(StrangeHeader, match="an extended header of 70,"):
                 open_tar(path).__enter__()

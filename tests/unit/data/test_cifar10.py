@@ -227,7 +227,7 @@ BAD = {
                 + bytes(1024),
                 d / "a",
             ),
-            "found hundreds of headers that belong to one member",
+            "found more than 100 extended headers",
         )
         for kind, type in {
             "pax": tarfile.XHDTYPE,
@@ -265,8 +265,8 @@ BAD = {
             "found a sparse member, expected CIFAR-10's",
         )
         for key, line in {
-            "0.0": b"20 GNU.sparse.size=1\n",
-            "0.1": b"20 GNU.sparse.map=11\n",
+            "0.0": b"21 GNU.sparse.size=1\n",
+            "0.1": b"21 GNU.sparse.map=11\n",
             "1.0": b"22 GNU.sparse.major=1\n22 GNU.sparse.minor=0\n",
         }.items()
     },
@@ -275,7 +275,7 @@ BAD = {
             header("x", tarfile.XHDTYPE, size=10_000_000) + b"1" * 10_000_384,
             d / "a",
         ),
-        "found a header of 10,000,000 bytes, expected CIFAR-10's",
+        "found an extended header of 10,000,000 bytes, expected CIFAR-10's",
     ),
     "a name that a terminal would obey": (
         lambda w, m, g, d: w([("\x1b[2J\x1b[Hscore 1.00000\n\x1b[8m", b"x")]),
@@ -286,7 +286,7 @@ BAD = {
             header("x", tarfile.XHDTYPE, size=8 << 30) + bytes(300 << 20),
             d / "a",
         ),
-        "found a header of 8,589,934,592 bytes",
+        "found an extended header of 8,589,934,592 bytes",
     ),
 }
 

@@ -36,13 +36,22 @@ def test_a_wrong_file_is_not_called_damaged(tmp_path, kind):
     assert not re.search("damaged|delete", str(caught.value))
 
 
-@pytest.mark.parametrize("rows", [0, 10**9])
-def test_no_more_images_are_read_than_a_data_set_has(tmp_path, rows):
+@pytest.mark.parametrize(
+    ("images", "labels", "wrong"),
+    [
+        ((0, 32, 32, 3), (0,), "labels of shape (0,)"),
+        ((10**9, 32, 32, 3), (10**9,), "labels of shape (1000000000,)"),
+        ((1, 2**40), (1,), "images of shape (1, 1099511627776)"),
+        ((1, 32, 32, 3), (1, 2**40), "labels of shape (1, 1099511627776)"),
+        ((2, 32, 32, 3), (1,), "images of shape (2, 32, 32, 3)"),
+    ],
+)
+def test_no_more_is_read_than_a_data_set_has(tmp_path, images, labels, wrong):
     path = tmp_path / "a.h5"
     with h5py.File(path, "w") as file:
-        for name, shape in {"images": (rows, 32, 32, 3), "labels": (rows,)}.items():
+        for name, shape in {"images": images, "labels": labels}.items():
             file.create_dataset(f"test/{name}", shape, np.uint8, chunks=True)
-    with refused(path, f"not a prepared data set (its test split: {rows:,} images"):
+    with refused(path, f"not a prepared data set (its test split: {wrong}"):
         read_split(path, "test")
 
 

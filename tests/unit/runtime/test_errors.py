@@ -71,6 +71,11 @@ def test_a_users_error_ends_the_program_with_its_text_and_a_bug_passes_through()
     assert caught.value.code == "error: seeds: found 0, expected a list"
     with pytest.raises(SystemExit, match="^Interrupted.$"), plain_errors():
         raise KeyboardInterrupt
+    with pytest.raises(SystemExit) as caught, plain_errors():
+        open("/none/file", encoding="utf-8")
+    assert caught.value.code == "error: /none/file: No such file or directory"
+    with pytest.raises(OSError, match="of a bug"), plain_errors():
+        raise OSError("of a bug")
     with pytest.raises(ZeroDivisionError), plain_errors():
         raise ZeroDivisionError
 

@@ -2,6 +2,7 @@
 
 import errno
 import os
+import signal
 import subprocess
 import sys
 import tempfile
@@ -12,7 +13,7 @@ import pytest
 
 from shears.runtime.errors import MachineError, UserError
 from shears.runtime.files import open_regular
-from shears.runtime.walls import Copies, Limits, call
+from shears.runtime.walls import Copies, Limits, call, start_python
 
 WALLED = "tests.unit.runtime.walled"
 
@@ -27,6 +28,16 @@ def file(tmp_path):
 
 def test_the_answer_comes_back(file):
     assert call(f"{WALLED}:echo", file, Limits()) == b"weights"
+
+
+def test_a_process_that_is_killed_is_not_the_files_fault(file):
+    def start_and_kill(*arguments):
+        process = start_python(*arguments)
+        os.kill(process.pid, signal.SIGKILL)
+        return process
+
+    with pytest.raises(MachineError, match="was killed .SIGKILL., most often for lack"):
+        call(f"{WALLED}:sleep", file, Limits(), start_and_kill)
 
 
 def test_a_refusal_comes_back(file):
@@ -63,7 +74,16 @@ def no_folder():
 
 @pytest.mark.parametrize(
     ("temporary", "message"),
-    [(full_disk, "No space left on device"), (no_folder, "No usable temporary")],
+    [
+        pytest.param(
+            full_disk,
+            "No space left on device",
+            marks=pytest.mark.skipif(
+                not os.path.exists("/dev/full"), reason="there is no /dev/full"
+            ),
+        ),
+        (no_folder, "No usable temporary"),
+    ],
 )
 def test_a_full_disk_is_not_the_files_fault(monkeypatch, file, temporary, message):
     monkeypatch.setattr(tempfile, "TemporaryFile", temporary)
@@ -75,28 +95,35 @@ def test_a_full_disk_is_not_the_files_fault(monkeypatch, file, temporary, messag
 LIMITED = """
 import resource, sys
 from shears.runtime.walls import Limits, call
-resource.setrlimit(resource.RLIMIT_CPU, (4, 4))
-resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000))
+kind, value, name = sys.argv[2:]
+resource.setrlimit(getattr(resource, kind), (int(value), int(value)))
 with open(sys.argv[1], "rb") as file:
-    print(call("tests.unit.runtime.walled:echo", file, Limits()))
     try:
-        call("tests.unit.runtime.walled:loop", file, Limits())
+        call(f"tests.unit.runtime.walled:{name}", file, Limits())
     except Exception as error:
-        print(error)
+        print(type(error).__name__, error)
 """
 
 
-def test_limits_are_no_higher_than_those_of_the_shell(tmp_path):
+@pytest.mark.parametrize(
+    ("limit", "function", "found"),
+    [
+        (("RLIMIT_CPU", 4), "loop", "UserError reading it took more than 3 seconds of"),
+        (("RLIMIT_FSIZE", 6), "echo", "MachineError its contents could not be written"),
+        (("RLIMIT_FSIZE", 100), "echo", ""),
+    ],
+)
+def test_limits_are_no_higher_than_those_of_the_shell(tmp_path, limit, function, found):
     path = tmp_path / "file"
     path.write_bytes(b"weights")
     run = subprocess.run(
-        [sys.executable, "-c", LIMITED, str(path)],
+        [sys.executable, "-c", LIMITED, str(path), *map(str, limit), function],
         capture_output=True,
         text=True,
         env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
     )
-    assert run.stdout.startswith("b'weights'"), run.stderr
-    assert "more than 3 seconds of processor time" in run.stdout
+    assert run.stdout.startswith(found) and bool(run.stdout) == bool(found)
+    assert run.stderr == ""
 
 
 @pytest.fixture(scope="module")

@@ -40,6 +40,7 @@ override READY := $(VENV)/installed
 
 # Scripts name the folder of their environment: a clone that was moved or copied needs
 # its own. So does one whose Python is gone.
+INSTALLED := $(shell ls -i $(READY) 2>/dev/null)
 VERSION := import sys; print("%d.%d" % sys.version_info[:2])
 ifneq ($(wildcard $(READY)),)
 PLACE := $(shell sed -n 's/^command = .* //p' $(VENV)/pyvenv.cfg 2>/dev/null)
@@ -88,10 +89,9 @@ $(READY): $(LOCK) $(if $(UNUSABLE),always)
 	    "aarch64 and macOS on arm64" >&2; exit 1 ;; esac; \
 	"$$found" -c 'import sys; sys.exit(sys.prefix == sys.base_prefix)' && \
 	  found=$$("$$found" -c 'import sys; print(sys._base_executable)'); \
-	before=$$(ls -i $(READY) 2>/dev/null); \
 	exec 9>$(VENV).lock; "$$found" -c 'import fcntl; fcntl.flock(9, fcntl.LOCK_EX)'; \
 	after=$$(ls -i $(READY) 2>/dev/null); \
-	if [ -n "$$after" ] && [ "$$after" != "$$before" ]; then exit; fi; \
+	if [ -n "$$after" ] && [ "$$after" != "$(INSTALLED)" ]; then exit; fi; \
 	rm -rf $(VENV); \
 	"$$found" -m venv $(VENV) || { \
 	  echo "$$found cannot make a virtual environment; on Debian and Ubuntu:" \

@@ -40,6 +40,8 @@ override READY := $(VENV)/installed
 
 # Scripts name the folder of their environment: a clone that was moved or copied needs
 # its own. So does one whose Python is gone.
+INSTALLED := $(shell ls -i $(READY) 2>/dev/null)
+VERSION := import sys; print("%d.%d" % sys.version_info[:2])
 ifneq ($(wildcard $(READY)),)
 PLACE := $(shell sed -n 's/^command = .* //p' $(VENV)/pyvenv.cfg 2>/dev/null)
 UNUSABLE := $(shell \
@@ -47,6 +49,9 @@ UNUSABLE := $(shell \
     echo "$(VENV) belongs to another place ($(PLACE)): this folder was moved or copied"; \
   elif ! $(BIN)/python -c '' 2>/dev/null; then \
     echo "$(BIN)/python does not run: the Python it was made with is gone"; \
+  elif [ -n "$(PYTHON)" ] && asked=$$("$(PYTHON)" -c '$(VERSION)' 2>/dev/null) && \
+      [ "$$asked" != "$$($(BIN)/python -c '$(VERSION)')" ]; then \
+    echo "$(VENV) has another Python than $(PYTHON), which is $$asked"; \
   fi)
 endif
 
@@ -59,10 +64,12 @@ help:
 
 env: $(READY)
 
-# The marker is written last, so an interrupted installation starts again.
+# The marker is written last, so an interrupted installation starts again. Of two makes at
+# once, one waits for the other's installation. In an activated environment, python3 is the
+# one that is removed, so the Python it was made with takes its place.
 $(READY): $(LOCK) $(if $(UNUSABLE),always)
 	@if [ ! -w . ]; then \
-	  echo "$(CURDIR): $$(id -un) may not write to this folder, and $(VENV) is installed" \
+	  echo "$(CURDIR): $$(id -un 2>/dev/null) may not write to this folder, and $(VENV) is installed" \
 	    "in it: work in a copy of your own" >&2; exit 1; \
 	fi; \
 	$(if $(UNUSABLE),echo "$(UNUSABLE). Making $(VENV) again.";) \
@@ -80,14 +87,19 @@ $(READY): $(LOCK) $(if $(UNUSABLE),always)
 	case $$(uname -sm) in "Linux x86_64"|"Linux aarch64"|"Darwin arm64") ;; *) \
 	  echo "$(LOCK) has no packages for $$(uname -sm), only for Linux on x86_64 and" \
 	    "aarch64 and macOS on arm64" >&2; exit 1 ;; esac; \
+	"$$found" -c 'import sys; sys.exit(sys.prefix == sys.base_prefix)' && \
+	  found=$$("$$found" -c 'import sys; print(sys._base_executable)'); \
+	exec 9>$(VENV).lock; "$$found" -c 'import fcntl; fcntl.flock(9, fcntl.LOCK_EX)'; \
+	after=$$(ls -i $(READY) 2>/dev/null); \
+	if [ -n "$$after" ] && [ "$$after" != "$(INSTALLED)" ]; then exit; fi; \
 	rm -rf $(VENV); \
 	"$$found" -m venv $(VENV) || { \
 	  echo "$$found cannot make a virtual environment; on Debian and Ubuntu:" \
 	    "apt install python3-venv" >&2; exit 1; }; \
 	echo "Installing the packages of $(LOCK) into $(VENV) (a few minutes, once)"; \
 	$(call quietly,$(VENV),$(BIN)/python -m pip install --quiet \
-	  --disable-pip-version-check --require-hashes -r $(LOCK))
-	@touch $@
+	  --disable-pip-version-check --require-hashes -r $(LOCK)) || exit 1; \
+	touch $@
 
 demo: $(READY)
 	$(BIN)/snakemake --cores $(CORES) --configfile config/demo.yaml

@@ -105,6 +105,8 @@ class Run:
 
     def start(self, number: int, rule: str, title: str | None, log: str) -> Job:
         """Notes that a job begins, perhaps once more."""
+        if self.planned and number not in {*self.planned, *self.jobs}:
+            self.total += 1  # a refit's jobs are known only after the choice
         job = Job(number, rule, title or rule, Path(log), time.time())
         self.jobs[number] = job
         return job

@@ -2,6 +2,7 @@
 
 import io
 import os
+import shutil
 import tarfile
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
@@ -52,6 +53,16 @@ def member_bytes(index: int) -> bytes:
     rows[:, 1] = 200  # red, row 0, column 0
     rows[:, 1 + 1024 + 33] = 100  # green, row 1, column 1
     return rows.tobytes()
+
+
+@pytest.fixture
+def own_git(monkeypatch) -> None:
+    """Keeps git to a test's own repositories, also inside a hook of another one."""
+    if not shutil.which("git"):
+        pytest.skip("no git here")
+    for name in [name for name in os.environ if name.startswith("GIT_")]:
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("GIT_CONFIG_GLOBAL", os.devnull)
 
 
 @pytest.fixture(scope="session")

@@ -30,7 +30,10 @@ GRADER = ROOT / PACKAGE / "classroom/grader"  # files at the root of the zip
 MAIN = "shears.classroom.run_autograder"
 FETCH = "shears.classroom.fetch_images"  # only where the images are downloaded
 #: What a student's notebook of Part A imports, and the kernel that runs it.
-NOTEBOOK_PACKAGES = ("ipykernel", "matplotlib", "tensorflow")
+NOTEBOOK_PACKAGES = (
+    *("ipykernel", "matplotlib", "tensorflow"),
+    *("pandas", "scikit-learn", "scipy", "tqdm"),  # which Colab has, too
+)
 _PROGRAMS = {"run_autograder", "setup.sh"}  # executable
 _BEGINNING = (1980, 1, 1, 0, 0, 0)  # the earliest date that a zip can hold
 

@@ -24,6 +24,7 @@ from shears.inference.compiled import CompiledNetwork, compile_c
 from shears.inference.peak import measure_peak, peak_memory
 from shears.inference.runtimes import Predict, open_keras, open_litert, open_onnx
 from shears.runtime.errors import UserError
+from shears.runtime.lock import end_with_run
 
 BATCHES = (1, 32, 256)
 #: Timed calls in a turn of each contender; an untimed one comes first.
@@ -361,4 +362,5 @@ def measure_alone(
 
 
 if __name__ == "__main__":
+    end_with_run()
     print(json.dumps(_answer(json.loads(sys.argv[1]))))

@@ -30,6 +30,25 @@ QUEUE = 4  # messages that may wait
 MESSAGE = 64 << 20  # bytes of one; a loop that prints sends tens of millions at once
 NOT_JUPYTERS = "it sent a message that is not Jupyter's"
 COLOUR = re.compile(r"\x1b\[[\d;]*m")
+#: Runs first, unseen. A notebook that was written in Colab may ask it for TensorFlow 2
+#: or for a drive; elsewhere, an unknown magic or module would end its first cell.
+COLAB = """\
+def _shears_colab():
+    import sys
+    import types
+    from unittest.mock import MagicMock
+
+    colab = types.ModuleType("google.colab")
+    for name in ("auth", "data_table", "drive", "files", "output", "userdata"):
+        sys.modules[f"google.colab.{name}"] = MagicMock()
+        setattr(colab, name, sys.modules[f"google.colab.{name}"])
+    sys.modules["google.colab"] = colab
+    magics = get_ipython().register_magic_function
+    magics(lambda line: None, "line", "tensorflow_version")
+
+_shears_colab()
+del _shears_colab
+"""
 
 
 @dataclass(frozen=True)
@@ -109,6 +128,7 @@ class _Client(NotebookClient):
         self._walls = walls
         self.printed = 0
         self.finished: set[int] = set()
+        self.failed: dict[int, str] = {}  # cells whose reply is an error
         self.walls: list[str] = []
         self.on_notebook_start = self._started
         self.on_cell_executed = self._executed
@@ -123,9 +143,19 @@ class _Client(NotebookClient):
         self.watch.start(manager.provisioner.pid)
         if self._walls:
             self.walls = self._walls.standing(self.watch.folder)
+        client: Any = self.kc
+        client.execute(COLAB, silent=True, store_history=False)
 
-    def _executed(self, cell: NotebookNode, cell_index: int, **_: Any) -> None:
+    def _executed(
+        self, cell: NotebookNode, cell_index: int, execute_reply: dict[str, Any]
+    ) -> None:
         self.finished.add(cell_index)
+        # An unknown magic ends its cell, but shows no error among the outputs.
+        reply = execute_reply.get("content", {})
+        if isinstance(reply, dict) and reply.get("status") == "error":
+            self.failed[cell_index] = _one_line(
+                str(reply.get("ename")), str(reply.get("evalue"))
+            )
 
     def process_message(
         self, msg: dict[str, Any], cell: NotebookNode, cell_index: int
@@ -292,7 +322,9 @@ def run_cells(
         results = []
         for number, cell in enumerate(notebook.cells):
             errors = [o for o in cell.outputs if o.output_type == "error"]
-            text = _one_line(errors[0].ename, errors[0].evalue) if errors else None
+            text = client.failed.get(number)
+            if errors:
+                text = _one_line(errors[0].ename, errors[0].evalue)
             # Cells without code are not sent to the kernel.
             finished = number in client.finished or not cell.source.strip()
             data: dict[str, Any] = {}

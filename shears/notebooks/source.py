@@ -9,7 +9,12 @@ from pathlib import Path
 
 PACKAGE = "shears"
 TENSORFLOW = f"{PACKAGE}.runtime.backend"  # its `tf` is TensorFlow itself
-MAGIC = re.compile(r"^([ \t\f]*)[%!][^\r\n]*", re.M)
+#: Lines that begin with % or !, assign such a thing, or ask for help with ?.
+MAGIC = re.compile(
+    r"^([ \t\f]*(?:[\w, \t]+=[ \t]*)?)"
+    r"(?:[%!][^\r\n]*|\?{1,2}[^\r\n]+|[\w.*]+\?{1,2}[ \t]*$)",
+    re.M,
+)
 NOTE_TO_TOOLS = re.compile(r"  # (?:type: ignore|noqa)\b.*$", re.M)
 
 
@@ -20,7 +25,7 @@ def _masked(magic: re.Match[str]) -> str:
 
 
 def parse_cell(source: str) -> ast.Module:
-    """Parses a code cell; its magics (lines that begin with % or !) count as ``0``.
+    """Parses a code cell, in which IPython's own lines (`MAGIC`) count as ``0``.
 
     The others keep their places.
 

@@ -21,13 +21,14 @@ from shears.optimizer_study.course_notebook import (
     POINTS,
     SOLUTIONS,
     banned_names,
+    banned_words,
     grade_id,
     graded_cells,
     problems_of,
     source_by_id,
 )
 from shears.optimizer_study.fill import Bodies, fill_wrongly, signature_problems
-from shears.optimizer_study.recomputation import KEEP, ask, draw_problem, judge
+from shears.optimizer_study.recomputation import ask, draw_problem, judge, keep
 from shears.runtime.errors import UserError, brief
 
 # Solutions that are wrong: each fails its test by several times the tolerance.
@@ -41,6 +42,39 @@ WRONG_OPTIMIZERS: Bodies = {
     ("AdaGrad", "calculate_gradient"): "return gradients_of_loss(X, y, model)",
     ("Adam", "apply_gradient"): "descend(self.lr / 1000, grads, model)",
 }
+#: Runs before a solution cell. The notebook is from 2020: Keras 2 lists a model's
+#: tf.Variables, Keras 3 does not, so `model.trainable_variables` would be empty. Keras
+#: itself, which cannot train them, still does not see them.
+OLD_KERAS = """\
+def _shears_old_keras():
+    import sys
+
+    if "tensorflow" not in sys.modules or "_shears_old" in globals():
+        return
+    tf = sys.modules["tensorflow"]
+    globals()["_shears_old"] = True
+
+    def list_plain(name):
+        theirs = getattr(tf.keras.Model, name)
+
+        def found(self):
+            known = theirs.fget(self)
+            if known or sys._getframe(1).f_globals.get("__name__") != "__main__":
+                return known
+            return [v for v in vars(self).values() if isinstance(v, tf.Variable)]
+
+        setattr(tf.keras.Model, name, property(found))
+
+    for name in ("variables", "trainable_variables", "weights", "trainable_weights"):
+        list_plain(name)
+    if not hasattr(tf.keras.losses, "mean_squared_error"):
+        tf.keras.losses.mean_squared_error = tf.keras.losses.MSE
+
+try:
+    _shears_old_keras()
+except Exception:  # the solution says what is wrong, if anything is
+    pass
+"""
 
 
 @dataclass(frozen=True)
@@ -141,19 +175,21 @@ def _run(
     """
     every = len(document.cells) if last is None else last + 1
     graded = graded_cells(document)
-    solved = {number for name in SOLUTIONS for number in graded[name]}
+    solved = {number: name for name in SOLUTIONS for number in graded[name]}
     tested = {number for name in POINTS for number in graded[name]}
-    final = max((n for n in solved | tested if n < every), default=-1)
+    final = max((n for n in solved.keys() | tested if n < every), default=-1)
     problem = draw_problem()
     sources: list[str] = []
     places: dict[int, int] = {}
     answer = None
     for number, cell in enumerate(document.cells[:every]):
+        if number in solved:
+            sources.append(OLD_KERAS)
         if cell["cell_type"] == "code":
             places[number] = len(sources)
             sources.append(source_of(cell))
         if recompute and number in solved:
-            sources.append(KEEP)
+            sources.append(keep(solved[number]))
         if recompute and number == final:
             answer = len(sources)
             sources.append(ask(problem))
@@ -206,11 +242,16 @@ def _problem(results: list[CellResult], stopped: str | None) -> str | None:
     return None
 
 
+def _text(cell: Mapping[str, Any]) -> str:
+    """Returns a cell's source, whatever line ends an editor gave it."""
+    return source_of(cell).replace("\r\n", "\n").replace("\r", "\n")
+
+
 def _checksum(cell: Mapping[str, Any], name: str, entry: Mapping[str, Any]) -> str:
     """Computes the checksum that nbgrader seals a cell with (``compute_checksum``)."""
     grade, solution = entry.get("grade", False), entry.get("solution", False)
     locked = not solution and (bool(grade) or entry.get("locked", False))
-    parts = [source_of(cell), cell["cell_type"], grade, solution, locked, name]
+    parts = [_text(cell), cell["cell_type"], grade, solution, locked, name]
     if grade:
         parts.append(float(entry["points"]))
     return hashlib.md5("".join(map(str, parts)).encode()).hexdigest()
@@ -261,13 +302,13 @@ def _hollow_tests(document: Document, names: set[str], limits: Limits) -> Iterat
 
 def _compared(document: Document, original: Document) -> Iterator[str]:
     """Finds cells of the original that the notebook does not have as they were."""
-    left = Counter((c["cell_type"], source_of(c).rstrip()) for c in document.cells)
+    left = Counter((c["cell_type"], _text(c).rstrip()) for c in document.cells)
     ids = {grade_id(cell) for cell in document.cells}
     for number, cell in enumerate(original.cells):
         name = grade_id(cell)
-        if name in SOLUTIONS or not source_of(cell).strip():
+        if name in SOLUTIONS or not _text(cell).strip():
             continue
-        key = (cell["cell_type"], source_of(cell).rstrip())
+        key = (cell["cell_type"], _text(cell).rstrip())
         left[key] -= 1
         if left[key] < 0:
             kept = name in ids and name is not None
@@ -302,7 +343,7 @@ def check(
                 banned = banned_names(source)
             except SyntaxError as error:
                 problems.append(f"cell {name}: not Python: {brief(error.msg)}")
-                continue
+                banned = banned_words(source)
             problems += [
                 f"cell {name}: found {brief(word, 60)}, expected none of TensorFlow's "
                 "own optimizers"

@@ -5,6 +5,7 @@ metadata. Public copies from spring 2020 to 2023 agree on what is listed here.
 """
 
 import ast
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -29,6 +30,16 @@ BANNED = {
     "optimizer_v1",
     "optimizer_v2",
     "raw_ops",
+}
+#: Calls that look up what their argument names.
+LOOKUPS = {
+    "getattr",
+    "attrgetter",
+    "get",
+    "__import__",
+    "import_module",
+    "eval",
+    "exec",
 }
 OPTIMIZERS = "shears.optimizer_study.optimizers"  #: our own
 
@@ -142,12 +153,28 @@ def _value(default: ast.expr) -> str:
         return "..."  # whatever it is, it is not the course's
 
 
+def _lookups(tree: ast.AST) -> Iterator[ast.AST]:
+    """Yields the expressions by which something may be looked up by its name."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Subscript):
+            yield node.slice
+        elif isinstance(node, ast.Call):
+            if ast.unparse(node.func).rpartition(".")[2] in LOOKUPS:
+                yield from node.args
+
+
+def banned_words(source: str) -> set[str]:
+    """Finds the names of TensorFlow's own optimizers in what is not Python."""
+    words = set(re.findall(r"\w+", source))
+    return {word for word in words if word in BANNED or word.endswith("Optimizer")}
+
+
 def banned_names(source: str) -> set[str]:
     """Finds TensorFlow's own optimizers in code, in the usual ways to reach them.
 
-    That is an attribute, a variable, an imported name or a string (for getattr and the
-    like) with such a name. Texts, attributes of ``self`` and variables of the code's
-    own do not count.
+    That is an attribute, a variable, an imported name, or a string with such a name
+    that is a key or an argument of getattr and the like. Other texts, attributes of
+    ``self`` and variables of the code's own do not count.
 
     Raises:
         SyntaxError: The code cannot be parsed.
@@ -159,7 +186,7 @@ def banned_names(source: str) -> set[str]:
         if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store)
     }
     own |= {node.arg for node in ast.walk(tree) if isinstance(node, ast.arg)}
-    texts = {node.value for node in ast.walk(tree) if isinstance(node, ast.Expr)}
+    lookups = set(map(id, _lookups(tree)))
 
     def named(node: ast.AST) -> Iterator[str]:
         if isinstance(node, ast.Attribute):
@@ -172,9 +199,7 @@ def banned_names(source: str) -> set[str]:
         elif isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
         elif isinstance(node, ast.Constant) and isinstance(node.value, str):
-            if node not in texts and all(
-                part.isidentifier() for part in node.value.split(".")
-            ):
+            if id(node) in lookups:
                 yield node.value
 
     banned = set()

@@ -51,8 +51,8 @@ def grade_notebook(path: Path, limits: Limits = _LIMITS) -> GradedNotebook:
 
     Args:
         path: The notebook (.ipynb).
-        limits: What each of the two runs may use; a run that is stopped early makes a
-            third one.
+        limits: What each run may use: the notebook's own and two with wrong solutions.
+            One that is stopped early is run once more, as far as its tests passed.
 
     Raises:
         UserError: The file cannot be read, is not a notebook, or has no graded cells;

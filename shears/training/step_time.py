@@ -13,6 +13,7 @@ from shears.model import batch_norm, forward, input_normalisation, teacher
 from shears.model.parameters import initial_parameters
 from shears.runtime.backend import tf
 from shears.runtime.device import choose_precision, prepare
+from shears.runtime.lock import end_with_run
 from shears.training.recipe import Recipe
 from shears.training.soft_targets import SoftTargets
 from shears.training.trainer import Forward, Trainer
@@ -116,4 +117,5 @@ def main(request: dict[str, Any]) -> dict[str, Any]:
 
 
 if __name__ == "__main__":
+    end_with_run()
     print(json.dumps(main(json.load(sys.stdin))))

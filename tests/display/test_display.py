@@ -213,8 +213,9 @@ def test_ctrl_c_leaves_the_terminal_clean_and_the_run_resumes(folder):
     terminal.wait_for("epoch 2/4")
     terminal.resize(80)
     terminal.wait_for("▸ Training", seconds=10)
+    deadline = time.monotonic() + 30
     while "\x1b[2J" not in terminal.read():
-        pass
+        assert time.monotonic() < deadline
     terminal.read()
     shown = terminal.screen.text.splitlines()
     assert max(map(len, shown)) <= 80
@@ -236,11 +237,15 @@ def test_ctrl_c_leaves_the_terminal_clean_and_the_run_resumes(folder):
 def test_sigterm_is_no_failure_and_the_run_resumes(folder, whole_group):
     (folder / "wait").touch()
     with start(folder) as process:
-        wait_for(folder / "logs", "epoch 2/4")
-        (os.killpg if whole_group else os.kill)(process.pid, signal.SIGTERM)
-        if not whole_group:
-            assert any("Will stop" in line for line in process.stdout)
-            (folder / "wait").unlink()
+        try:
+            wait_for(folder / "logs", "epoch 2/4")
+            (os.killpg if whole_group else os.kill)(process.pid, signal.SIGTERM)
+            if not whole_group:
+                assert any("Will stop" in line for line in process.stdout)
+                (folder / "wait").unlink()
+        except BaseException:  # leaving the block waits for the process
+            os.killpg(process.pid, signal.SIGKILL)
+            raise
         shown = process.communicate()[0]
     assert process.returncode == 1
     assert shown.count("✓ Training") == (0 if whole_group else 1)

@@ -59,6 +59,8 @@ def test_the_epochs_that_were_measured_say_when_a_training_ends(run, tmp_path):
 
 def test_nobody_knows_while_a_job_runs_that_was_not_planned(run):
     run.start(7, "refit_round", "refitting", "none.log")
+    run.start(7, "refit_round", "refitting once more", "none.log")
+    assert run.total == 4
     assert run.seconds_left(time.time()) is None
     run.finish(7)
     assert run.seconds_left(time.time()) == 330

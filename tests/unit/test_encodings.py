@@ -16,7 +16,10 @@ RULES = [ROOT / "Snakefile", *sorted((ROOT / "rules").glob("*.smk"))]
 #: Where the mode is among a call's arguments, by the call's text.
 MODE = {"open": 1, "os.fdopen": 1, "io.open": 1, "gzip.open": 1, "lzma.open": 1}
 #: Calls named `open` that open no text.
-BINARY = {"os.open", "tarfile.open", "Image.open", "archive.open", "zipfile.open"}
+BINARY = {
+    *("os.open", "tarfile.open", "_Archive.open"),
+    *("Image.open", "archive.open", "zipfile.open"),
+}
 
 
 def opens_text(call: ast.Call) -> bool:

@@ -33,6 +33,16 @@ TINY: dict[str, Any] = {
 }
 
 
+def make_environment() -> dict[str, str]:
+    """The environment for a make of a test's own, whatever runs the tests."""
+    own = {"MFLAGS", "GPU", "VERBOSE", "PYTHON"}
+    return {
+        name: value
+        for name, value in os.environ.items()
+        if not name.startswith("MAKE") and name not in own
+    }
+
+
 def copy_project(folder: Path, **changes: Any) -> Path:
     """Copies what a run needs, with the small configuration as its config.yaml."""
     folder.mkdir(parents=True, exist_ok=True)

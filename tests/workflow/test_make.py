@@ -1,6 +1,5 @@
 """The environment that make sets up; nothing is downloaded for it here."""
 
-import os
 import shutil
 import subprocess
 import sys
@@ -9,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests import ROOT
+from tests.workflow.project import make_environment
 
 # Stands for pip: installs a Snakemake that only says where it runs.
 PIP = """
@@ -40,7 +40,7 @@ def clone(tmp_path) -> Path:
     (folder / "envs/requirements.lock").touch()
     pip = tmp_path / "pip.py"
     pip.write_text(PIP, encoding="utf-8")
-    base = Path(sys.base_prefix, "bin/python3")
+    base = Path(sys.base_prefix, f"bin/python3.{sys.version_info.minor}")
     python = tmp_path / "python"
     python.write_text(PYTHON.format(python=base, pip=pip), encoding="utf-8")
     python.chmod(0o755)
@@ -56,7 +56,7 @@ def demo(folder: Path) -> str:
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         encoding="utf-8",
-        env={k: v for k, v in os.environ.items() if not k.startswith("MAKE")},
+        env=make_environment(),
     )
     assert result.returncode == 0, result.stdout
     assert f"runs in {folder}/.venv\n" in result.stdout
@@ -65,6 +65,43 @@ def demo(folder: Path) -> str:
 
 def test_an_environment_is_made_once(clone):
     assert "Installing" not in demo(clone)
+
+
+def test_two_makes_at_once_install_once(clone):
+    shutil.rmtree(clone / ".venv")
+    command = ["make", "demo", f"PYTHON={clone.parent}/python"]
+    runs = [
+        subprocess.Popen(
+            command,
+            cwd=clone,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            encoding="utf-8",
+            env=make_environment(),
+        )
+        for _ in range(3)
+    ]
+    printed = [run.communicate()[0] for run in runs]
+    assert [run.returncode for run in runs] == [0, 0, 0], printed
+    assert sum("Installing the packages" in text for text in printed) == 1
+    assert all("runs in" in text for text in printed)
+
+
+def test_another_python_than_asked_for_makes_the_environment_again(clone):
+    config = clone / ".venv/bin/python"
+    real = config.resolve()
+    config.unlink()
+    config.write_text(
+        f'#!/bin/sh\n[ "$1" = -c ] && case "$2" in *print*) echo 3.2; exit;; esac\n'
+        f'exec {real} "$@"\n',
+        encoding="utf-8",
+    )
+    config.chmod(0o755)
+    printed = demo(clone)
+    version = f"{sys.version_info.major}.{sys.version_info.minor}"
+    asked = f"{clone.parent}/python, which is {version}"
+    assert f".venv has another Python than {asked}" in printed
+    assert "another Python" not in demo(clone)
 
 
 @pytest.mark.parametrize("way", [shutil.move, shutil.copytree])
@@ -92,7 +129,12 @@ def test_a_link_to_an_environment_is_no_other_place(clone):
     config = clone / "real/pyvenv.cfg"
     text = config.read_text(encoding="utf-8").replace("clone/.venv", "clone/real")
     config.write_text(text, encoding="utf-8")
-    dry = subprocess.run(["make", "-n", "demo"], cwd=clone, stdout=subprocess.PIPE)
+    dry = subprocess.run(
+        ["make", "-n", "demo"],
+        cwd=clone,
+        stdout=subprocess.PIPE,
+        env=make_environment(),
+    )
     assert b"venv belongs" not in dry.stdout and b"pip install" not in dry.stdout
 
 
@@ -109,6 +151,7 @@ def test_what_pip_prints_is_shown_only_if_it_fails(clone, verbose, fails):
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         encoding="utf-8",
+        env=make_environment(),
     )
     assert bool(result.returncode) == fails
     assert ("DEPRECATION" in result.stdout) == (fails or bool(verbose))

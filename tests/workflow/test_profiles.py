@@ -13,7 +13,8 @@ import pytest
 import yaml
 
 from tests import ROOT
-from tests.workflow.project import snakemake, wait_for
+from tests.file_systems import read_only, without_write_permission
+from tests.workflow.project import TINY, copy_project, snakemake, wait_for
 
 BAD = {
     "no file": (None, "No such file or directory"),
@@ -145,3 +146,23 @@ def test_the_profile_names_rules_that_exist():
         )
     }
     assert networks == set(profile["set-threads"])
+
+
+@pytest.mark.parametrize("home", ["closed", "missing"])
+def test_a_home_folder_that_may_not_be_written_is_not_needed(tmp_path, home):
+    project = copy_project(tmp_path / "project", **TINY)
+    closed = tmp_path / "home"
+    closed.mkdir()
+    place = closed / "none" if home == "missing" else closed
+    environment = {k: v for k, v in os.environ.items() if k != "XDG_CACHE_HOME"}
+    command = [sys.executable, "-m", "snakemake", "--cores", "1", "prepare_dataset"]
+    with read_only(closed):
+        run = subprocess.run(
+            without_write_permission(command),
+            cwd=project,
+            capture_output=True,
+            encoding="utf-8",
+            env={**environment, "HOME": str(place)},
+        )
+    assert run.returncode == 0, run.stderr[-3000:]
+    assert (project / ".snakemake/cache").is_dir()

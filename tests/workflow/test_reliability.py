@@ -25,7 +25,14 @@ from tests.file_systems import (
     without_write_permission,
 )
 from tests.workflow.edits import reworded
-from tests.workflow.project import copy_project, jobs, snakemake, start, wait_for
+from tests.workflow.project import (
+    copy_project,
+    jobs,
+    make_environment,
+    snakemake,
+    start,
+    wait_for,
+)
 from tools.full_disk import full_disk_runs
 from tools.kill_runs import kill_runs, products
 
@@ -267,6 +274,7 @@ def test_make_names_a_folder_that_it_may_not_install_in(tmp_path):
             without_write_permission(["make", "demo"]),
             cwd=folder,
             capture_output=True,
+            env=make_environment(),
             encoding="utf-8",
         )
     first, second = run.stderr.splitlines()

@@ -94,7 +94,9 @@ def cloned(results: Path, folder: Path) -> None:
 
 
 @pytest.mark.parametrize("way", [copied, unpacked, cloned])
-def test_restored_results_are_taken_as_they_are(shared_run, tmp_path, way):
+def test_restored_results_are_taken_as_they_are(shared_run, tmp_path, way, request):
+    if way is cloned:
+        request.getfixturevalue("own_git")
     project = copy_project(tmp_path / "fresh", latency={"runs": 1})
     way(shared_run.folder / "results", project)
     assert jobs(project) == {}

@@ -81,9 +81,26 @@ def test_cells_after_one_that_fails_run_too():
         CellResult(True, None),
         CellResult(True, "ZeroDivisionError: division by zero"),
         CellResult(True, None),
-        CellResult(True, None),
+        CellResult(True, "UsageError: Line magic function `%not_a_magic` not found."),
         CellResult(True, "ValueError: a b"),
     ]
+
+
+def test_what_a_notebook_asks_colab_for_does_not_end_its_cell():
+    results, stopped, _ = run_cells(
+        [
+            "%tensorflow_version 2.x\nx = 1",
+            "from google.colab import drive, files\ndrive.mount('/content/drive')",
+            "import google.colab.drive\nfrom google.protobuf import message\nassert x",
+            "assert not [name for name in dir() if 'shears' in name]",
+        ]
+    )
+    assert stopped is None
+    assert [result.error for result in results] == [None] * 4
+    notebook = new_notebook(cells=[new_code_cell("%tensorflow_version 2.x\n1 + 1")])
+    done = execute(notebook)
+    assert done.cells[0].outputs[0].data["text/plain"] == "2"
+    assert done.cells[0].execution_count == 1
 
 
 def test_messages_that_are_not_jupyters_and_deep_folders_do_no_harm():

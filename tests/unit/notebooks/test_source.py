@@ -102,6 +102,8 @@ def test_other_code_is_renamed_like_the_copies(definitions):
         "try:\n  %tensorflow_version 2.x\nexcept Exception:\n  pass",
         "!pip install a\nx = 1",
         "%%time\nx = 1",
+        "files = !ls\nx, y = %who",
+        "tf.nest?\n?tf\ntf.keras??\nx = 1",
     ],
 )
 def test_magics_are_no_syntax_errors(source):

@@ -3,6 +3,7 @@
 Without optimizers there are no numbers to recompute, so most leave that out.
 """
 
+import copy
 import hashlib
 import sys
 from typing import Any
@@ -124,6 +125,27 @@ def test_a_test_whose_checksum_is_another_one_was_edited():
         "cell test_GD: it was edited: its checksum does not match",
         "cell test_Adam: it was edited: its checksum does not match",
     ]
+
+
+@pytest.mark.usefixtures("no_numbers")
+def test_line_ends_are_no_edits():
+    original = quick(GD="a = 1\nGD = 1", test_SGD="assert SGD\nassert SGD")
+    content = sealed(copy.deepcopy(original))
+    for one in content["cells"]:
+        one["source"] = "".join(one["source"]).replace("\n", "\r\n")
+    found = problems(content, original=document(original))
+    assert not any("edited" in problem for problem in found)
+
+
+@pytest.mark.usefixtures("no_numbers")
+def test_banned_optimizers_are_found_in_what_is_not_python():
+    content = quick(GD="GD = (tf.compat.v1.train.AdamOptimizer(0.1)")
+    found = [p for p in problems(content) if p.startswith("cell GD")]
+    assert found[0].startswith("cell GD: not Python")
+    assert found[1].startswith("cell GD: found AdamOptimizer, expected none of")
+    shell = quick(GD="_ = !true\nGD = tf.compat.v1.train.AdamOptimizer")
+    found = [p for p in problems(shell) if p.startswith("cell GD")]
+    assert found[0].startswith("cell GD: found AdamOptimizer, expected none of")
 
 
 @pytest.mark.usefixtures("no_numbers")

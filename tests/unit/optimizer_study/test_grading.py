@@ -16,6 +16,7 @@ from shears.runtime.errors import UserError
 from tests.unit.optimizer_study.course import (
     METHODS,
     by_id,
+    cell,
     course_notebook,
     document,
     write,
@@ -111,6 +112,38 @@ def test_a_right_notebook_has_all_points(tmp_path):
         (name, points, points, None) for name, points in POINTS.items()
     ]
     assert len(graded.notes) == 3 and all("the notebook" in n for n in graded.notes)
+
+
+TRAINABLE = """\
+    with tf.GradientTape() as tape:
+      current = loss(y, model(X))
+    return tape.gradient(current, model.trainable_variables)
+
+  def apply_gradient(self, grads, model):
+    for gradient, variable in zip(grads, model.trainable_variables):
+      variable.assign_sub(self.lr * gradient)
+"""
+
+
+@pytest.mark.slow
+def test_a_right_notebook_of_2020_has_all_points(tmp_path):
+    """Keras 2 lists a model's tf.Variables; Colab had a magic for TensorFlow 2."""
+    content = fill(document(course_notebook())).content
+    (first,) = (c for c in content["cells"] if "%tensorf" in "".join(c["source"]))
+    first["source"] = (
+        "%tensorflow_version 2.x\nimport tensorflow as tf\nimport numpy as np\n"
+        "from tensorflow.python.ops import math_ops\n"
+    )
+    given = "".join(by_id(course_notebook(), "GD")["source"]).partition("  def calc")[0]
+    ours = "".join(by_id(content, "GD")["source"])  # has what other cells use
+    by_id(content, "GD")["source"] = (
+        f"{ours}\n{given}  def calculate_gradient(self, X, y, model):\n{TRAINABLE}"
+    )
+    # A later import of the same name, to compare.
+    after = content["cells"].index(by_id(content, "test_SGD")) + 1
+    content["cells"].insert(after, cell("from tensorflow.keras.optimizers import SGD"))
+    graded = grade(content, tmp_path)
+    assert [test.problem for test in graded.tests] == [None] * 5, graded
 
 
 @pytest.mark.slow

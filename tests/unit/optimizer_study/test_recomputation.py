@@ -14,7 +14,7 @@ from shears.optimizer_study.course_notebook import POINTS
 from shears.optimizer_study.recomputation import ask, draw_problem, judge
 from shears.runtime.backend import tf
 
-NAMES = recomputation.NAMES
+NAMES = ("Linear", "loss", "GD", "SGD", "AdaGrad", "Adam")
 
 
 def displayed(names: dict[str, Any], problem: recomputation.Problem) -> dict[str, Any]:
@@ -32,18 +32,20 @@ def displayed(names: dict[str, Any], problem: recomputation.Problem) -> dict[str
 def verdicts(source: str = "", seed: int | None = None) -> dict[str, str | None]:
     """The verdicts on our own solutions, some of which are replaced."""
     names = {name: getattr(solutions, name) for name in NAMES}
-    theirs = tf.keras.optimizers.Optimizer
-    before = vars(theirs).copy()
+    watched = tf.keras.optimizers.Optimizer, tf.compat.v1.train.Optimizer
+    before = [vars(theirs).copy() for theirs in watched]
     scope = {"tf": tf, "np": np, **names}
     exec(source, scope)
     problem = draw_problem(None if seed is None else np.random.default_rng(seed))
     try:
         return judge(problem, displayed(scope, problem))
     finally:
-        for name in ("__init__", "apply", "apply_gradients"):
-            delattr(theirs, name)
-            if name in before:
-                setattr(theirs, name, before[name])
+        for theirs, kept in zip(watched, before, strict=True):
+            for name in ("__init__", "apply", "apply_gradients"):
+                if name in vars(theirs):
+                    delattr(theirs, name)
+                if name in kept:
+                    setattr(theirs, name, kept[name])
 
 
 def only(test: str, source: str) -> str:
@@ -90,6 +92,14 @@ def loss(y_true, y_pred):
             "tf.keras.losses.MeanSquaredError()(y_true, y_pred)",
         ),
         ("inputs @ tf.reshape(self.w, (2, 1)) + self.b", "np.mean((y_true-y_pred)**2)"),
+        (
+            "tf.reduce_sum(inputs * self.w, 1) + self.b",
+            "tf.reduce_mean(tf.square(tf.reshape(y_true, [-1]) - y_pred))",
+        ),
+        (
+            "tf.matmul(self.w, tf.transpose(inputs)) + self.b",
+            "tf.reduce_mean(tf.square(tf.transpose(y_true) - y_pred))",
+        ),
     ],
 )
 def test_models_of_usual_styles_are_right(call, loss):
@@ -130,6 +140,8 @@ RETURNS = {
     "[db, dw]": "db, dw = grads",
     "{'w': dw, 'b': db}": "dw, db = grads['w'], grads['b']",
     "(dw.numpy(), float(db))": "dw, db = grads",
+    "zip([dw, db], [model.w, model.b])": "dw, db = (g for g, _ in grads)",
+    "list(zip([dw, db], [model.w, model.b]))": "(dw, _), (db, _) = grads",
     "tf.concat([tf.reshape(dw, [-1]), [db]], 0)": "dw, db = grads[None, :2], grads[2]",
 }
 STEP = "model.w.assign_sub(self.lr * dw); model.b.assign_sub(self.lr * db)"
@@ -222,6 +234,15 @@ BIASED = ADAM.format(
             optimizer(
                 "GD",
                 "tf.keras.optimizers.SGD(self.lr).apply([dw, db], [model.w, model.b])",
+            ),
+            "it used one of TensorFlow's own optimizers",
+        ),
+        (
+            "Adam",
+            optimizer(
+                "Adam",
+                "self.o = getattr(self, 'o', None) or tf.compat.v1.train.AdamOptimizer("
+                "self.lr); self.o.apply_gradients([(dw, model.w), (db, model.b)])",
             ),
             "it used one of TensorFlow's own optimizers",
         ),

@@ -36,6 +36,7 @@ def test_the_description_names_versions_and_can_be_written():
     assert all(described[key] for key in described.keys() - {"commit"})
 
 
+@pytest.mark.skipif(not hasattr(os, "sched_getaffinity"), reason="not on macOS")
 def test_only_cores_that_the_process_may_use_are_counted(monkeypatch):
     given = os.sched_getaffinity(0)
     try:
@@ -48,7 +49,7 @@ def test_only_cores_that_the_process_may_use_are_counted(monkeypatch):
 
 
 @pytest.fixture
-def copied(tmp_path):
+def copied(tmp_path, own_git):
     """The module in a folder of its own, and git in that folder."""
     copy = Path(shutil.copy(machine.__file__, tmp_path))
     spec = importlib.util.spec_from_file_location("copied", copy)

@@ -119,7 +119,7 @@ def test_limits_are_no_higher_than_those_of_the_shell(tmp_path, limit, function,
     run = subprocess.run(
         [sys.executable, "-c", LIMITED, str(path), *map(str, limit), function],
         capture_output=True,
-        text=True,
+        encoding="utf-8",
         env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
     )
     assert run.stdout.startswith(found) and bool(run.stdout) == bool(found)

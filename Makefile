@@ -40,7 +40,7 @@ override READY := $(VENV)/installed
 
 # Scripts name the folder of their environment: a clone that was moved or copied needs
 # its own. So does one whose Python is gone.
-INSTALLED := $(shell ls -i $(READY) 2>/dev/null)
+INSTALLED := $(shell cat $(READY) 2>/dev/null)
 VERSION := import sys; print("%d.%d" % sys.version_info[:2])
 ifneq ($(wildcard $(READY)),)
 PLACE := $(shell sed -n 's/^command = .* //p' $(VENV)/pyvenv.cfg 2>/dev/null)
@@ -89,8 +89,9 @@ $(READY): $(LOCK) $(if $(UNUSABLE),always)
 	    "aarch64 and macOS on arm64" >&2; exit 1 ;; esac; \
 	"$$found" -c 'import sys; sys.exit(sys.prefix == sys.base_prefix)' && \
 	  found=$$("$$found" -c 'import sys; print(sys._base_executable)'); \
-	exec 9>$(VENV).lock; "$$found" -c 'import fcntl; fcntl.flock(9, fcntl.LOCK_EX)'; \
-	after=$$(ls -i $(READY) 2>/dev/null); \
+	exec 9>$(VENV).lock; \
+	"$$found" -c 'import fcntl; fcntl.flock(9, fcntl.LOCK_EX)' 2>/dev/null; \
+	after=$$(cat $(READY) 2>/dev/null); \
 	if [ -n "$$after" ] && [ "$$after" != "$(INSTALLED)" ]; then exit; fi; \
 	rm -rf $(VENV); \
 	"$$found" -m venv $(VENV) || { \
@@ -99,7 +100,7 @@ $(READY): $(LOCK) $(if $(UNUSABLE),always)
 	echo "Installing the packages of $(LOCK) into $(VENV) (a few minutes, once)"; \
 	$(call quietly,$(VENV),$(BIN)/python -m pip install --quiet \
 	  --disable-pip-version-check --require-hashes -r $(LOCK)) || exit 1; \
-	touch $@
+	echo "$$$$ $$(date)" >$@
 
 demo: $(READY)
 	$(BIN)/snakemake --cores $(CORES) --configfile config/demo.yaml

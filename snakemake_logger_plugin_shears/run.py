@@ -107,6 +107,7 @@ class Run:
         """Notes that a job begins, perhaps once more."""
         if self.planned and number not in {*self.planned, *self.jobs}:
             self.total += 1  # a refit's jobs are known only after the choice
+        self.total = max(self.total, len(self.jobs) + (number not in self.jobs))
         job = Job(number, rule, title or rule, Path(log), time.time())
         self.jobs[number] = job
         return job

@@ -43,8 +43,10 @@ def use_open_cache() -> None:
 
     It makes one there before it reads the workflow, and fails with a traceback.
     """
-    home = os.path.expanduser("~/.cache")
-    place = Path(os.environ.get("XDG_CACHE_HOME") or home).absolute()
-    existing = next(path for path in (place, *place.parents) if path.exists())
-    if not os.access(existing, os.W_OK):
+    home = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")
+    # Folders that another user made, with sudo for example, are closed, too.
+    place = Path(home, "snakemake/snakemake/source-cache/snakemake-runtime-cache")
+    place = place.absolute()
+    existing = next(p for p in (place, *place.parents) if os.path.exists(p))
+    if home.startswith("~") or not os.access(existing, os.W_OK):
         os.environ["XDG_CACHE_HOME"] = os.path.abspath(CACHE)

@@ -30,8 +30,13 @@ QUEUE = 4  # messages that may wait
 MESSAGE = 64 << 20  # bytes of one; a loop that prints sends tens of millions at once
 NOT_JUPYTERS = "it sent a message that is not Jupyter's"
 COLOUR = re.compile(r"\x1b\[[\d;]*m")
-#: Runs first, unseen. A notebook that was written in Colab may ask it for TensorFlow 2
-#: or for a drive; elsewhere, an unknown magic or module would end its first cell.
+#: Runs first, unseen: Colab's magic for TensorFlow 2 would end its cell elsewhere.
+MAGIC = """\
+get_ipython().register_magic_function(
+    lambda line: None, "line", "tensorflow_version"
+)
+"""
+#: Then, for a stranger's notebook: Colab's modules would, too.
 COLAB = """\
 def _shears_colab():
     import sys
@@ -43,8 +48,11 @@ def _shears_colab():
         sys.modules[f"google.colab.{name}"] = MagicMock()
         setattr(colab, name, sys.modules[f"google.colab.{name}"])
     sys.modules["google.colab"] = colab
-    magics = get_ipython().register_magic_function
-    magics(lambda line: None, "line", "tensorflow_version")
+    try:
+        import google
+        google.colab = colab
+    except ImportError:
+        pass
 
 _shears_colab()
 del _shears_colab
@@ -121,10 +129,11 @@ class _Client(NotebookClient):
         notebook: NotebookNode,
         watch: Watch,
         walls: Walls | None,
+        first: str,
         **options: Any,
     ):
         super().__init__(notebook, **options)
-        self.watch = watch
+        self.watch, self.first = watch, first
         self._walls = walls
         self.printed = 0
         self.finished: set[int] = set()
@@ -144,7 +153,7 @@ class _Client(NotebookClient):
         if self._walls:
             self.walls = self._walls.standing(self.watch.folder)
         client: Any = self.kc
-        client.execute(COLAB, silent=True, store_history=False)
+        client.execute(self.first, silent=True, store_history=False)
 
     def _executed(
         self, cell: NotebookNode, cell_index: int, execute_reply: dict[str, Any]
@@ -179,6 +188,7 @@ def _client(
     notebook: NotebookNode,
     limits: Limits,
     *,
+    first: str = MAGIC,
     allow_errors: bool = False,
     variables: Mapping[str, str] | None = None,
     walls: Walls | None = None,
@@ -213,6 +223,7 @@ def _client(
             notebook,
             watch,
             walls,
+            first,
             km=manager,
             timeout=None,  # the watch has one for the whole notebook
             allow_errors=allow_errors,
@@ -318,7 +329,12 @@ def run_cells(
         walls: What locks them in, if they are a stranger's.
     """
     notebook = new_notebook(cells=[new_code_cell(source) for source in sources])
-    with _client(notebook, limits, allow_errors=True, walls=walls) as client:
+    # Who catches that there is no Colab does not want one.
+    guarded = any("google.colab" in text and "except" in text for text in sources)
+    first = MAGIC if guarded else MAGIC + COLAB
+    with _client(
+        notebook, limits, first=first, allow_errors=True, walls=walls
+    ) as client:
         results = []
         for number, cell in enumerate(notebook.cells):
             errors = [o for o in cell.outputs if o.output_type == "error"]

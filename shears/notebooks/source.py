@@ -11,8 +11,9 @@ PACKAGE = "shears"
 TENSORFLOW = f"{PACKAGE}.runtime.backend"  # its `tf` is TensorFlow itself
 #: Lines that begin with % or !, assign such a thing, or ask for help with ?.
 MAGIC = re.compile(
-    r"^([ \t\f]*(?:[\w, \t]+=[ \t]*)?)"
-    r"(?:[%!][^\r\n]*|\?{1,2}[^\r\n]+|[\w.*]+\?{1,2}[ \t]*$)",
+    # No two parts may match the same blanks: the time would be their number squared.
+    r"^([ \t\f]*(?:\w[\w, \t]*=[ \t]*)?)"
+    r"(?:[%!][^\r\n]*|\?{1,2}[^\r\n]+|[\w.*]+\?{1,2}[ \t]*(?=[\r\n]|\Z))",
     re.M,
 )
 NOTE_TO_TOOLS = re.compile(r"  # (?:type: ignore|noqa)\b.*$", re.M)

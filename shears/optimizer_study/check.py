@@ -49,10 +49,10 @@ OLD_KERAS = """\
 def _shears_old_keras():
     import sys
 
-    if "tensorflow" not in sys.modules or "_shears_old" in globals():
+    tf = sys.modules.get("tensorflow")
+    if tf is None or hasattr(tf.keras.Model, "_shears_old"):
         return
-    tf = sys.modules["tensorflow"]
-    globals()["_shears_old"] = True
+    tf.keras.Model._shears_old = True
 
     def list_plain(name):
         theirs = getattr(tf.keras.Model, name)
@@ -61,7 +61,9 @@ def _shears_old_keras():
             known = theirs.fget(self)
             if known or sys._getframe(1).f_globals.get("__name__") != "__main__":
                 return known
-            return [v for v in vars(self).values() if isinstance(v, tf.Variable)]
+            plain = [v for v in vars(self).values() if isinstance(v, tf.Variable)]
+            once = {id(v): v for v in plain}.values()
+            return [v for v in once if v.trainable or not name.startswith("train")]
 
         setattr(tf.keras.Model, name, property(found))
 

@@ -31,15 +31,10 @@ BANNED = {
     "optimizer_v2",
     "raw_ops",
 }
-#: Calls that look up what their argument names.
+#: Calls that look up what an argument names, and the place of that argument.
 LOOKUPS = {
-    "getattr",
-    "attrgetter",
-    "get",
-    "__import__",
-    "import_module",
-    "eval",
-    "exec",
+    **{"getattr": 1, "getattr_static": 1, "attrgetter": 0, "__getattribute__": 0},
+    **{"__import__": 0, "import_module": 0, "eval": 0, "exec": 0, "get": 0},
 }
 OPTIMIZERS = "shears.optimizer_study.optimizers"  #: our own
 
@@ -153,14 +148,26 @@ def _value(default: ast.expr) -> str:
         return "..."  # whatever it is, it is not the course's
 
 
-def _lookups(tree: ast.AST) -> Iterator[ast.AST]:
-    """Yields the expressions by which something may be looked up by its name."""
+def _lookups(tree: ast.AST) -> list[ast.AST]:
+    """Lists the expressions by which something may be looked up by its name.
+
+    If the name of a lookup is computed, but of a dictionary's ``get``, they are all
+    expressions.
+    """
+    found: list[ast.AST] = []
     for node in ast.walk(tree):
         if isinstance(node, ast.Subscript):
-            yield node.slice
+            found.append(node.slice)
         elif isinstance(node, ast.Call):
-            if ast.unparse(node.func).rpartition(".")[2] in LOOKUPS:
-                yield from node.args
+            called = getattr(node.func, "attr", getattr(node.func, "id", ""))
+            if called in LOOKUPS:
+                names = node.args[LOOKUPS[called] :][:1]
+                found += names
+                if called != "get" and not all(
+                    isinstance(name, ast.Constant) for name in names
+                ):
+                    return [*ast.walk(tree)]
+    return found
 
 
 def banned_words(source: str) -> set[str]:

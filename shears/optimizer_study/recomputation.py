@@ -64,7 +64,7 @@ def _shears_ask(text):
     def parts_of(grads):
         parts = tf.nest.flatten(grads)
         # Pairs of gradients and variables are what Keras' apply_gradients takes.
-        alone = [part for part in parts if not isinstance(part, tf.Variable)]
+        alone = [part for part in parts if not hasattr(part, "assign")]
         try:
             return [numbers(part) for part in alone or parts][:8]
         except Exception:

@@ -87,20 +87,27 @@ def test_cells_after_one_that_fails_run_too():
 
 
 def test_what_a_notebook_asks_colab_for_does_not_end_its_cell():
-    results, stopped, _ = run_cells(
-        [
-            "%tensorflow_version 2.x\nx = 1",
-            "from google.colab import drive, files\ndrive.mount('/content/drive')",
-            "import google.colab.drive\nfrom google.protobuf import message\nassert x",
-            "assert not [name for name in dir() if 'shears' in name]",
-        ]
-    )
+    cells = [
+        "%tensorflow_version 2.x\nx = 1",
+        "from google.colab import drive, files\ndrive.mount('/content/drive')",
+        "import google.colab\ngoogle.colab.drive.mount('/content/drive')",
+        "import google.colab.drive\nfrom google.protobuf import message\nassert x",
+        "assert not [name for name in dir() if 'shears' in name]",
+    ]
+    results, stopped, _ = run_cells(cells)
     assert stopped is None
-    assert [result.error for result in results] == [None] * 4
+    assert [result.error for result in results] == [None] * 5
+    guarded = "try:\n  import google.colab\nexcept ImportError:\n  print('no Colab')"
+    results, _, _ = run_cells([guarded, "import google.colab"])
+    assert "ModuleNotFoundError" in str(results[1].error)
     notebook = new_notebook(cells=[new_code_cell("%tensorflow_version 2.x\n1 + 1")])
     done = execute(notebook)
     assert done.cells[0].outputs[0].data["text/plain"] == "2"
     assert done.cells[0].execution_count == 1
+    # Ours say where they are.
+    notebook = new_notebook(cells=[new_code_cell("import google.colab")])
+    with pytest.raises(UserError, match="ModuleNotFoundError"):
+        execute(notebook)
 
 
 def test_messages_that_are_not_jupyters_and_deep_folders_do_no_harm():

@@ -104,6 +104,7 @@ def test_other_code_is_renamed_like_the_copies(definitions):
         "%%time\nx = 1",
         "files = !ls\nx, y = %who",
         "tf.nest?\n?tf\ntf.keras??\nx = 1",
+        "tf.nest?\r\nx = 1",
     ],
 )
 def test_magics_are_no_syntax_errors(source):
@@ -119,6 +120,12 @@ def test_a_line_that_begins_with_a_percent_sign_may_be_python():
 def test_what_is_not_python_is_a_syntax_error(source):
     with pytest.raises(SyntaxError):
         parse_cell(source)
+
+
+@pytest.mark.parametrize("long", [" " * 300_000, "a, " * 100_000, "\t=" * 100_000])
+def test_a_long_line_takes_no_longer_than_its_length(long):
+    with pytest.raises(SyntaxError):  # a quadratic search would take minutes
+        parse_cell(f"{long}a b\n%magic")
 
 
 def test_lines_are_split_where_pythons_parser_counts_them():

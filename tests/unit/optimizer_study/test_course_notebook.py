@@ -106,6 +106,7 @@ def test_our_notebook_has_the_courses_cells_and_is_committed_open():
         "print('Optimizer')",
         "class Adam:\n  def __init__(self): self.name = 'AdamOptimizer'",
         "d = {'optimizers': 1}",
+        "name = 'AdamOptimizer'; rate = rates.get(name)",
         'def f():\n  """Optimizer"""',
         "tf.compat.v1.assign_sub(w, tf.compat.v1.random_uniform([3]))",
         "optimizers = [gd, sgd]\nfor o in optimizers: o()",
@@ -127,6 +128,8 @@ def test_our_own_module_and_texts_are_not_banned(source):
         "import keras.optimizers as k",
         "getattr(tf.keras, 'optimizers')",
         "vars(tf.keras)['optimizers']",
+        "n = 'raw_ops'; getattr(tf, n).ResourceApplyAdam",
+        "n = 'raw_ops'; tf.__getattribute__(n)",
         "importlib.import_module('tensorflow.keras.optimizers')",
         "from tensorflow.compat.v1.train import Optimizer as O",
         "from tensorflow.python.keras.optimizer_v2 import adam",
@@ -138,3 +141,10 @@ def test_our_own_module_and_texts_are_not_banned(source):
 )
 def test_the_search_for_banned_names_finds_them(source):
     assert banned_names(source)
+
+
+@pytest.mark.parametrize(
+    "source", ["x" + ".a()" * 900, f"(0x{'f' * 5000}).f()", "getattr(" * 90 + ")" * 90]
+)
+def test_the_search_copes_with_any_code(source):
+    assert not banned_names(source)

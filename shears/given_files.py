@@ -116,7 +116,10 @@ def read_images_of(data: str, split: str = "test", *, given: bool) -> Split:
     try:
         named = data.endswith((".h5", ".hdf5")) and not os.path.isdir(data)
         if is_hdf5(data) or (named and not is_archive(data)):
-            return read_split(data, split)
+            found = read_split(data, split)
+            if not len(found.labels):
+                raise UserError(f"{data}: its {split} split has no images")
+            return found
         return read_archive(data)[split == "test"]
     except OSError as error:
         refusal = UserError(f"{error.filename or data}: {error.strerror or error}")

@@ -49,7 +49,7 @@ def read_split(path: str | Path, name: str) -> Split:
         with open_hdf5(path) as file:
             images, labels = file[f"{name}/images"], file[f"{name}/labels"]
             # Before they are read: a file of a kilobyte may claim to hold terabytes.
-            if not 0 < len(labels) <= MOST_IMAGES or labels.ndim != 1:
+            if labels.ndim != 1 or len(labels) > MOST_IMAGES:
                 raise ValueError(f"labels of shape {labels.shape}")
             if images.shape != (len(labels), 32, 32, 3):
                 raise ValueError(f"images of shape {images.shape}")

@@ -109,6 +109,14 @@ def test_of_an_archive_the_split_is_taken(monkeypatch, tmp_path):
         assert read_images_of(str(tmp_path), split, given=True) == split
 
 
+def test_a_split_without_images_is_refused(tmp_path):
+    path = tmp_path / "data.h5"
+    none = Split(np.zeros((0, 32, 32, 3), np.uint8), np.zeros(0, np.uint8))
+    write_dataset(path, {"test": none})
+    with pytest.raises(RefusedFile, match="its test split has no images"):
+        read_images_of(str(path), given=True)
+
+
 def test_an_archive_is_known_by_its_contents_whatever_its_name(monkeypatch, tmp_path):
     monkeypatch.setattr("shears.given_files.read_archive", lambda _: ("train", "test"))
     path = tmp_path / "data.h5"

@@ -399,7 +399,7 @@ def test_a_refit_says_what_it_may_claim(folder, without_files):
     finally:
         write_json(path, manifest)
     for text in (
-        "on all 50,000 images. The candidate was chosen by the run that kept 5,000 of",
+        "on 50,000 images. The candidate was chosen by the run that kept 5,000 of",
         "the refit inherits its place",
         "no validation result of its own is shown",
         "those of the chosen candidate, and for the refit an estimate",

@@ -158,8 +158,12 @@ def test_the_next_copy_starts_however_one_ends(file, copies, function, limits, m
 
 
 def test_a_new_original_takes_the_place_of_one_that_was_killed(file, copies):
-    children = psutil.Process().children()
-    before = [child for child in children if "copy_itself" in child.cmdline()[-1]]
+    before = [
+        child
+        for child in psutil.Process().children()
+        if child.status() != psutil.STATUS_ZOMBIE
+        and "copy_itself" in child.cmdline()[-1]
+    ]
     for process in before:
         process.kill()
         process.wait()

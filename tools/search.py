@@ -19,7 +19,6 @@ from optuna.storages.journal import JournalFileBackend
 
 from shears.data.dataset import Split, read_split
 from shears.data.splits import split_off
-from shears.data.views import split_views
 from shears.plan import plan
 from shears.pruning.rounds import RoundSpec, plan_round
 from shears.runtime.device import choose_precision, prepare
@@ -84,10 +83,11 @@ def main() -> None:
         rows = split_off(numbered, options.images, options.seed)[1].images
     training = Split(whole.images[rows], whole.labels[rows])
     validation = read_split(results / "dataset.h5", "validation")
-    parts = split_views(config.views.count) if method.teacher == "strong" else []
-    files = [
-        results / f"teacher/teacher_logits_{i + 1}.h5" for i, _ in enumerate(parts)
-    ]
+    files: list[Path] = []
+    if method.teacher == "strong":  # as many files as the run has
+        first = results / "teacher/teacher_logits_1.h5"
+        found = first.parent.glob("teacher_logits_*.h5")
+        files = sorted(found, key=lambda p: int(p.stem.rpartition("_")[2])) or [first]
     soft_targets = read_soft_targets(files, len(whole.labels))
     if soft_targets:
         if soft_targets.mixed:  # with images that are not among those selected

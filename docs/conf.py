@@ -74,7 +74,7 @@ napoleon_attr_annotations = False  # the signatures of the classes have them
 nitpick_ignore_regex = [
     (
         "py:.*|any",
-        r"(argparse|ast|collections|datetime|io|pathlib|posix|types|typing)\..+"
+        r"(argparse|ast|collections|datetime|io|pathlib|posix|tarfile|types|typing)\..+"
         r"|shears\.pruning\.mask_plan\.(Form|Other)"  # type variables
         r"|(altair|h5py|keras|matplotlib|nbformat|numpy|pydantic\w*|requests|tensorflow|tf)\..+",
     ),

@@ -43,8 +43,8 @@ WRONG_OPTIMIZERS: Bodies = {
     ("Adam", "apply_gradient"): "descend(self.lr / 1000, grads, model)",
 }
 #: Runs before a solution cell. The notebook is from 2020: Keras 2 lists a model's
-#: tf.Variables, Keras 3 does not, so ``model.trainable_variables`` would be empty. Keras
-#: itself, which cannot train them, still does not see them.
+#: tf.Variables, Keras 3 does not, so ``model.trainable_variables`` would be empty.
+#: Keras itself, which cannot train them, still does not see them.
 OLD_KERAS = """\
 def _shears_old_keras():
     import sys

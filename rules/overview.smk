@@ -36,9 +36,9 @@ def work_of(job) -> Work:
     """Describes what a job does, for the forecast."""
     name, threads = job.name, job.threads
     settings = job.params.get("settings")
-    refit, rule = name in REFITS, REFITS.get(name, name)
+    refit, stage = name in REFITS, REFITS.get(name, name)
     images = PLAN.all_images if refit else PLAN.training_images
-    if rule in TRAINED:
+    if stage in TRAINED:
         return training_work(
             name,
             threads,
@@ -49,9 +49,9 @@ def work_of(job) -> Work:
             resumes=job.params.checkpoint,
             code=job.params.code,
         )
-    if rule in ("save_teacher_logits", "save_baseline_logits"):
+    if stage in ("save_teacher_logits", "save_baseline_logits"):
         views = len(VIEWS[int(job.wildcards.part) - 1])
-        if rule == "save_teacher_logits":
+        if stage == "save_teacher_logits":
             recipe = PLAN.teacher_recipe()
             by = dict(width=CONFIG.teacher.width, networks=CONFIG.teacher.count)
         else:

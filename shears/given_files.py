@@ -7,7 +7,7 @@ from functools import partial
 from shears.data.archives import is_archive
 from shears.data.cifar10 import read_archive
 from shears.data.dataset import Split, read_split
-from shears.runtime.errors import MachineError, RefusedFile, UserError
+from shears.runtime.errors import RefusedFile, UserError
 from shears.runtime.hdf5 import is_hdf5
 from shears.runtime.paths import expand_of
 from shears.weight_files.reader import LIMITS, WeightsFile, read_weights_file
@@ -60,12 +60,7 @@ def read_given(path: str, options: argparse.Namespace) -> WeightsFile:
         processor=options.max_seconds,
         wall=3 * options.max_seconds,
     )
-    try:
-        return read_weights_file(path, limits)
-    except MachineError:
-        raise
-    except UserError as error:
-        raise RefusedFile(str(error)) from None
+    return read_weights_file(path, limits)
 
 
 def positive(text: str) -> int:

@@ -11,7 +11,7 @@ from shears.evaluation.score import LEAST_ACCURACY, score
 from shears.model.architecture import PARAMETERS
 from shears.model.numpy_forward import logits, predictions
 from shears.model.parameters import Parameters
-from shears.runtime.errors import MachineError, UserError, printable
+from shears.runtime.errors import RefusedFile, UserError, printable
 from shears.weight_files.reader import WeightsFile, read_weights_file
 
 NAME = "my_model_weights.h5"  # what the assignment asks for
@@ -112,9 +112,7 @@ def grade(
         path = find_file(submission, NAME, SUFFIXES)
         name = str(path.relative_to(submission))
         contents = read_weights_file(path)
-    except MachineError:
-        raise
-    except UserError as error:
+    except RefusedFile as error:
         # The reader names the whole path, which is the grader's.
         text = str(error).removeprefix(printable(f"{submission}/"))
         refusal = Test(ACCEPTED, False, 0, 0, text)

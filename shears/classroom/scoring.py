@@ -20,7 +20,7 @@ import numpy as np
 from shears.data.dataset import Split
 from shears.model.parameters import Parameters
 from shears.runtime.code_digest import code_digest
-from shears.runtime.errors import MachineError, UserError, without_name
+from shears.runtime.errors import RefusedFile, UserError, without_name
 from shears.runtime.files import checksum, write_json
 from shears.runtime.walls import Copies, Limits
 from shears.weight_files.reader import LIMITS, WeightsFile, read_weights_file
@@ -89,20 +89,20 @@ def _digest(array: np.ndarray) -> str:
 
 
 def _fingerprint(path: Path) -> tuple[str, int]:
-    """Returns a file's sha256 and size; raises `UserError` if it cannot be read."""
+    """Returns a file's sha256 and size; raises `RefusedFile` if it cannot be read."""
     try:
         return checksum(path), os.path.getsize(path)
     except OSError as error:
-        raise UserError(str(error.strerror or error)) from None
+        raise RefusedFile(str(error.strerror or error)) from None
+    except UserError as error:
+        raise RefusedFile(str(error)) from None
 
 
 def _score(path: Path, known: Scored, tester: _Tester, read: Reader) -> Scored:
     """Reads and scores a file, of which sha256 and size are known."""
     try:
         parameters = read(path).parameters
-    except MachineError:
-        raise
-    except UserError as error:
+    except RefusedFile as error:
         return replace(known, refused=without_name(path, error))
     result = tester.score(parameters)
     names = {field.name for field in fields(Scored)}
@@ -171,10 +171,8 @@ def score_files(
                     continue
                 scored = _score(path, known, tester, read)
                 if _fingerprint(path) != (known.sha256, known.bytes):
-                    raise UserError("it changed while it was read; run again")
-            except MachineError:
-                raise
-            except UserError as error:
+                    raise RefusedFile("it changed while it was read; run again")
+            except RefusedFile as error:
                 yield path, Scored("", 0, without_name(path, error)), False
                 continue
             if scored.refused is None:

@@ -8,7 +8,7 @@ import os
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from shears.runtime.errors import UserError, brief
+from shears.runtime.errors import RefusedFile, UserError, brief
 
 MOST_FILES = 10_000  #: files and folders that are looked at
 
@@ -98,22 +98,22 @@ def find_file(folder: Path, expected: str, suffixes: tuple[str, ...]) -> Path:
         suffixes: As for `find_candidates`.
 
     Raises:
-        UserError: There is none, or more than one. One line says what was found.
+        RefusedFile: There is none, or more than one. One line says what was found.
     """
     try:
         places = [(entry.name, entry) for entry in visible(folder)]
         found = find_candidates(places, expected, suffixes)
     except UserError as error:
-        raise UserError(f"{error}, expected your file alone") from None
+        raise RefusedFile(f"{error}, expected your file alone") from None
     except OSError as error:
-        raise UserError(f"your upload cannot be read: {error.strerror}") from None
+        raise RefusedFile(f"your upload cannot be read: {error.strerror}") from None
     paths = [Path(e.path) for _, e in found if e.is_file(follow_symlinks=False)]
     if len(paths) == 1:
         return paths[0]
     if not paths:
-        raise UserError(f"found no {expected} in your upload, and no other such file")
+        raise RefusedFile(f"found no {expected} in your upload, and no other such file")
     names = ", ".join(str(path.relative_to(folder)) for path in paths[:10])
-    raise UserError(
+    raise RefusedFile(
         f"found {len(paths)} files ({brief(names, 300)}), expected one: upload "
         f"{expected} alone"
     )

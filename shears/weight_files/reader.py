@@ -26,7 +26,7 @@ import numpy as np
 
 from shears.model.architecture import PARAMETERS
 from shears.model.parameters import Parameters
-from shears.runtime.errors import UserError, brief
+from shears.runtime.errors import MachineError, RefusedFile, UserError, brief
 from shears.runtime.files import open_regular
 from shears.runtime.hdf5 import open_hdf5
 from shears.runtime.walls import Limits, Start, call, start_python
@@ -298,27 +298,29 @@ def read_weights_file(
         start: How the process that reads it is started.
 
     Raises:
-        UserError: It cannot be read, does not hold exactly the fixed network's weights,
-            or reading it came to a limit. The error names it.
+        RefusedFile: It cannot be read, does not hold exactly the fixed network's
+            weights, or reading it came to a limit. The error names it.
         MachineError: It cannot be read here and now, which is not its fault.
     """
     try:
         with open_regular(path, f"{EXPECTED}: {ADVICE}") as file:
             try:
                 return _parse(call(f"{__name__}:answer", file, limits, start))
+            except MachineError as error:
+                raise MachineError(f"{path}: {error}") from error
             except UserError as error:
-                raise type(error)(f"{path}: {error}") from error
+                raise RefusedFile(f"{path}: {error}") from error
     except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
-        raise UserError(
+        raise RefusedFile(
             f"{path}: reading it gave no network: it is damaged or made to do harm"
         ) from None
     except OSError as error:
         if os.path.exists(f"{path}.index"):
-            raise UserError(
+            raise RefusedFile(
                 f"{path}: found a checkpoint of TensorFlow, expected {EXPECTED}: "
                 f"restore it and {ADVICE}"
             ) from None
-        raise UserError(
+        raise RefusedFile(
             f"{path}: {error.strerror or error}; expected {EXPECTED}"
         ) from None
 

@@ -12,6 +12,7 @@ import pytest
 from shears.classroom import scoring
 from shears.classroom.scoring import score_files
 from shears.evaluation.grading import GradedNetwork
+from shears.runtime.errors import UserError
 from shears.weight_files.canonical import write_weights
 from tests.conftest import make_parameters
 from tests.unit.evaluation.test_grading import make_split
@@ -93,6 +94,14 @@ def test_nothing_new_needs_no_test_images(folder):
 
     again = score(paths, folder, test=fail)
     assert [s for _, s, _ in again] == [s for _, s, _ in first]
+
+
+def test_test_images_that_cannot_be_read_are_no_fault_of_a_file(folder):
+    def broken():
+        raise UserError("the test images cannot be read")
+
+    with pytest.raises(UserError, match="the test images"):
+        score(names(folder, "good"), folder, test=broken)
 
 
 def test_a_file_that_another_program_had_open_is_scored_by_the_next_run(folder):

@@ -79,7 +79,7 @@ def draw_latency(about: Mapping[str, Any], names: Sequence[str], rows: Rows) -> 
         "latency",
         "Accuracy against latency",
         f"One image at a time, in one thread: {' or '.join(runtimes)} on the compacted "
-        f"network. {mixed}Timed apart from the table, so numbers can differ a little. A "
-        "ring marks the chosen candidate.",
+        f"network. {mixed}Each was timed alone, so numbers differ a little from those "
+        "in the table. A ring marks the chosen candidate.",
         [marks.properties(height=300)],
     )

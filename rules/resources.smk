@@ -6,7 +6,7 @@ from shears.runtime.machine import find_gpus
 from shears.runtime.slurm import check_slurm, end_on_signals, find_slurm_gpus
 
 # Images per second: less than half of 1,400, the speed of the slower of two machines in
-# float32 with two threads (docs/results.md).
+# float32 with two threads (docs/scaling.md).
 SLOWEST = 600
 
 

@@ -123,9 +123,9 @@ def page_text() -> str:
         "config/NAME.yaml`. A comment at the top of each says what it is for. "
         "A run without `--configfile` uses `config.yaml` alone.\n\n"
         "All keys are listed here. `make schema` writes this page from the classes in "
-        "[shears/config.py](../shears/config.py). A default is what a key has if neither "
-        "`config.yaml` nor your file has it; `config.yaml` sets many keys to other "
-        "values.\n\n## The top level\n\n",
+        "[shears/config.py](../shears/config.py). A default is what a key has if "
+        "neither `config.yaml` nor your file has it; `config.yaml` sets many keys to "
+        "other values.\n\n## The top level\n\n",
         table(schema, schema["$defs"]),
     ]
     for title, name in SECTIONS.items():

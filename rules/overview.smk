@@ -94,6 +94,8 @@ def tell_of_run(jobs, needed) -> None:
     needed = [job for job in needed if job.log]
     works = [work_of(job) for job in needed]
     kept = [job.name for job in set(jobs) - set(needed) if job.log]
+    if any(work.name in REFITS for work in works):  # a part of one keeps no refit
+        kept = [name for name in kept if name not in REFITS]
     tell(f"makes: {name_jobs([work.name for work in works]) or 'files'}")
     if kept:
         tell(f"keeps: {name_jobs(kept)}")

@@ -311,7 +311,9 @@ def describe(before: Plan, after: Plan, file: str | Path) -> str:
     decision: Any = read_json(file)[budget]
     if not isinstance(decision, dict):  # set by hand
         decision = {"factor": decision}
-    if decision.get("trainings") == _describe_trainings(before):
+    if "trainings" not in decision:
+        text = f"scaled for {budget} by {decision['factor']:.3g}, as {file} says"
+    elif decision["trainings"] == _describe_trainings(before):
         seconds = decision["seconds"]["after"]
         fits = "fits" if seconds <= parse_budget(budget) else "does not fit"
         text = (

@@ -184,7 +184,8 @@ def forecast(
     Args:
         works: The jobs.
         gpus: GPUs that a training job has.
-        measured: Whether steps are measured, which takes some 10 seconds.
+        measured: Whether steps are measured, which takes some 10
+            seconds for each number of threads.
 
     Raises:
         UserError: The measurement failed.

@@ -18,7 +18,7 @@ class Planned:
 
     Attributes:
         seconds: How long it takes.
-        share: The share of the machine that it takes meanwhile.
+        share: The share of `seconds` by which it makes the run longer.
         kind: Jobs of a kind are wrong by the same factor: "teacher", "student", "".
     """
 

@@ -127,8 +127,7 @@ def _read_members(path: Path) -> Iterator[_Batch]:
                     continue
                 form, batch = _MEMBERS[name]
                 where = f"{path}, member {name}"
-                regular = member.isreg() and not member.issparse()
-                form.check(where, regular=regular, size=member.size)
+                form.check(where, regular=member.isreg(), size=member.size)
                 if unpacked := archive.extractfile(member):
                     split = form.decode(unpacked.read(), where)
                     yield _Batch(form, batch, where, split)

@@ -19,7 +19,7 @@ import secrets
 import shutil
 import stat
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -261,10 +261,10 @@ def verify(path: str | Path) -> None:
 
 def known_checksum(path: str | Path) -> str:
     """Returns the sha256 beside a file, or computes it if there is none."""
-    try:
-        return _read_text(_seal(Path(path))).split()[0]
-    except (OSError, UserError, IndexError):
-        return checksum(path)
+    with suppress(OSError, UserError):
+        if known := re.match(r"[0-9a-f]{64}\b", _read_text(_seal(Path(path)))):
+            return known[0]
+    return checksum(path)
 
 
 def read_json(path: str | Path) -> dict[str, Any]:

@@ -310,6 +310,10 @@ def read_weights_file(
                 raise MachineError(f"{path}: {error}") from error
             except UserError as error:
                 raise RefusedFile(f"{path}: {error}") from error
+    except (MachineError, RefusedFile):
+        raise
+    except UserError as error:  # no regular file
+        raise RefusedFile(str(error)) from None
     except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
         raise RefusedFile(
             f"{path}: reading it gave no network: it is damaged or made to do harm"

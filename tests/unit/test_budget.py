@@ -171,7 +171,8 @@ def test_a_factor_for_other_settings_is_kept_but_not_said_to_fit(tmp_path):
     file.write_text('{"30min": 0.5}', encoding="utf-8")
     forget_checksum(file)
     after = keep_to_budget(more, file, threads=2, measuring=None)
-    assert "scaled for 30min by 0.5" in describe(more, after, file)
+    said = describe(more, after, file)
+    assert "scaled for 30min by 0.5" in said and "other settings" not in said
 
 
 def test_the_logits_of_a_baseline_that_teaches_take_time():

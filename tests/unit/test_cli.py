@@ -119,6 +119,12 @@ def test_a_bad_file_gives_exit_code_2_and_one_line(capsys, folder, tmp_path):
         assert err.count("\n") == 1
 
 
+def test_a_folder_in_place_of_a_file_is_refused(capsys, tmp_path):
+    code, out, err = run(capsys, "inspect", tmp_path)
+    assert (code, out) == (2, "")
+    assert err.startswith(f"refused: {tmp_path}: found a folder, expected ")
+
+
 @pytest.mark.parametrize("kind", ["archive", "folder"])
 def test_score_reads_the_python_version(capsys, folder, tmp_path, monkeypatch, kind):
     monkeypatch.setattr(cifar10, "ROWS", 30)

@@ -116,6 +116,13 @@ def test_a_fifo_in_place_of_a_checksum_does_not_hang(tmp_path, read):
             read(tmp_path / "a")
 
 
+@pytest.mark.parametrize("content", [b"", b"rubbish  a\n", b"\xff\x00", b"a" * 65])
+def test_a_damaged_checksum_file_is_no_checksum(tmp_path, content):
+    write_bytes(tmp_path / "a", b"new")
+    (tmp_path / ".a.sha256").write_bytes(content)
+    assert known_checksum(tmp_path / "a") == checksum(tmp_path / "a")
+
+
 def test_only_regular_files_are_opened(tmp_path, precious):
     with open_regular(precious) as file:
         assert file.read() == b"precious"

@@ -39,11 +39,13 @@ get_ipython().register_magic_function(
 #: Then, for a stranger's notebook: Colab's modules would, too.
 COLAB = """\
 def _shears_colab():
+    import importlib.machinery
     import sys
     import types
     from unittest.mock import MagicMock
 
     colab = types.ModuleType("google.colab")
+    colab.__spec__ = importlib.machinery.ModuleSpec("google.colab", None)
     for name in ("auth", "data_table", "drive", "files", "output", "userdata"):
         sys.modules[f"google.colab.{name}"] = MagicMock()
         setattr(colab, name, sys.modules[f"google.colab.{name}"])
@@ -329,9 +331,9 @@ def run_cells(
         walls: What locks them in, if they are a stranger's.
     """
     notebook = new_notebook(cells=[new_code_cell(source) for source in sources])
-    # Who catches that there is no Colab does not want one.
-    guarded = any("google.colab" in text and "except" in text for text in sources)
-    first = MAGIC if guarded else MAGIC + COLAB
+    # Who asks whether there is a Colab, or catches that there is none, wants none.
+    asked = re.compile(r"^(?:import|from)\s+google\.colab\b", re.MULTILINE)
+    first = MAGIC + COLAB if any(map(asked.search, sources)) else MAGIC
     with _client(
         notebook, limits, first=first, allow_errors=True, walls=walls
     ) as client:

@@ -30,6 +30,7 @@ BANNED = {
     "optimizer_v1",
     "optimizer_v2",
     "raw_ops",
+    "gen_training_ops",
 }
 #: Calls that look up what an argument names, and the place of that argument.
 LOOKUPS = {
@@ -152,27 +153,46 @@ def _lookups(tree: ast.AST) -> list[ast.AST]:
     """Lists the expressions by which something may be looked up by its name.
 
     If the name of a lookup is computed, but of a dictionary's ``get``, they are all
-    expressions.
+    expressions. They are, too, if getattr and the like are passed on.
     """
     found: list[ast.AST] = []
+    called_by_name = set()
     for node in ast.walk(tree):
+        computed = False
         if isinstance(node, ast.Subscript):
             found.append(node.slice)
+            of = node.value.func if isinstance(node.value, ast.Call) else node.value
+            computed = _last_name(of) in {"vars", "__dict__"}
+            computed &= not isinstance(node.slice, ast.Constant)
         elif isinstance(node, ast.Call):
-            called = getattr(node.func, "attr", getattr(node.func, "id", ""))
+            called_by_name.add(id(node.func))
+            called = _last_name(node.func)
             if called in LOOKUPS:
                 names = node.args[LOOKUPS[called] :][:1]
+                names += [keyword.value for keyword in node.keywords]
                 found += names
-                if called != "get" and not all(
+                computed = called != "get" and not all(
                     isinstance(name, ast.Constant) for name in names
-                ):
-                    return [*ast.walk(tree)]
+                )
+        elif isinstance(node, ast.Name) and node.id in {"getattr", "import_module"}:
+            computed = id(node) not in called_by_name  # calls come before their parts
+        if computed:
+            return [*ast.walk(tree)]
     return found
 
 
+def _last_name(node: ast.AST) -> str:
+    """Returns what an expression calls or looks up, without what it is a part of."""
+    return getattr(node, "attr", getattr(node, "id", ""))
+
+
 def banned_words(source: str) -> set[str]:
-    """Finds the names of TensorFlow's own optimizers in what is not Python."""
-    words = set(re.findall(r"\w+", source))
+    """Finds TensorFlow's own optimizers in what is not Python, but for comments."""
+    code = re.sub(
+        r'("""|\'\'\').*?\1|#.*?$', "", source, flags=re.DOTALL | re.MULTILINE
+    )
+    used = re.findall(r"(?:\.|\bimport\s|\bfrom\s)\s*(\w+)|['\"](\w+)['\"]", code)
+    words = {word for pair in used for word in pair}
     return {word for word in words if word in BANNED or word.endswith("Optimizer")}
 
 
@@ -194,6 +214,7 @@ def banned_names(source: str) -> set[str]:
     }
     own |= {node.arg for node in ast.walk(tree) if isinstance(node, ast.arg)}
     lookups = set(map(id, _lookups(tree)))
+    lookups -= {id(n.value) for n in ast.walk(tree) if isinstance(n, ast.Expr)}
 
     def named(node: ast.AST) -> Iterator[str]:
         if isinstance(node, ast.Attribute):
@@ -206,8 +227,10 @@ def banned_names(source: str) -> set[str]:
         elif isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
         elif isinstance(node, ast.Constant) and isinstance(node.value, str):
-            if id(node) in lookups:
+            if id(node) in lookups and re.fullmatch(r"[\w.]+", node.value):
                 yield node.value
+            elif id(node) in lookups:  # code, for exec
+                yield from banned_words(node.value)
 
     banned = set()
     for node in ast.walk(tree):

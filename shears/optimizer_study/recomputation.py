@@ -62,10 +62,10 @@ def _shears_ask(text):
         return np.asarray(value, "float64").reshape(-1)[:64].tolist()
 
     def parts_of(grads):
-        parts = tf.nest.flatten(grads)
-        # Pairs of gradients and variables are what Keras' apply_gradients takes.
-        alone = [part for part in parts if not hasattr(part, "assign")]
         try:
+            parts = tf.nest.flatten(grads)
+            # Pairs of gradients and variables are what Keras' apply_gradients takes.
+            alone = [part for part in parts if not hasattr(part, "assign")]
             return [numbers(part) for part in alone or parts][:8]
         except Exception:
             return []

@@ -126,7 +126,8 @@ def _read_stage(base: Path, name: str, file: str) -> Stage | None:
     if not record and not checkpoint.is_file():
         return None
     written = (checkpoint, record_path(output))
-    changed = max(path.stat().st_mtime for path in written if path.is_file())
+    times = (path.stat().st_mtime for path in written if path.is_file())
+    changed = max(times, default=0.0)  # it may have just been finished or removed
     return Stage(name, False, read_checkpoint(checkpoint), epochs, changed)
 
 

@@ -7,6 +7,7 @@ from shears.optimizer_study.course_notebook import (
     GRADE_IDS,
     POINTS,
     banned_names,
+    banned_words,
     find_function,
     graded_cells,
     problems_of,
@@ -111,6 +112,9 @@ def test_our_notebook_has_the_courses_cells_and_is_committed_open():
         "tf.compat.v1.assign_sub(w, tf.compat.v1.random_uniform([3]))",
         "optimizers = [gd, sgd]\nfor o in optimizers: o()",
         "def plot(optimizers): return optimizers[0]",
+        'class A:\n  """Adam Optimizer"""\n  def f(self, n): return getattr(self, n)',
+        'def f(n):\n  """As tf.keras.optimizers does"""\n  return getattr(m, n)',
+        "history['Adam Optimizer'].append(getattr(m, n))",
     ],
 )
 def test_our_own_module_and_texts_are_not_banned(source):
@@ -131,6 +135,12 @@ def test_our_own_module_and_texts_are_not_banned(source):
         "n = 'raw_ops'; getattr(tf, n).ResourceApplyAdam",
         "n = 'raw_ops'; tf.__getattribute__(n)",
         "importlib.import_module('tensorflow.keras.optimizers')",
+        "importlib.import_module(name='tensorflow.keras.optimizers')",
+        "g = getattr; g(tf, 'raw_ops')",
+        "functools.partial(getattr, tf)('raw_ops')",
+        "n = 'raw_ops'; vars(tf)[n].ResourceApplyAdam",
+        "exec('a = tf.keras.optimizers.Adam(0.1)')",
+        "from tensorflow.python.ops import gen_training_ops",
         "from tensorflow.compat.v1.train import Optimizer as O",
         "from tensorflow.python.keras.optimizer_v2 import adam",
         "tf.raw_ops.ResourceApplyAdam(var=w)",
@@ -141,6 +151,19 @@ def test_our_own_module_and_texts_are_not_banned(source):
 )
 def test_the_search_for_banned_names_finds_them(source):
     assert banned_names(source)
+
+
+@pytest.mark.parametrize(
+    ("source", "found"),
+    [
+        ("%%time\nprint(1\n% x)  # Adam Optimizer, as in tf.keras.optimizers", set()),
+        ('f(\n"""Like tf.keras.optimizers"""', set()),
+        ("f(\nfrom tensorflow.keras.optimizers import Adam  # why not", {"optimizers"}),
+        ("f(\nvars(tf)['raw_ops']", {"raw_ops"}),
+    ],
+)
+def test_comments_and_docstrings_are_not_searched_in_what_is_not_python(source, found):
+    assert banned_words(source) == found
 
 
 @pytest.mark.parametrize(

@@ -44,33 +44,57 @@ WRONG_OPTIMIZERS: Bodies = {
 }
 #: Runs before a solution cell. The notebook is from 2020: Keras 2 lists a model's
 #: tf.Variables, Keras 3 does not, so ``model.trainable_variables`` would be empty.
-#: Keras itself, which cannot train them, still does not see them.
+#: Keras itself, which cannot train them, still does not see them. The old names of the
+#: squared error and of NumPy's types are there, too.
 OLD_KERAS = """\
 def _shears_old_keras():
+    import importlib
     import sys
+    import numpy as np
+    import tensorflow as tf
 
-    tf = sys.modules.get("tensorflow")
-    if tf is None or hasattr(tf.keras.Model, "_shears_old"):
+    Model = tf.keras.Model
+    if hasattr(Model, "_shears_old"):
         return
-    tf.keras.Model._shears_old = True
+    Model._shears_old = True
+
+    def plain(model):
+        values = [v for v in vars(model).values() if isinstance(v, tf.Variable)]
+        return list({id(v): v for v in values}.values())
 
     def list_plain(name):
-        theirs = getattr(tf.keras.Model, name)
+        theirs = getattr(Model, name)
 
         def found(self):
             known = theirs.fget(self)
             if known or sys._getframe(1).f_globals.get("__name__") != "__main__":
                 return known
-            plain = [v for v in vars(self).values() if isinstance(v, tf.Variable)]
-            once = {id(v): v for v in plain}.values()
-            return [v for v in once if v.trainable or not name.startswith("train")]
+            return [v for v in plain(self) if v.trainable or name[0] != "t"]
 
-        setattr(tf.keras.Model, name, property(found))
+        setattr(Model, name, property(found))
 
     for name in ("variables", "trainable_variables", "weights", "trainable_weights"):
         list_plain(name)
-    if not hasattr(tf.keras.losses, "mean_squared_error"):
-        tf.keras.losses.mean_squared_error = tf.keras.losses.MSE
+    get_weights, set_weights = Model.get_weights, Model.set_weights
+
+    def set_plain(self, weights):
+        if get_weights(self):
+            return set_weights(self, weights)
+        for variable, value in zip(plain(self), weights):
+            variable.assign(value)
+
+    Model.get_weights = lambda self: (
+        get_weights(self) or [variable.numpy() for variable in plain(self)]
+    )
+    Model.set_weights = set_plain
+    for name in ("losses", "metrics"):
+        imported = importlib.import_module(f"tensorflow.keras.{name}")
+        for module in (imported, getattr(tf.keras, name)):  # they may be two
+            if not hasattr(module, "mean_squared_error"):
+                module.mean_squared_error = module.MSE
+    for kind in (int, float):
+        if not hasattr(np, kind.__name__):
+            setattr(np, kind.__name__, kind)
 
 try:
     _shears_old_keras()
@@ -185,7 +209,7 @@ def _run(
     places: dict[int, int] = {}
     answer = None
     for number, cell in enumerate(document.cells[:every]):
-        if number in solved:
+        if number in solved or "mean_squared_error" in source_of(cell):
             sources.append(OLD_KERAS)
         if cell["cell_type"] == "code":
             places[number] = len(sources)

@@ -125,6 +125,19 @@ TRAINABLE = """\
 """
 
 
+WEIGHTS = """\
+    i = np.int(tf.random.uniform([], 0, len(X)))
+    with tf.GradientTape() as tape:
+      current = mean_squared_error(y[i], model(X[i : i + 1])[0])
+    return tape.gradient(current, model.trainable_weights)
+
+  def apply_gradient(self, grads, model):
+    model.set_weights(
+      [w - self.lr * g for w, g in zip(model.get_weights(), grads)]
+    )
+"""
+
+
 @pytest.mark.slow
 def test_a_right_notebook_of_2020_has_all_points(tmp_path):
     """Keras 2 lists a model's tf.Variables; Colab had a magic for TensorFlow 2."""
@@ -133,11 +146,17 @@ def test_a_right_notebook_of_2020_has_all_points(tmp_path):
     first["source"] = (
         "%tensorflow_version 2.x\nimport tensorflow as tf\nimport numpy as np\n"
         "from tensorflow.python.ops import math_ops\n"
+        "from tensorflow.keras.losses import mean_squared_error\n"
     )
     given = "".join(by_id(course_notebook(), "GD")["source"]).partition("  def calc")[0]
     ours = "".join(by_id(content, "GD")["source"])  # has what other cells use
     by_id(content, "GD")["source"] = (
         f"{ours}\n{given}  def calculate_gradient(self, X, y, model):\n{TRAINABLE}"
+    )
+    given = given.replace("class GD", "class SGD")
+    ours = "".join(by_id(content, "SGD")["source"])
+    by_id(content, "SGD")["source"] = (
+        f"{ours}\n{given}  def calculate_gradient(self, X, y, model):\n{WEIGHTS}"
     )
     # A later import of the same name, to compare.
     after = content["cells"].index(by_id(content, "test_SGD")) + 1

@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.text import Text
 
 from shears.runtime.errors import UserError, plain_errors
-from shears.runtime.files import write_bytes
+from shears.runtime.files import whole_file
 from tests.terminal import Terminal
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -95,7 +95,8 @@ def main() -> None:
     parser.parse_args()
     shutil.rmtree(ROOT / "demo", ignore_errors=True)
     picture = draw(*record(ROOT, COLUMNS), COLUMNS)
-    write_bytes(ROOT / "docs/terminal.svg", picture.encode())
+    with whole_file(ROOT / "docs/terminal.svg") as file:
+        file.write(picture.encode())
 
 
 if __name__ == "__main__":

@@ -42,10 +42,10 @@ WRONG_OPTIMIZERS: Bodies = {
     ("AdaGrad", "calculate_gradient"): "return gradients_of_loss(X, y, model)",
     ("Adam", "apply_gradient"): "descend(self.lr / 1000, grads, model)",
 }
-#: Runs before a solution cell. The notebook is from 2020: Keras 2 lists a model's
-#: tf.Variables, Keras 3 does not, so ``model.trainable_variables`` would be empty.
-#: Keras itself, which cannot train them, still does not see them. The old names of the
-#: squared error and of NumPy's types are there, too.
+#: Runs before a solution, and before a cell that names what it adds to Keras' losses.
+#: The notebook is from 2020: Keras 2 lists a model's tf.Variables, Keras 3 does not, so
+#: ``model.trainable_variables`` would be empty. Keras itself, which cannot train them,
+#: still does not see them. NumPy's old names of types are there, too.
 OLD_KERAS = """\
 def _shears_old_keras():
     import importlib
@@ -69,7 +69,8 @@ def _shears_old_keras():
             known = theirs.fget(self)
             if known or sys._getframe(1).f_globals.get("__name__") != "__main__":
                 return known
-            return [v for v in plain(self) if v.trainable or name[0] != "t"]
+            every = not name.startswith("trainable")
+            return [v for v in plain(self) if v.trainable or every]
 
         setattr(Model, name, property(found))
 

@@ -32,7 +32,8 @@ FETCH = "shears.classroom.fetch_images"  # only where the images are downloaded
 #: What a student's notebook of Part A imports, and the kernel that runs it.
 NOTEBOOK_PACKAGES = (
     *("ipykernel", "matplotlib", "tensorflow"),
-    *("pandas", "scikit-learn", "scipy", "tqdm"),  # which Colab has, too
+    # Colab has them, too.
+    *("ipywidgets", "pandas", "scikit-learn", "scipy", "seaborn", "tqdm"),
 )
 _PROGRAMS = {"run_autograder", "setup.sh"}  # executable
 _BEGINNING = (1980, 1, 1, 0, 0, 0)  # the earliest date that a zip can hold

@@ -42,6 +42,16 @@ def parse_cell(source: str) -> ast.Module:
         raise SyntaxError(str(error) or "it is nested too deeply") from None
 
 
+def apart(code: str) -> str:
+    """Writes a cell that runs code with global names of its own.
+
+    A notebook may use a builtin's name, such as ``list``, for something else. The code
+    finds the notebook's names in the dictionary ``notebook``.
+    """
+    builtins = '__import__("builtins")'
+    return f'{builtins}.exec({code!r}, {{"notebook": {builtins}.globals()}})'
+
+
 def split_lines(source: str) -> list[str]:
     """Splits where Python's parser counts a line, and keeps the line ends."""
     return re.findall(r"[^\r\n]*(?:\r\n|\r|\n)|[^\r\n]+", source)

@@ -28,6 +28,7 @@ from shears.optimizer_study.course_notebook import (
     source_by_id,
 )
 from shears.optimizer_study.fill import Bodies, fill_wrongly, signature_problems
+from shears.optimizer_study.old_versions import OLD_VERSIONS
 from shears.optimizer_study.recomputation import ask, draw_problem, judge, keep
 from shears.runtime.errors import UserError, brief
 
@@ -42,66 +43,6 @@ WRONG_OPTIMIZERS: Bodies = {
     ("AdaGrad", "calculate_gradient"): "return gradients_of_loss(X, y, model)",
     ("Adam", "apply_gradient"): "descend(self.lr / 1000, grads, model)",
 }
-#: Runs before a solution, and before a cell that names what it adds to Keras' losses.
-#: The notebook is from 2020: Keras 2 lists a model's tf.Variables, Keras 3 does not, so
-#: ``model.trainable_variables`` would be empty. Keras itself, which cannot train them,
-#: still does not see them. NumPy's old names of types are there, too.
-OLD_KERAS = """\
-def _shears_old_keras():
-    import importlib
-    import sys
-    import numpy as np
-    import tensorflow as tf
-
-    Model = tf.keras.Model
-    if hasattr(Model, "_shears_old"):
-        return
-    Model._shears_old = True
-
-    def plain(model):
-        values = [v for v in vars(model).values() if isinstance(v, tf.Variable)]
-        return list({id(v): v for v in values}.values())
-
-    def list_plain(name):
-        theirs = getattr(Model, name)
-
-        def found(self):
-            known = theirs.fget(self)
-            if known or sys._getframe(1).f_globals.get("__name__") != "__main__":
-                return known
-            every = not name.startswith("trainable")
-            return [v for v in plain(self) if v.trainable or every]
-
-        setattr(Model, name, property(found))
-
-    for name in ("variables", "trainable_variables", "weights", "trainable_weights"):
-        list_plain(name)
-    get_weights, set_weights = Model.get_weights, Model.set_weights
-
-    def set_plain(self, weights):
-        if get_weights(self):
-            return set_weights(self, weights)
-        for variable, value in zip(plain(self), weights):
-            variable.assign(value)
-
-    Model.get_weights = lambda self: (
-        get_weights(self) or [variable.numpy() for variable in plain(self)]
-    )
-    Model.set_weights = set_plain
-    for name in ("losses", "metrics"):
-        imported = importlib.import_module(f"tensorflow.keras.{name}")
-        for module in (imported, getattr(tf.keras, name)):  # they may be two
-            if not hasattr(module, "mean_squared_error"):
-                module.mean_squared_error = module.MSE
-    for kind in (int, float):
-        if not hasattr(np, kind.__name__):
-            setattr(np, kind.__name__, kind)
-
-try:
-    _shears_old_keras()
-except Exception:  # the solution says what is wrong, if anything is
-    pass
-"""
 
 
 @dataclass(frozen=True)
@@ -211,7 +152,7 @@ def _run(
     answer = None
     for number, cell in enumerate(document.cells[:every]):
         if number in solved or "mean_squared_error" in source_of(cell):
-            sources.append(OLD_KERAS)
+            sources.append(OLD_VERSIONS)
         if cell["cell_type"] == "code":
             places[number] = len(sources)
             sources.append(source_of(cell))

@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from shears.notebooks.source import apart
 from shears.optimizer_study.course_notebook import POINTS
 from shears.runtime.errors import brief
 
@@ -32,8 +33,8 @@ RATES = {
 RTOL, ATOL = 1e-3, 5e-6  # of a step; float32 has 5e-7 at the size of the parameters
 
 _KEEP = """\
-globals().setdefault("_shears_kept", {}).update(
-    {n: globals()[n] for n in %r if n in globals()}
+notebook.setdefault("_shears_kept", {}).update(
+    {n: notebook[n] for n in %r if n in notebook}
 )
 """
 _ASK = """\
@@ -44,7 +45,7 @@ def _shears_ask(text):
     from IPython.display import display
 
     asked = json.loads(text)
-    kept = {**globals(), **globals().get("_shears_kept", {})}
+    kept = {**notebook, **notebook.get("_shears_kept", {})}
     data = np.frombuffer(base64.b64decode(asked["data"]), "<f4").reshape(-1, 3)
     X, y = tf.constant(data[:, :2]), tf.constant(data[:, 2:])
     used = []
@@ -156,7 +157,8 @@ def keep(solution: str) -> str:
     Args:
         solution: The cell's id: "LR_MSE", "GD" and so on.
     """
-    return _KEEP % (("Linear", "loss") if solution == "LR_MSE" else (solution,),)
+    names = ("Linear", "loss") if solution == "LR_MSE" else (solution,)
+    return apart(_KEEP % (names,))
 
 
 def draw_problem(rng: np.random.Generator | None = None) -> Problem:
@@ -191,7 +193,7 @@ def ask(problem: Problem) -> str:
         "tests": list(POINTS),
         "mime": MIME,
     }
-    return _ASK.replace("%r", repr(json.dumps(asked)))
+    return apart(_ASK.replace("%r", repr(json.dumps(asked))))
 
 
 def judge(problem: Problem, data: Mapping[str, Any]) -> dict[str, str | None]:

@@ -371,6 +371,7 @@ MODULES = {
     "optimizer_study/course_notebook": NOTEBOOK,
     "optimizer_study/fill": NOTEBOOK,
     "optimizer_study/grading": NOTHING,
+    "optimizer_study/old_versions": NOTHING,
     "optimizer_study/optimizers": PART_A,
     "optimizer_study/plots": PLOTS,
     "optimizer_study/recomputation": NOTHING,

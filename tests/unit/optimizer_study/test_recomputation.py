@@ -22,7 +22,7 @@ def displayed(names: dict[str, Any], problem: recomputation.Problem) -> dict[str
     shown: dict[str, Any] = {}
     source = ask(problem).replace(
         "from IPython.display import display",
-        "display = lambda data, raw: shown.update(data)",
+        'display = lambda data, raw: notebook["shown"].update(data)',
     )
     kept = {name: names[name] for name in NAMES if name in names}
     exec(source, {"_shears_kept": kept, "shown": shown})

@@ -1,0 +1,61 @@
+"""What worked in Keras 2 and in NumPy before 2.4 works in a notebook's process."""
+
+from shears.notebooks.execution import run_cells
+from shears.notebooks.limits import Limits
+from shears.optimizer_study.old_versions import OLD_VERSIONS
+
+LIMITS = Limits(seconds=300, memory=2 << 30)
+IMPORTS = """
+import math
+import numpy as np
+import tensorflow as tf
+one, two = np.ones(1), np.ones(2)
+"""
+MODEL = """
+class Own(tf.keras.Model):
+    def __init__(self):
+        super().__init__()
+        self.w = tf.Variable([[1.0, 2.0]])
+        self.fixed = tf.Variable(3.0, trainable=False)
+
+own = Own()
+"""
+
+
+def errors(*cells: str) -> list[str | None]:
+    """How each cell ends; twice before them, as before two solutions."""
+    results, stopped, _ = run_cells(
+        [OLD_VERSIONS, OLD_VERSIONS, IMPORTS, *cells], LIMITS
+    )
+    assert stopped is None and not any(result.error for result in results[:3])
+    return [result.error for result in results[3:]]
+
+
+def test_an_array_of_one_element_is_taken_for_a_number():
+    assert (
+        errors(
+            "assert int(one) == np.int(one) == 1 == float(tf.ones([1, 1]))",
+            "assert float(tf.Variable([2.0])) == 2.0 == math.sqrt(4 * one)",
+            "assert '%d: %.1f' % (one, one) == '1: 1.0' and '%.2f' % one == '1.00'",
+            "assert '%s' % one == '[1.]' and 7 % 4 == 3 and int('11', 2) == 3",
+        )
+        == [None] * 4
+    )
+
+
+def test_everything_else_still_fails_as_it_would():
+    found = errors("int(two)", "int([1])", "int('x')", "'%d' % two", "math.nothing()")
+    kinds = [str(error).partition(":")[0] for error in found]
+    assert kinds == ["TypeError"] * 2 + ["ValueError", "TypeError", "AttributeError"]
+
+
+def test_a_model_lists_its_variables():
+    assert (
+        errors(
+            MODEL,
+            "assert [v.shape for v in own.trainable_variables] == [(1, 2)]",
+            "assert len(own.variables) == len(own.get_weights()) == 2",
+            "own.set_weights([np.zeros((1, 2)), 4])\nassert own.fixed.numpy() == 4",
+        )
+        == [None] * 4
+    )

@@ -106,7 +106,7 @@ def _shears_old_keras():
     Model.set_weights = set_plain
     for name in ("losses", "metrics"):
         imported = importlib.import_module(f"tensorflow.keras.{name}")
-        for module in (imported, getattr(tf.keras, name)):  # they may be two
+        for module in (imported, getattr(tf.keras, name), getattr(tf, name)):
             if not hasattr(module, "mean_squared_error"):
                 module.mean_squared_error = module.MSE
     for kind in (int, float):

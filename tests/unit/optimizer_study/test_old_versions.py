@@ -59,3 +59,11 @@ def test_a_model_lists_its_variables():
         )
         == [None] * 4
     )
+
+
+def test_mean_squared_error_has_its_old_names():
+    places = ("tf.losses", "tf.metrics", "tf.keras.losses", "tf.keras.metrics")
+    assert errors(
+        *(f"assert {place}.mean_squared_error([2.0], [4.0]) == 4" for place in places),
+        "from tensorflow.keras.losses import mean_squared_error",
+    ) == [None] * (len(places) + 1)

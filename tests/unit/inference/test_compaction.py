@@ -125,6 +125,18 @@ def test_a_unit_that_depends_on_borders_alone_is_folded_into_the_dense_layer():
     check_equivalence(network, parameters, IMAGES)
 
 
+def test_large_constants_that_cancel_are_no_fault_of_the_compaction():
+    """A network that collapsed at 99.5 % has biases of 51 and logits below 1."""
+    parameters = make_parameters(0)
+    parameters.kernels[3][...], parameters.biases[3][...] = 0, 1e-3
+    parameters.biases[4][...] = 50
+    parameters.kernels[5][::2] *= 100
+    parameters.kernels[5][1::2] = -parameters.kernels[5][::2]
+    network = compact(parameters)
+    assert network.constant and np.abs(network.biases[5]).max() < 1
+    assert check_equivalence(network, parameters, IMAGES) > 1e-5
+
+
 @pytest.mark.parametrize("layer", range(6))
 def test_a_network_with_an_empty_layer_is_its_last_bias(layer):
     parameters = make_parameters(layer)

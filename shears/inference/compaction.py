@@ -14,7 +14,9 @@ from shears.pruning.dead_units import remove_dead_units
 from shears.runtime.backend import tf
 from shears.runtime.errors import UserError
 
-TOLERANCE = 1e-5  #: of logits, absolute up to 1 and relative to the largest above
+#: Of logits, absolute up to 1 and relative to the largest above; in
+#: `check_equivalence`, to the largest bias, too.
+TOLERANCE = 1e-5
 BATCH = 500  # images at a time
 _DENSE = 4  # index of the dense hidden layer
 
@@ -134,7 +136,8 @@ def check_equivalence(
             bias where that is above 1: a fault of the compaction. A folded bias is
             rounded to float32, even if logits are small because large ones cancel.
     """
-    scale = max(1.0, *(np.abs(bias).max() for bias in parameters.biases))
+    biases = (*parameters.biases, *network.biases)
+    scale = max(np.abs(bias).max(initial=1.0) for bias in biases)
     vector = tf.constant(parameters.without_denormals().vector.astype(np.float64))
     largest = 0.0
     for start in range(0, len(images), BATCH):

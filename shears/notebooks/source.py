@@ -42,7 +42,7 @@ def parse_cell(source: str) -> ast.Module:
         raise SyntaxError(str(error) or "it is nested too deeply") from None
 
 
-def apart(code: str) -> str:
+def in_own_namespace(code: str) -> str:
     """Writes a cell that runs code with global names of its own.
 
     A notebook may use a builtin's name, such as ``list``, for something else. The code

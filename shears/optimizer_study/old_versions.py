@@ -1,21 +1,25 @@
 """Lets a notebook run that was written for older versions of Keras and NumPy."""
 
-from shears.notebooks.source import apart
+from shears.notebooks.source import in_own_namespace
 
 #: Runs before a solution, and before a cell that names what it adds to Keras' losses.
 #: The notebook is from 2020: Keras 2 lists a model's tf.Variables, Keras 3 does not, so
 #: ``model.trainable_variables`` would be empty. Keras itself, which cannot train them,
-#: still does not see them. NumPy's old names of types are there, too, and the cells
-#: after it may take an array of one element for a number, as before NumPy 2.4.
-OLD_VERSIONS = apart("""\
-def _shears_old_numpy():
+#: still does not see them. NumPy's old names of types are there, too, and in the cells
+#: after it an array of one element is taken for a number, as before NumPy 2.4.
+OLD_VERSIONS = in_own_namespace("""\
+def change_numpy():
     import ast
     import builtins
+    import operator
     import numpy as np
     from IPython import get_ipython
 
     if hasattr(builtins, "_shears_number"):
         return
+    for kind in (int, float):
+        if not hasattr(np, kind.__name__):
+            setattr(np, kind.__name__, kind)
 
     def scalar(value):
         if isinstance(value, tuple):
@@ -29,7 +33,10 @@ def _shears_old_numpy():
         try:
             return function(*values)
         except TypeError:
-            return function(*map(scalar, values))
+            scalars = scalar(values)
+            if all(map(operator.is_, scalars, values)):
+                raise
+            return function(*scalars)
 
     def formatted(text, values):
         try:
@@ -62,10 +69,9 @@ def _shears_old_numpy():
     builtins._shears_number, builtins._shears_formatted = number, formatted
     get_ipython().ast_transformers.append(Numbers())
 
-def _shears_old_keras():
+def change_keras():
     import importlib
     import sys
-    import numpy as np
     import tensorflow as tf
 
     Model = tf.keras.Model
@@ -109,11 +115,8 @@ def _shears_old_keras():
         for module in (imported, getattr(tf.keras, name), getattr(tf, name)):
             if not hasattr(module, "mean_squared_error"):
                 module.mean_squared_error = module.MSE
-    for kind in (int, float):
-        if not hasattr(np, kind.__name__):
-            setattr(np, kind.__name__, kind)
 
-for change in (_shears_old_numpy, _shears_old_keras):
+for change in (change_numpy, change_keras):
     try:
         change()
     except Exception:  # the solution says what is wrong, if anything is

@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from shears.notebooks.source import apart
+from shears.notebooks.source import in_own_namespace
 from shears.optimizer_study.course_notebook import POINTS
 from shears.runtime.errors import brief
 
@@ -158,7 +158,7 @@ def keep(solution: str) -> str:
         solution: The cell's id: "LR_MSE", "GD" and so on.
     """
     names = ("Linear", "loss") if solution == "LR_MSE" else (solution,)
-    return apart(_KEEP % (names,))
+    return in_own_namespace(_KEEP % (names,))
 
 
 def draw_problem(rng: np.random.Generator | None = None) -> Problem:
@@ -193,7 +193,7 @@ def ask(problem: Problem) -> str:
         "tests": list(POINTS),
         "mime": MIME,
     }
-    return apart(_ASK.replace("%r", repr(json.dumps(asked))))
+    return in_own_namespace(_ASK.replace("%r", repr(json.dumps(asked))))
 
 
 def judge(problem: Problem, data: Mapping[str, Any]) -> dict[str, str | None]:
